@@ -1,0 +1,568 @@
+//! The vocabulary: what a person asked for, what it turned into, how it ended.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptId, JobId, TaskId};
+use crate::money::{Micros, Spend};
+use crate::time::{Millis, Timestamp};
+
+/// A three-step scale, used for risk and complexity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Little.
+    Low,
+    /// Usual.
+    #[default]
+    Medium,
+    /// Much.
+    High,
+}
+
+/// How soon a task is wanted; the order of the variants is the order of starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before everything else.
+    Urgent,
+    /// Before the usual.
+    High,
+    /// The usual.
+    #[default]
+    Medium,
+    /// When nothing else waits.
+    Low,
+}
+
+/// Where a task's files lie while it is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspaceKind {
+    /// A git worktree and branch of its own.
+    #[default]
+    Worktree,
+    /// The user's own checkout; changes stay unstaged; such tasks run one at a time.
+    InPlace,
+    /// An empty private folder.
+    Scratch,
+}
+
+/// When a dependency counts as met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// The other one succeeded.
+    #[default]
+    Success,
+    /// The other one failed.
+    Failure,
+    /// The other one ended, however it did (skipped and cancelled included).
+    Always,
+    /// The other one ran to an end: succeeded or failed.
+    Completed,
+}
+
+/// A dependency of a task on another task of the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNeed {
+    /// The key of the other task.
+    pub key: String,
+    /// When it counts as met.
+    pub when: When,
+}
+
+/// How an agent is driven: which words it speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// Claude Code, one-shot: `claude -p --output-format stream-json --verbose`.
+    Claude {
+        /// The program to start, found on PATH when it has no slash.
+        program: String,
+        /// Tools the agent may use without asking (`--allowedTools`).
+        allowed_tools: Vec<String>,
+    },
+    /// Any command; the prompt comes on stdin and in a file.
+    Command {
+        /// The command line, given to the shell unless it is simple.
+        run: String,
+        /// What one attempt is charged, when the command reports no cost itself.
+        cost: Micros,
+    },
+    /// The agent inside this binary, driven by a scenario.
+    Scripted {
+        /// The scenario file's text (YAML), read when the work was submitted.
+        scenario: String,
+    },
+}
+
+/// An agent that tasks can name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// The name in day files.
+    pub name: String,
+    /// How it is driven.
+    pub dialect: Dialect,
+    /// The model to ask for, when the dialect takes one.
+    pub model: Option<String>,
+    /// Variables set for it.
+    pub env: BTreeMap<String, String>,
+    /// Variables of our own environment that are passed on to it.
+    pub pass_env: Vec<String>,
+}
+
+/// A named check that dayshift itself runs on the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The name in day files and reports.
+    pub name: String,
+    /// The command line, given to the shell unless it is simple.
+    pub run: String,
+    /// How long one run of it may take.
+    pub timeout: Millis,
+    /// A failed gate that is not required is recorded and does not fail the task.
+    pub required: bool,
+    /// The gate must fail on the base commit before it counts.
+    pub red_on_base: bool,
+}
+
+/// What the waiting times between attempts look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Backoff {
+    /// No waiting.
+    Immediate,
+    /// `first`, doubled each time, never above `cap`, plus up to a tenth of jitter.
+    Exponential {
+        /// The first wait.
+        first: Millis,
+        /// The longest wait.
+        cap: Millis,
+    },
+    /// The same wait each time.
+    Fixed {
+        /// The wait.
+        first: Millis,
+    },
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::Exponential { first: Millis::seconds(1), cap: Millis::seconds(60) }
+    }
+}
+
+/// What a task's own work is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskWork {
+    /// An agent does it; success needs gates, deliverables and a real change.
+    Agent {
+        /// The agent's name in the run's table of agents.
+        agent: String,
+    },
+    /// A plain command does it; success is exit code 0.
+    Run {
+        /// The command line, given to the shell unless it is simple.
+        command: String,
+    },
+}
+
+/// One task as it was handed in. Never changed afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The user's own id, unique in its run.
+    pub key: String,
+    /// A short name.
+    pub name: String,
+    /// The whole description: the original prompt.
+    pub brief: String,
+    /// Part of the code base (`module`, `area`).
+    pub area: Option<String>,
+    /// How much can go wrong.
+    pub risk: Level,
+    /// How much work it is.
+    pub complexity: Level,
+    /// How soon it is wanted.
+    pub priority: Priority,
+    /// Files and folders the agent is told to read first.
+    pub context_files: Vec<String>,
+    /// What must be there at the end.
+    pub deliverables: Vec<Deliverable>,
+    /// Sentences that bind the agent.
+    pub constraints: Vec<String>,
+    /// Other tasks it waits for.
+    pub needs: Vec<TaskNeed>,
+    /// What does the work.
+    pub work: TaskWork,
+    /// The names of the gates in the run's table, in order.
+    pub gates: Vec<String>,
+    /// Where its files lie.
+    pub workspace: WorkspaceKind,
+    /// What it may cost at most.
+    pub budget: Option<Micros>,
+    /// How many attempts the work may take, gate failures included.
+    pub attempts_max: u32,
+    /// How long one attempt may take.
+    pub timeout: Millis,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// Variables set for its processes.
+    pub env: BTreeMap<String, String>,
+    /// Variables of our own environment that are passed on.
+    pub pass_env: Vec<String>,
+    /// File and line it came from, for messages.
+    pub source: String,
+}
+
+/// Something that must exist when a task is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deliverable {
+    /// The path must exist in the result.
+    Exists(String),
+    /// The path must exist and differ from the base (`Updated PATH`).
+    Updated(String),
+}
+
+impl Deliverable {
+    /// The path, relative to the workspace.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Exists(path) | Self::Updated(path) => path,
+        }
+    }
+}
+
+/// Everything handed in at once: one day file, one set of prompt files, one list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// What people call it: the date of a day file, else the files' names.
+    pub label: String,
+    /// The files it came from.
+    pub sources: Vec<String>,
+    /// sha256 over the sources' bytes (hex): the same files again continue the run.
+    pub fingerprint: String,
+    /// The repository (git top level) or plain folder that the work is about.
+    pub repo: String,
+    /// Whether `repo` is a git repository.
+    pub is_git: bool,
+    /// What all tasks together may cost.
+    pub budget: Option<Micros>,
+    /// How many attempts may be live at once.
+    pub slots_max: u32,
+    /// The agents that tasks name.
+    pub agents: Vec<Agent>,
+    /// The gates that tasks name.
+    pub gates: Vec<Gate>,
+    /// The tasks in file order.
+    pub tasks: Vec<TaskSpec>,
+    /// Intake warnings, for the report.
+    pub warnings: Vec<String>,
+}
+
+/// What went wrong, by what can be done about it; never by which adapter it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// Worth trying again as it is: rate limit, network, overload, a lost process.
+    Transient,
+    /// The work itself is not good: a red gate, a missing deliverable, no change.
+    Work,
+    /// Trying again cannot help: no such program, no right, bad request.
+    Permanent,
+    /// The time limit of the attempt was reached.
+    Timeout,
+    /// A rule was broken.
+    Safety,
+    /// The money ran out.
+    Budget,
+    /// Results do not fit together.
+    Conflict,
+}
+
+/// A failure and its story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What can be done about it.
+    pub class: FailureClass,
+    /// What happened, one line, for people; also handed to the next attempt.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of `class` told by `message`.
+    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+/// How a job, task or run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As wanted, with evidence.
+    Succeeded,
+    /// Not as wanted.
+    Failed(Failure),
+    /// Never started, and why.
+    Skipped {
+        /// The reason, for people.
+        because: String,
+    },
+    /// Put off because the money would not have reached.
+    Deferred {
+        /// The reason, for people.
+        because: String,
+    },
+    /// A person said stop.
+    Cancelled {
+        /// Who or what asked.
+        by: String,
+    },
+}
+
+impl Outcome {
+    /// The word in JSON and SQL: a deferred task reads `skipped`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Skipped { .. } | Self::Deferred { .. } => "skipped",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}
+
+/// How a process ended, as the kernel told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It never ran.
+    NotStarted {
+        /// Why, for people.
+        message: String,
+        /// Whether another try can help.
+        class: FailureClass,
+    },
+    /// Its worker died; the process was proven dead, how it ended is unknown.
+    Lost,
+}
+
+/// What the end of an attempt's process tree looked like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnd {
+    /// How the main process ended.
+    pub exit: Exit,
+    /// When.
+    pub at: Timestamp,
+    /// From spawn to exit.
+    pub elapsed: Millis,
+    /// User and system time of the main process and the children it waited for.
+    pub cpu: Millis,
+    /// Largest resident set of one process of the tree, in bytes.
+    pub rss_bytes: u64,
+    /// Bytes it printed, both streams.
+    pub output_bytes: u64,
+    /// sha256 of those bytes (hex), where it was asked for.
+    pub output_sha256: Option<String>,
+    /// The end of its output, redacted, at most 4 KiB.
+    pub output_tail: String,
+    /// Processes of its tree that had to be killed after it ended.
+    pub leftovers: u32,
+}
+
+/// What a structured agent said last about its own work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whether it called its own run an error.
+    pub is_error: bool,
+    /// The class of the error, where the dialect tells.
+    pub class: Option<FailureClass>,
+    /// Its closing words, redacted, at most 4 KiB.
+    pub text: String,
+}
+
+/// What an attempt changed, as found from outside after its tree was proven dead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Collected {
+    /// The commit object that holds the whole tree, untracked files included.
+    pub snapshot: Option<String>,
+    /// The commit on the task's branch that is the result, when there is a change.
+    pub commit: Option<String>,
+    /// Files created since the base, at most 1,000 names.
+    pub files_created: Vec<String>,
+    /// Files modified since the base, at most 1,000 names.
+    pub files_modified: Vec<String>,
+    /// Files deleted since the base, at most 1,000 names.
+    pub files_deleted: Vec<String>,
+    /// Whether anything differs from the base.
+    pub changed: bool,
+    /// Each deliverable with whether it is there.
+    pub deliverables: Vec<(Deliverable, bool)>,
+    /// Words the agent left for the report, at most 8 KiB.
+    pub summary: Option<String>,
+    /// Things people should know (agent made commits, a submodule was left out).
+    pub notes: Vec<String>,
+}
+
+/// Where an attempt works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyWorkspace {
+    /// The folder that is the working directory.
+    pub root: String,
+    /// The task's branch, for worktrees.
+    pub branch: Option<String>,
+    /// The commit it started from, for git workspaces.
+    pub base: Option<String>,
+    /// How old that base is and where it came from, for the report.
+    pub base_note: Option<String>,
+}
+
+/// Why this agent does this job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The agent's name; `run` for plain commands, `gate` for checks.
+    pub agent: String,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// The reason, for the run log.
+    pub reason: String,
+}
+
+/// What a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobWork {
+    /// The task's own work.
+    Work,
+    /// The check of the gate of this name.
+    Check {
+        /// The gate's name in the run's table.
+        gate: String,
+    },
+}
+
+/// The evidence that a gate left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// Whether it counts as passed.
+    pub passed: bool,
+    /// How its process ended.
+    pub exit: Exit,
+    /// How long it ran.
+    pub elapsed: Millis,
+    /// sha256 of all it printed (hex).
+    pub output_sha256: Option<String>,
+    /// The end of what it printed, at most 4 KiB.
+    pub findings: String,
+    /// The commit it ran on.
+    pub commit: Option<String>,
+}
+
+/// Why an attempt is being stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// A person cancelled its task or run.
+    Cancelled {
+        /// Who or what asked.
+        by: String,
+    },
+    /// dayshift itself was asked to stop; the try does not count.
+    Interrupted,
+    /// The attempt's time limit was reached.
+    TimedOut,
+    /// The money ran out.
+    Budget,
+}
+
+/// Why a job waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Its workspace could not be made, however often it was tried.
+    Workspace {
+        /// What happened last.
+        message: String,
+    },
+    /// Its task's or run's budget is used up.
+    Budget {
+        /// Which limit, and how far it is used.
+        message: String,
+    },
+}
+
+impl HoldReason {
+    /// What to tell a person.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Workspace { message } | Self::Budget { message } => message,
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It did what it was for.
+    Succeeded,
+    /// It did not.
+    Failed(Failure),
+    /// It was stopped on purpose.
+    Stopped(StopReason),
+    /// Its worker died with it. Proven dead; the job tries again.
+    Lost,
+}
+
+/// What an attempt hands to the next one of the same job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorContext {
+    /// The attempt it tells of.
+    pub attempt: AttemptId,
+    /// The text for the next prompt, at most 16 KiB.
+    pub text: String,
+}
+
+/// Spend and time of something, added up for views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Money and tokens.
+    pub spend: Spend,
+    /// Attempts opened.
+    pub attempts: u32,
+}
+
+/// An obligation's key: what is owed, to what. The command itself is built when performed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obligation {
+    /// Make the attempt's workspace ready.
+    PrepareWorkspace(AttemptId),
+    /// Be running and watched: start the attempt's process, or attach to it.
+    RunAttempt(AttemptId),
+    /// Snapshot, commit, diff, check deliverables.
+    CollectArtifacts(AttemptId),
+    /// Bring the attempt's process tree to an end.
+    StopAttempt(AttemptId),
+    /// Take the task's workspace down, or say why it is kept.
+    ReleaseWorkspace(TaskId),
+    /// Write the end-of-day report of the task's run.
+    WriteReport(crate::ids::RunId),
+}
+
+/// A dependency edge between jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobNeed {
+    /// The other job.
+    pub job: JobId,
+    /// When it counts as met.
+    pub when: When,
+}
