@@ -1,0 +1,278 @@
+//! Everything that changes the state, in the past tense. The journal holds these and
+//! nothing else; what it holds is applied, never decided again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::money::{Micros, Spend};
+use crate::time::Timestamp;
+use crate::types::{
+    Claim, Collected, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork, Obligation,
+    Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason,
+};
+
+/// The format version that new entries are written with.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// One journal entry: an event with when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The request that led to it: a request with an id seen before is answered, not repeated.
+    pub cause: Option<String>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A job as it is added to a task's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its id.
+    pub job: JobId,
+    /// Its name within the task: `work`, `gate:unit`.
+    pub name: String,
+    /// What it is.
+    pub work: JobWork,
+    /// What it waits for, across tasks too.
+    pub needs: Vec<JobNeed>,
+}
+
+/// A task as it is accepted: its place in the run's list, and its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its id.
+    pub task: TaskId,
+    /// Its place in `RunSpec::tasks`.
+    pub index: u32,
+    /// Its jobs; the first is the work.
+    pub jobs: Vec<JobSpec>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A person handed in work; all its tasks were accepted and planned.
+    RunSubmitted {
+        /// Its id.
+        run: RunId,
+        /// What was handed in.
+        spec: Box<RunSpec>,
+        /// The plans of its tasks, in the order of the file.
+        plans: Vec<Plan>,
+    },
+    /// Nothing of the run starts until it is resumed.
+    RunPaused {
+        /// Which.
+        run: RunId,
+        /// Who or what asked.
+        by: String,
+    },
+    /// It goes on.
+    RunResumed {
+        /// Which.
+        run: RunId,
+    },
+    /// Every task of the run has ended.
+    RunClosed {
+        /// Which.
+        run: RunId,
+        /// The worst of its tasks' outcomes.
+        outcome: Outcome,
+    },
+    /// A task has ended.
+    TaskClosed {
+        /// Which.
+        task: TaskId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// An ended or held task was started afresh by a person: its work may try again.
+    TaskReopened {
+        /// Which.
+        task: TaskId,
+    },
+    /// A job was given to an agent, and a try of it began.
+    AttemptOpened {
+        /// Its id, the fencing token.
+        attempt: AttemptId,
+        /// The job.
+        job: JobId,
+        /// Who does it, and why.
+        route: Route,
+        /// Set aside until the attempt ends, so that the limit holds.
+        reserved: Micros,
+        /// The session to go on with, where the agent can.
+        resume: Option<String>,
+    },
+    /// The attempt has a place to work in.
+    WorkspaceReady {
+        /// Which attempt asked for it.
+        attempt: AttemptId,
+        /// The place.
+        workspace: ReadyWorkspace,
+    },
+    /// The attempt's process runs.
+    AgentStarted {
+        /// Which.
+        attempt: AttemptId,
+        /// Its process id on this machine.
+        pid: u32,
+    },
+    /// The agent named its session, model and version.
+    SessionNamed {
+        /// Which.
+        attempt: AttemptId,
+        /// What `resume` takes.
+        session: String,
+        /// The model that answers.
+        model: Option<String>,
+        /// The agent program's version.
+        version: Option<String>,
+    },
+    /// What the attempt has used so far, in total.
+    CostCharged {
+        /// Which.
+        attempt: AttemptId,
+        /// Totals of this attempt.
+        spend: Spend,
+    },
+    /// The process tree has ended; what it left is to be collected.
+    ProcessEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// The kernel's side of the story.
+        process: ProcessEnd,
+        /// The agent's side of the story.
+        claim: Option<Claim>,
+        /// What exit code and claim come to.
+        verdict: Option<Failure>,
+        /// Totals of this attempt.
+        spend: Spend,
+    },
+    /// The attempt is to be stopped.
+    StopOrdered {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The attempt is over; nothing of it is live.
+    AttemptEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        end: End,
+        /// What it changed, where that was collected.
+        collected: Option<Box<Collected>>,
+    },
+    /// A gate has spoken.
+    GateDecided {
+        /// The gate's job.
+        job: JobId,
+        /// The evidence.
+        result: Box<GateResult>,
+    },
+    /// The job waits before its next attempt.
+    RetryScheduled {
+        /// Which.
+        job: JobId,
+        /// Not before this.
+        until: Timestamp,
+        /// Why it tries again.
+        because: Failure,
+        /// What the next attempt is told.
+        context: Option<ErrorContext>,
+        /// Whether the attempt that ended counts as a try.
+        counted: bool,
+    },
+    /// Work that had succeeded goes back to its agent; the gates will run again.
+    WorkSentBack {
+        /// The work's job.
+        job: JobId,
+        /// Not before this.
+        until: Timestamp,
+        /// Why.
+        because: Failure,
+        /// What the next attempt is told.
+        context: ErrorContext,
+    },
+    /// The job waits for a person.
+    JobHeld {
+        /// Which.
+        job: JobId,
+        /// Why.
+        reason: HoldReason,
+    },
+    /// The job has ended.
+    JobFinished {
+        /// Which.
+        job: JobId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A limit came near.
+    BudgetWarned {
+        /// The run whose limit it is.
+        run: RunId,
+        /// The task whose limit it is; `None`: the run's own.
+        task: Option<TaskId>,
+        /// How much of it is used.
+        percent: u32,
+    },
+    /// Something owed could not be done now.
+    ObligationFailed {
+        /// What.
+        obligation: Obligation,
+        /// Why.
+        failure: Failure,
+        /// Not tried again before this.
+        not_before: Timestamp,
+    },
+    /// The task's workspace was taken down, or is kept for a reason.
+    WorkspaceReleased {
+        /// Which.
+        task: TaskId,
+        /// Why it is still there; `None`: it is gone.
+        kept: Option<String>,
+    },
+    /// The run's report was written.
+    ReportWritten {
+        /// Which.
+        run: RunId,
+        /// Where.
+        path: String,
+    },
+}
+
+impl Event {
+    /// The event's name, as in the journal's `kind` column.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunSubmitted { .. } => "run_submitted",
+            Self::RunPaused { .. } => "run_paused",
+            Self::RunResumed { .. } => "run_resumed",
+            Self::RunClosed { .. } => "run_closed",
+            Self::TaskClosed { .. } => "task_closed",
+            Self::TaskReopened { .. } => "task_reopened",
+            Self::AttemptOpened { .. } => "attempt_opened",
+            Self::WorkspaceReady { .. } => "workspace_ready",
+            Self::AgentStarted { .. } => "agent_started",
+            Self::SessionNamed { .. } => "session_named",
+            Self::CostCharged { .. } => "cost_charged",
+            Self::ProcessEnded { .. } => "process_ended",
+            Self::StopOrdered { .. } => "stop_ordered",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::GateDecided { .. } => "gate_decided",
+            Self::RetryScheduled { .. } => "retry_scheduled",
+            Self::WorkSentBack { .. } => "work_sent_back",
+            Self::JobHeld { .. } => "job_held",
+            Self::JobFinished { .. } => "job_finished",
+            Self::BudgetWarned { .. } => "budget_warned",
+            Self::ObligationFailed { .. } => "obligation_failed",
+            Self::WorkspaceReleased { .. } => "workspace_released",
+            Self::ReportWritten { .. } => "report_written",
+        }
+    }
+}

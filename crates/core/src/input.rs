@@ -1,0 +1,149 @@
+//! What comes in: requests from people and programs, reports from adapters, the clock.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptId, RunId, TaskId};
+use crate::money::Spend;
+use crate::types::{Claim, Collected, Failure, Obligation, ProcessEnd, ReadyWorkspace, RunSpec};
+
+/// One thing for the core to decide on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Somebody wants something. The id makes a repeated request harmless.
+    Request {
+        /// Unique to the request, chosen by who sends it.
+        id: String,
+        /// What is wanted.
+        request: Request,
+    },
+    /// An adapter tells what it did or saw.
+    Report(Report),
+    /// Time has passed; deadlines are looked at on every input anyway.
+    Tick,
+}
+
+/// What people and programs may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Take this work.
+    SubmitRun(Box<RunSpec>),
+    /// Go on with a run that was paused or interrupted.
+    ResumeRun(RunId),
+    /// Start nothing new of the run.
+    PauseRun {
+        /// Which.
+        run: RunId,
+        /// Who asks.
+        by: String,
+    },
+    /// Stop the whole run.
+    CancelRun {
+        /// Which.
+        run: RunId,
+        /// Who asks.
+        by: String,
+    },
+    /// Stop one task.
+    CancelTask {
+        /// Which.
+        task: TaskId,
+        /// Who asks.
+        by: String,
+    },
+    /// Let an ended or held task try again.
+    RetryTask {
+        /// Which.
+        task: TaskId,
+    },
+    /// dayshift is going down: stop the agents, keep the runs, count no try.
+    Interrupt {
+        /// Who asks.
+        by: String,
+    },
+}
+
+/// Why a request was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+/// What adapters tell. Late and repeated reports are normal: each is guarded by its attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The attempt's workspace is ready.
+    WorkspaceReady {
+        /// Which.
+        attempt: AttemptId,
+        /// Where.
+        workspace: ReadyWorkspace,
+    },
+    /// The attempt's process runs (also told again after each re-attachment).
+    AgentStarted {
+        /// Which.
+        attempt: AttemptId,
+        /// Its process id.
+        pid: u32,
+    },
+    /// The agent named its session.
+    SessionNamed {
+        /// Which.
+        attempt: AttemptId,
+        /// What `resume` takes.
+        session: String,
+        /// The model that answers.
+        model: Option<String>,
+        /// The agent program's version.
+        version: Option<String>,
+    },
+    /// Totals so far of the attempt.
+    Spent {
+        /// Which.
+        attempt: AttemptId,
+        /// Totals of this attempt.
+        spend: Spend,
+    },
+    /// The attempt's process tree is proven gone.
+    ProcessEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// The kernel's side of the story.
+        process: Box<ProcessEnd>,
+        /// The agent's side of the story.
+        claim: Option<Claim>,
+        /// What the two come to: `None` is success.
+        verdict: Option<Failure>,
+        /// Totals of this attempt.
+        spend: Spend,
+    },
+    /// What the attempt left was collected.
+    Collected {
+        /// Which.
+        attempt: AttemptId,
+        /// What.
+        collected: Box<Collected>,
+    },
+    /// The task's workspace was taken down or is kept.
+    WorkspaceReleased {
+        /// Which.
+        task: TaskId,
+        /// Why it is kept; `None`: it is gone.
+        kept: Option<String>,
+    },
+    /// The run's report was written.
+    ReportWritten {
+        /// Which.
+        run: RunId,
+        /// Where.
+        path: String,
+    },
+    /// Something owed could not be done.
+    Failed {
+        /// What was owed.
+        obligation: Obligation,
+        /// Why it could not be done.
+        failure: Failure,
+    },
+}
