@@ -8,7 +8,7 @@ use crate::money::{Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
     Claim, Collected, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork, Obligation,
-    Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason,
+    Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, When,
 };
 
 /// The format version that new entries are written with.
@@ -34,8 +34,17 @@ pub struct JobSpec {
     pub name: String,
     /// What it is.
     pub work: JobWork,
-    /// What it waits for, across tasks too.
+    /// The jobs of the same task that it waits for.
     pub needs: Vec<JobNeed>,
+}
+
+/// A dependency of a task on another task, by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEdge {
+    /// The other task.
+    pub task: TaskId,
+    /// When it counts as met.
+    pub when: When,
 }
 
 /// A task as it is accepted: its place in the run's list, and its plan.
@@ -45,6 +54,8 @@ pub struct Plan {
     pub task: TaskId,
     /// Its place in `RunSpec::tasks`.
     pub index: u32,
+    /// The tasks it waits for.
+    pub needs: Vec<TaskEdge>,
     /// Its jobs; the first is the work.
     pub jobs: Vec<JobSpec>,
 }

@@ -1,8 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod deadlines;
+pub mod estimate;
 pub mod event;
 pub mod ids;
 pub mod input;
+pub mod invariants;
 pub mod money;
+mod owed;
+pub mod state;
+mod step;
 pub mod time;
 pub mod types;
+
+pub use deadlines::next_deadline;
+pub use owed::owed;
+pub use step::{Decided, step, validate};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, JobId, TaskId};
-use crate::money::{Micros, Spend};
+use crate::money::Micros;
 use crate::time::{Millis, Timestamp};
 
 /// A three-step scale, used for risk and complexity.
@@ -531,15 +531,6 @@ pub struct ErrorContext {
     pub text: String,
 }
 
-/// Spend and time of something, added up for views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Money and tokens.
-    pub spend: Spend,
-    /// Attempts opened.
-    pub attempts: u32,
-}
-
 /// An obligation's key: what is owed, to what. The command itself is built when performed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -558,7 +549,7 @@ pub enum Obligation {
     WriteReport(crate::ids::RunId),
 }
 
-/// A dependency edge between jobs.
+/// A dependency of a job on another job of the same task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobNeed {
     /// The other job.

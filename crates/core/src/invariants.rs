@@ -1,0 +1,195 @@
+//! What must be true after every step. The simulator checks all of it; each check computes
+//! its answer the slow way from the rows, so that it is an oracle for the indexes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{RunId, TaskId};
+use crate::input::Input;
+use crate::money::{Micros, Spend};
+use crate::state::{JobState, Phase, RunMode, State, TaskState};
+use crate::time::Timestamp;
+use crate::types::{JobWork, Outcome, WorkspaceKind};
+
+/// Checks every invariant of a state at the moment `now`; the error names the first that
+/// does not hold.
+pub fn check(state: &State, now: Timestamp) -> Result<(), String> {
+    sums(state)?;
+    slots(state)?;
+    workspaces(state)?;
+    jobs(state)?;
+    tasks(state)?;
+    runs(state)?;
+    deadlines(state, now)?;
+    at_rest(state, now)
+}
+
+fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+/// Spending and reservations of tasks and runs are the sums over their attempts.
+fn sums(state: &State) -> Result<(), String> {
+    let mut by_task: BTreeMap<TaskId, Spend> = BTreeMap::new();
+    let mut by_run: BTreeMap<RunId, (Spend, Micros)> = BTreeMap::new();
+    for attempt in state.attempts() {
+        let task = state.task_of(state.job_of(attempt));
+        let of_task = by_task.entry(task.id).or_default();
+        *of_task = *of_task + attempt.spend;
+        let of_run = by_run.entry(task.run).or_default();
+        of_run.0 = of_run.0 + attempt.spend;
+        if attempt.is_live() {
+            of_run.1 += attempt.reserved;
+        }
+    }
+    for task in state.tasks() {
+        let sum = by_task.get(&task.id).copied().unwrap_or_default();
+        ensure(task.spent == sum, || {
+            format!("{} has spent {:?}, its attempts {sum:?}", task.id, task.spent)
+        })?;
+    }
+    for run in state.runs() {
+        let (spent, reserved) = by_run.get(&run.id).copied().unwrap_or_default();
+        ensure(run.spent == spent, || {
+            format!("{} has spent {:?}, its attempts {spent:?}", run.id, run.spent)
+        })?;
+        ensure(run.reserved == reserved, || {
+            format!("{} has reserved {}, its live attempts {reserved}", run.id, run.reserved)
+        })?;
+    }
+    Ok(())
+}
+
+/// Live attempts never exceed the slots of their run.
+fn slots(state: &State) -> Result<(), String> {
+    for run in state.runs() {
+        let live = state
+            .attempts()
+            .filter(|attempt| attempt.is_live() && state.task_of(state.job_of(attempt)).run == run.id);
+        let live = u32::try_from(live.count()).unwrap_or(u32::MAX);
+        ensure(run.live == live, || {
+            format!("{} counts {} live attempts, there are {live}", run.id, run.live)
+        })?;
+        ensure(live <= run.spec.slots_max, || format!("{} has {live} live attempts", run.id))?;
+    }
+    Ok(())
+}
+
+/// One live attempt per workspace; one in the user's own checkout.
+fn workspaces(state: &State) -> Result<(), String> {
+    let mut busy = BTreeSet::new();
+    let mut checkouts = BTreeSet::new();
+    for attempt in state.attempts().filter(|attempt| attempt.is_live()) {
+        let task = state.task_of(state.job_of(attempt));
+        ensure(busy.insert(task.id), || format!("two live attempts in the workspace of {}", task.id))?;
+        ensure(task.live == Some(attempt.id), || format!("{} does not know of {}", task.id, attempt.id))?;
+        if state.spec(task).workspace == WorkspaceKind::InPlace {
+            let repo = &state.run_of(task).spec.repo;
+            ensure(checkouts.insert(repo), || format!("two live attempts in the checkout {repo}"))?;
+        }
+    }
+    for task in state.tasks() {
+        ensure(task.live.is_none() || busy.contains(&task.id), || {
+            format!("{} has a dead live attempt", task.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// A job's state, its attempts and the waiting sets tell the same story.
+fn jobs(state: &State) -> Result<(), String> {
+    let ready: BTreeSet<_> = state.ready().collect();
+    let backoff: BTreeSet<_> = state.backoffs().collect();
+    for job in state.jobs() {
+        let live: Vec<_> = job
+            .attempts
+            .iter()
+            .filter_map(|id| state.attempt(*id))
+            .filter(|attempt| attempt.is_live())
+            .map(|attempt| attempt.id)
+            .collect();
+        let expected = match job.state {
+            JobState::Active { attempt } => vec![attempt],
+            JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Held { .. }
+            | JobState::Done { .. } => Vec::new(),
+        };
+        ensure(live == expected, || format!("{} is {:?}, live are {live:?}", job.id, job.state))?;
+        ensure(ready.contains(&job.id) == matches!(job.state, JobState::Ready), || {
+            format!("{} is {:?}, the ready set disagrees", job.id, job.state)
+        })?;
+        let waits = backoff.iter().any(|(_, id)| *id == job.id);
+        ensure(waits == matches!(job.state, JobState::Backoff { .. }), || {
+            format!("{} is {:?}, the backoff set disagrees", job.id, job.state)
+        })?;
+        if matches!(job.work, JobWork::Work) {
+            let limit = state.spec(state.task_of(job)).attempts_max;
+            ensure(job.tries <= limit, || format!("{} counts {} tries of {limit}", job.id, job.tries))?;
+        }
+    }
+    Ok(())
+}
+
+/// A closed task has no open job; success has evidence.
+fn tasks(state: &State) -> Result<(), String> {
+    for task in state.tasks() {
+        let jobs = || task.jobs.iter().filter_map(|job| state.job(*job));
+        let open = jobs().filter(|job| !matches!(job.state, JobState::Done { .. })).count();
+        match &task.state {
+            TaskState::Closed { outcome, .. } => {
+                ensure(open == 0, || format!("{} has ended with {open} open jobs", task.id))?;
+                if *outcome == Outcome::Succeeded {
+                    let is_red = jobs().any(|job| {
+                        let JobWork::Check { gate } = &job.work else { return false };
+                        let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
+                        is_required && !job.gate.as_ref().is_some_and(|result| result.passed)
+                    });
+                    ensure(!is_red, || format!("{} succeeded without its gates", task.id))?;
+                }
+            }
+            TaskState::Open => {
+                ensure(open > 0, || format!("{} is open and has nothing left to do", task.id))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A run is closed exactly when all its tasks are.
+fn runs(state: &State) -> Result<(), String> {
+    for run in state.runs() {
+        let open = run
+            .tasks
+            .iter()
+            .filter_map(|task| state.task(*task))
+            .filter(|task| matches!(task.state, TaskState::Open))
+            .count();
+        ensure(usize::try_from(run.open_tasks) == Ok(open), || {
+            format!("{} counts {} open tasks, there are {open}", run.id, run.open_tasks)
+        })?;
+        ensure(matches!(run.mode, RunMode::Closed { .. }) == (open == 0), || {
+            format!("{} is {:?} with {open} open tasks", run.id, run.mode)
+        })?;
+    }
+    Ok(())
+}
+
+/// No deadline that a step would have acted on lies in the past.
+fn deadlines(state: &State, now: Timestamp) -> Result<(), String> {
+    for attempt in state.live() {
+        let is_over = crate::deadlines::time_limit(state, attempt).is_some_and(|limit| limit <= now);
+        ensure(!is_over || attempt.stop.is_some(), || format!("{} is past its time limit", attempt.id))?;
+        let is_lost = matches!(attempt.phase, Phase::Ended { .. });
+        ensure(!is_lost, || format!("{} is live and has ended", attempt.id))?;
+    }
+    Ok(())
+}
+
+/// A step leaves nothing undone: another one without news decides nothing.
+fn at_rest(state: &State, now: Timestamp) -> Result<(), String> {
+    let mut copy = state.clone();
+    let decided = crate::step(&mut copy, now, Input::Tick);
+    ensure(decided.entries.is_empty(), || format!("a step left this undone: {:?}", decided.entries))?;
+    ensure(copy == *state, || "a step without events changed the state".to_owned())
+}

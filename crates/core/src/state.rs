@@ -1,0 +1,489 @@
+//! What is true now: the fold of all events. Only [`State::apply`] changes it, and only
+//! events go in; so a replay of the journal ends in the same state as the life before.
+
+mod apply;
+mod index;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::TaskEdge;
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::money::{Micros, Spend};
+use crate::time::Timestamp;
+use crate::types::{
+    Agent, Claim, Collected, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed, JobWork,
+    Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
+};
+use table::Table;
+
+/// Whether a run may start things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunMode {
+    /// It may.
+    Open,
+    /// Not until it is resumed.
+    Paused {
+        /// Who or what asked.
+        by: String,
+    },
+    /// All its tasks have ended.
+    Closed {
+        /// The worst of its tasks' outcomes.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One submission of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// What was handed in.
+    pub spec: Box<RunSpec>,
+    /// Whether it may start things.
+    pub mode: RunMode,
+    /// When it was handed in.
+    pub submitted_at: Timestamp,
+    /// Its tasks, in file order.
+    pub tasks: Vec<TaskId>,
+    /// Used so far by all attempts.
+    pub spent: Spend,
+    /// Set aside for live attempts.
+    pub reserved: Micros,
+    /// Live attempts.
+    pub live: u32,
+    /// Tasks that have not ended.
+    pub open_tasks: u32,
+    /// Whether 75 % of its limit was already told.
+    pub warned: bool,
+    /// Where its report was written.
+    pub report: Option<String>,
+    /// The commit that its worktrees start from, once the first is ready.
+    pub base: Option<String>,
+}
+
+impl Run {
+    /// The agent of this name.
+    pub fn agent(&self, name: &str) -> Option<&Agent> {
+        self.spec.agents.iter().find(|agent| agent.name == name)
+    }
+
+    /// The gate of this name.
+    pub fn gate(&self, name: &str) -> Option<&Gate> {
+        self.spec.gates.iter().find(|gate| gate.name == name)
+    }
+
+    /// Whether nothing will ever happen in it again, unless a person reopens a task.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.mode, RunMode::Closed { .. })
+    }
+}
+
+/// Whether a task has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// Not yet.
+    Open,
+    /// It has.
+    Closed {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Where a task's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkspaceState {
+    /// Nowhere yet.
+    Unmade,
+    /// There.
+    Ready(ReadyWorkspace),
+    /// Its end was reached, and it was left in place for this reason.
+    Kept(ReadyWorkspace, String),
+    /// Taken down; everything it held is saved.
+    Released(ReadyWorkspace),
+}
+
+impl WorkspaceState {
+    /// The place, whether or not it still exists.
+    pub fn place(&self) -> Option<&ReadyWorkspace> {
+        match self {
+            Self::Unmade => None,
+            Self::Ready(place) | Self::Kept(place, _) | Self::Released(place) => Some(place),
+        }
+    }
+}
+
+/// One piece of work that a person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Its run.
+    pub run: RunId,
+    /// Its place in the run's list.
+    pub index: u32,
+    /// Whether it has ended.
+    pub state: TaskState,
+    /// The tasks it waits for.
+    pub needs: Vec<TaskEdge>,
+    /// The tasks that wait for it.
+    pub dependents: Vec<TaskId>,
+    /// Needs that are not met yet.
+    pub unmet: u32,
+    /// Its jobs; the first is the work.
+    pub jobs: Vec<JobId>,
+    /// Where its files are.
+    pub workspace: WorkspaceState,
+    /// Its live attempt: at most one, because they share the workspace.
+    pub live: Option<AttemptId>,
+    /// Used so far by its attempts.
+    pub spent: Spend,
+    /// Whether 75 % of its own limit was already told.
+    pub warned: bool,
+    /// When its first attempt was opened.
+    pub started_at: Option<Timestamp>,
+    /// The latest result.
+    pub collected: Option<Box<Collected>>,
+}
+
+impl Task {
+    /// How it ended, if it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            TaskState::Open => None,
+            TaskState::Closed { outcome, .. } => Some(outcome),
+        }
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for something it needs.
+    Blocked,
+    /// It waits for a slot, its workspace or money.
+    Ready,
+    /// It waits before its next attempt.
+    Backoff {
+        /// Not before this.
+        until: Timestamp,
+        /// Why it tries again.
+        because: Failure,
+    },
+    /// An attempt is live.
+    Active {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// It waits for a person.
+    Held {
+        /// Why.
+        reason: HoldReason,
+    },
+    /// It has ended.
+    Done {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// One step of a task's plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its task.
+    pub task: TaskId,
+    /// Its name within the task.
+    pub name: String,
+    /// What it is.
+    pub work: JobWork,
+    /// The jobs of the same task that it waits for.
+    pub needs: Vec<JobNeed>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptId>,
+    /// Attempts that count against the limit.
+    pub tries: u32,
+    /// Attempts lost with their worker since the last one that was not.
+    pub losses: u32,
+    /// What the next attempt is told.
+    pub context: Option<ErrorContext>,
+    /// The session that the next attempt can go on with.
+    pub session: Option<String>,
+    /// What the gate said last.
+    pub gate: Option<Box<GateResult>>,
+}
+
+/// How far a live attempt is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Its workspace is being made.
+    Preparing,
+    /// Its process is being started.
+    Starting,
+    /// Its process runs.
+    Running {
+        /// The process id.
+        pid: u32,
+    },
+    /// Its process tree is gone; what it left is being collected.
+    Collecting {
+        /// What exit code and claim came to; `None` is success.
+        verdict: Option<Failure>,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        end: End,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One try of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id, the fencing token.
+    pub id: AttemptId,
+    /// Its job.
+    pub job: JobId,
+    /// Which try of the job this is, from 1.
+    pub number: u32,
+    /// Who does it, and why.
+    pub route: Route,
+    /// How far it is.
+    pub phase: Phase,
+    /// Why it is being stopped, if it is.
+    pub stop: Option<StopReason>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When its process was first known to run.
+    pub started_at: Option<Timestamp>,
+    /// Set aside until it ends.
+    pub reserved: Micros,
+    /// Used so far.
+    pub spend: Spend,
+    /// The session it was told to go on with.
+    pub resume: Option<String>,
+    /// The session it named.
+    pub session: Option<String>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The agent program's version.
+    pub version: Option<String>,
+    /// The kernel's side of its end.
+    pub process: Option<Box<ProcessEnd>>,
+    /// The agent's side of its end.
+    pub claim: Option<Claim>,
+}
+
+impl Attempt {
+    /// Whether something of it may still be alive.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.phase, Phase::Ended { .. })
+    }
+}
+
+/// How often something owed has failed, and when it may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delay {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Not before this.
+    pub not_before: Timestamp,
+}
+
+/// What is true now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    runs: Table<RunId, Run>,
+    tasks: Table<TaskId, Task>,
+    jobs: Table<JobId, Job>,
+    attempts: Table<AttemptId, Attempt>,
+    /// Attempts that are not over.
+    live: BTreeSet<AttemptId>,
+    /// Jobs that wait for a slot, in the order of starting.
+    ready: BTreeSet<index::ReadyKey>,
+    /// Jobs that wait for a moment, the earliest first.
+    backoff: BTreeSet<(Timestamp, JobId)>,
+    /// Open tasks with a need that can never be met.
+    doomed: BTreeSet<TaskId>,
+    /// Tasks that have ended and whose workspace is still there.
+    unreleased: BTreeSet<TaskId>,
+    /// Runs that are not closed.
+    open_runs: BTreeSet<RunId>,
+    /// Closed runs without a report.
+    unreported: BTreeSet<RunId>,
+    /// Obligations that failed lately.
+    delays: BTreeMap<Obligation, Delay>,
+    /// Requests that were taken, with the run they made.
+    answered: BTreeMap<String, Option<RunId>>,
+    /// The live attempt that works in the user's own checkout, by run's repository.
+    in_place: BTreeMap<String, AttemptId>,
+}
+
+impl State {
+    /// An empty state: nothing has happened.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All runs, oldest first.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.runs.iter()
+    }
+
+    /// The run of this id.
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    /// All tasks, oldest first.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.iter()
+    }
+
+    /// The task of this id.
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(id)
+    }
+
+    /// All jobs, oldest first.
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> {
+        self.jobs.iter()
+    }
+
+    /// The job of this id.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(id)
+    }
+
+    /// All attempts, oldest first.
+    pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.attempts.iter()
+    }
+
+    /// The attempt of this id.
+    pub fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
+        self.attempts.get(id)
+    }
+
+    /// Attempts that are not over.
+    pub fn live(&self) -> impl Iterator<Item = &Attempt> {
+        self.live.iter().map(|id| &self.attempts[*id])
+    }
+
+    /// The run that a request of this id made, when it was taken before.
+    pub fn answered(&self, request: &str) -> Option<Option<RunId>> {
+        self.answered.get(request).copied()
+    }
+
+    /// What the task was asked to be.
+    pub fn spec(&self, task: &Task) -> &TaskSpec {
+        &self.runs[task.run].spec.tasks[task.index as usize]
+    }
+
+    /// The task that a job belongs to.
+    pub fn task_of(&self, job: &Job) -> &Task {
+        &self.tasks[job.task]
+    }
+
+    /// The job that an attempt belongs to.
+    pub fn job_of(&self, attempt: &Attempt) -> &Job {
+        &self.jobs[attempt.job]
+    }
+
+    /// The run that a task belongs to.
+    pub fn run_of(&self, task: &Task) -> &Run {
+        &self.runs[task.run]
+    }
+
+    /// The agent that does the task's work; `None` for a plain command.
+    pub fn agent_of(&self, task: &Task) -> Option<&Agent> {
+        match &self.spec(task).work {
+            TaskWork::Agent { agent } => self.run_of(task).agent(agent),
+            TaskWork::Run { .. } => None,
+        }
+    }
+
+    /// Whether nothing can move without a person: no live attempt, nothing owed, and every
+    /// job that could be started belongs to a paused run.
+    pub fn is_at_rest(&self) -> bool {
+        self.live.is_empty()
+            && self.unreported.is_empty()
+            && self.unreleased.is_empty()
+            && self.doomed.is_empty()
+            && self
+                .ready()
+                .chain(self.backoff.iter().map(|(_, job)| *job))
+                .all(|job| matches!(self.run_of_job(job).mode, RunMode::Paused { .. }))
+    }
+
+    pub(crate) fn spec_of_job(&self, job: JobId) -> &TaskSpec {
+        self.spec(&self.tasks[self.jobs[job].task])
+    }
+
+    pub(crate) fn run_of_job(&self, job: JobId) -> &Run {
+        &self.runs[self.tasks[self.jobs[job].task].run]
+    }
+
+    pub(crate) fn delay(&self, obligation: Obligation) -> Option<Delay> {
+        self.delays.get(&obligation).copied()
+    }
+
+    pub(crate) fn delays(&self) -> impl Iterator<Item = (Obligation, Delay)> {
+        self.delays.iter().map(|(obligation, delay)| (*obligation, *delay))
+    }
+
+    pub(crate) fn backoffs(&self) -> impl Iterator<Item = (Timestamp, JobId)> {
+        self.backoff.iter().copied()
+    }
+
+    pub(crate) fn first_doomed(&self) -> Option<TaskId> {
+        self.doomed.first().copied()
+    }
+
+    pub(crate) fn unreleased(&self) -> impl Iterator<Item = TaskId> {
+        self.unreleased.iter().copied()
+    }
+
+    pub(crate) fn unreported(&self) -> impl Iterator<Item = RunId> {
+        self.unreported.iter().copied()
+    }
+
+    pub(crate) fn open_runs(&self) -> impl Iterator<Item = &Run> {
+        self.open_runs.iter().map(|id| &self.runs[*id])
+    }
+
+    pub(crate) fn ready(&self) -> impl Iterator<Item = JobId> {
+        self.ready.iter().map(|key| key.job)
+    }
+
+    pub(crate) fn in_place_holder(&self, repo: &str) -> Option<AttemptId> {
+        self.in_place.get(repo).copied()
+    }
+
+    pub(crate) fn next_run(&self) -> RunId {
+        RunId(self.runs.next())
+    }
+
+    pub(crate) fn next_task(&self) -> TaskId {
+        TaskId(self.tasks.next())
+    }
+
+    pub(crate) fn next_job(&self) -> JobId {
+        JobId(self.jobs.next())
+    }
+
+    pub(crate) fn next_attempt(&self) -> AttemptId {
+        AttemptId(self.attempts.next())
+    }
+}

@@ -1,0 +1,516 @@
+//! The only place where the state changes.
+
+use super::index::ReadyKey;
+use super::{Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState};
+use crate::event::{Entry, Event, Plan};
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::money::{Micros, Spend};
+use crate::time::Timestamp;
+use crate::types::{
+    Collected, End, ErrorContext, Failure, JobNeed, JobWork, Obligation, Outcome, ReadyWorkspace, Route,
+    RunSpec, StopReason, When, WorkspaceKind,
+};
+
+impl State {
+    /// Folds one entry in. Never decides anything: the same entries make the same state,
+    /// whichever version of dayshift wrote them.
+    pub fn apply(&mut self, entry: &Entry) {
+        let at = entry.at;
+        if let Some(cause) = &entry.cause {
+            let run = if let Event::RunSubmitted { run, .. } = &entry.event { Some(*run) } else { None };
+            self.answered.entry(cause.clone()).or_insert(run);
+        }
+        match &entry.event {
+            Event::RunSubmitted { run, spec, plans } => self.run_submitted(*run, spec, plans, at),
+            Event::RunPaused { run, by } => self.runs[*run].mode = RunMode::Paused { by: by.clone() },
+            Event::RunResumed { run } => self.runs[*run].mode = RunMode::Open,
+            Event::RunClosed { run, outcome } => self.run_closed(*run, outcome, at),
+            Event::TaskClosed { task, outcome } => self.task_closed(*task, outcome, at),
+            Event::TaskReopened { task } => self.task_reopened(*task),
+            Event::AttemptOpened { attempt, job, route, reserved, resume } => {
+                self.attempt_opened(*attempt, *job, route, *reserved, resume.as_deref(), at);
+            }
+            Event::WorkspaceReady { attempt, workspace } => self.workspace_ready(*attempt, workspace),
+            Event::AgentStarted { attempt, pid } => self.agent_started(*attempt, *pid, at),
+            Event::SessionNamed { attempt, session, model, version } => {
+                self.session_named(*attempt, session, model.as_deref(), version.as_deref());
+            }
+            Event::CostCharged { attempt, spend } => self.charge(*attempt, *spend),
+            Event::ProcessEnded { attempt, process, claim, verdict, spend } => {
+                self.charge(*attempt, *spend);
+                let attempt = &mut self.attempts[*attempt];
+                attempt.process = Some(Box::new(process.clone()));
+                attempt.claim.clone_from(claim);
+                attempt.phase = Phase::Collecting { verdict: verdict.clone() };
+            }
+            Event::StopOrdered { attempt, reason } => self.stop_ordered(*attempt, reason),
+            Event::AttemptEnded { attempt, end, collected } => {
+                self.attempt_ended(*attempt, end, collected.as_deref(), at);
+            }
+            Event::GateDecided { job, result } => self.jobs[*job].gate = Some(result.clone()),
+            Event::RetryScheduled { job, until, because, context, counted } => {
+                self.retry_counted(*job, *counted, context.as_ref());
+                self.set_job(*job, JobState::Backoff { until: *until, because: because.clone() });
+            }
+            Event::WorkSentBack { job, until, because, context } => {
+                self.jobs[*job].context = Some(context.clone());
+                self.work_sent_back(*job, *until, because);
+            }
+            Event::JobHeld { job, reason } => self.set_job(*job, JobState::Held { reason: reason.clone() }),
+            Event::JobFinished { job, outcome } => {
+                let row = &mut self.jobs[*job];
+                row.tries = row.tries.saturating_add(1);
+                self.set_job(*job, JobState::Done { outcome: outcome.clone() });
+                let task = self.jobs[*job].task;
+                self.refresh_task(task);
+            }
+            Event::BudgetWarned { run, task, percent: _ } => match task {
+                Some(task) => self.tasks[*task].warned = true,
+                None => self.runs[*run].warned = true,
+            },
+            Event::ObligationFailed { obligation, failure: _, not_before } => {
+                let failures =
+                    self.delays.get(obligation).map_or(0, |delay| delay.failures).saturating_add(1);
+                self.delays.insert(*obligation, Delay { failures, not_before: *not_before });
+            }
+            Event::WorkspaceReleased { task, kept } => self.workspace_released(*task, kept.as_deref()),
+            Event::ReportWritten { run, path } => {
+                self.runs[*run].report = Some(path.clone());
+                self.unreported.remove(run);
+                self.delays.remove(&Obligation::WriteReport(*run));
+            }
+        }
+    }
+
+    fn run_submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan], at: Timestamp) {
+        self.runs.push(Run {
+            id: run,
+            spec: Box::new(spec.clone()),
+            mode: RunMode::Open,
+            submitted_at: at,
+            tasks: plans.iter().map(|plan| plan.task).collect(),
+            spent: Spend::default(),
+            reserved: Micros::ZERO,
+            live: 0,
+            open_tasks: u32::try_from(plans.len()).unwrap_or(u32::MAX),
+            warned: false,
+            report: None,
+            base: None,
+        });
+        self.open_runs.insert(run);
+        for plan in plans {
+            self.plan_made(run, plan);
+        }
+        // Only now does every task exist that another one may wait for.
+        for plan in plans {
+            for need in &plan.needs {
+                self.tasks[need.task].dependents.push(plan.task);
+            }
+            self.refresh_task(plan.task);
+        }
+    }
+
+    fn plan_made(&mut self, run: RunId, plan: &Plan) {
+        for spec in &plan.jobs {
+            self.jobs.push(Job {
+                id: spec.job,
+                task: plan.task,
+                name: spec.name.clone(),
+                work: spec.work.clone(),
+                needs: spec.needs.clone(),
+                state: JobState::Blocked,
+                attempts: Vec::new(),
+                tries: 0,
+                losses: 0,
+                context: None,
+                session: None,
+                gate: None,
+            });
+        }
+        self.tasks.push(Task {
+            id: plan.task,
+            run,
+            index: plan.index,
+            state: TaskState::Open,
+            needs: plan.needs.clone(),
+            dependents: Vec::new(),
+            unmet: u32::try_from(plan.needs.len()).unwrap_or(u32::MAX),
+            jobs: plan.jobs.iter().map(|job| job.job).collect(),
+            workspace: WorkspaceState::Unmade,
+            live: None,
+            spent: Spend::default(),
+            warned: false,
+            started_at: None,
+            collected: None,
+        });
+    }
+
+    fn run_closed(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) {
+        let row = &mut self.runs[run];
+        row.mode = RunMode::Closed { outcome: outcome.clone(), at };
+        row.report = None;
+        self.open_runs.remove(&run);
+        self.unreported.insert(run);
+    }
+
+    fn task_closed(&mut self, task: TaskId, outcome: &Outcome, at: Timestamp) {
+        let row = &mut self.tasks[task];
+        row.state = TaskState::Closed { outcome: outcome.clone(), at };
+        let run = row.run;
+        let jobs = row.jobs.clone();
+        let dependents = row.dependents.clone();
+        if matches!(row.workspace, WorkspaceState::Ready(_)) && self.is_worktree(task) {
+            self.unreleased.insert(task);
+        }
+        self.doomed.remove(&task);
+        for job in jobs {
+            if !matches!(self.jobs[job].state, JobState::Done { .. }) {
+                self.set_job(job, JobState::Done { outcome: outcome.clone() });
+            }
+        }
+        let row = &mut self.runs[run];
+        row.open_tasks = row.open_tasks.saturating_sub(1);
+        for dependent in dependents {
+            self.recount_needs(dependent);
+        }
+    }
+
+    fn task_reopened(&mut self, task: TaskId) {
+        let row = &mut self.tasks[task];
+        let was_closed = matches!(row.state, TaskState::Closed { .. });
+        row.state = TaskState::Open;
+        let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
+        if let WorkspaceState::Released(_) | WorkspaceState::Kept(..) = row.workspace {
+            row.workspace = WorkspaceState::Unmade;
+        }
+        self.unreleased.remove(&task);
+        for job in jobs {
+            let row = &mut self.jobs[job];
+            row.tries = 0;
+            row.losses = 0;
+            row.gate = None;
+            self.set_job(job, JobState::Blocked);
+        }
+        if was_closed {
+            let row = &mut self.runs[run];
+            row.open_tasks = row.open_tasks.saturating_add(1);
+            if row.is_closed() {
+                row.mode = RunMode::Open;
+                self.open_runs.insert(run);
+                self.unreported.remove(&run);
+            }
+            for dependent in dependents {
+                self.recount_needs(dependent);
+            }
+        }
+        self.recount_needs(task);
+    }
+
+    fn attempt_opened(
+        &mut self,
+        attempt: AttemptId,
+        job: JobId,
+        route: &Route,
+        reserved: Micros,
+        resume: Option<&str>,
+        at: Timestamp,
+    ) {
+        let task = self.jobs[job].task;
+        let phase = if self.needs_preparing(task) { Phase::Preparing } else { Phase::Starting };
+        let number = u32::try_from(self.jobs[job].attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.attempts.push(Attempt {
+            id: attempt,
+            job,
+            number,
+            route: route.clone(),
+            phase,
+            stop: None,
+            opened_at: at,
+            started_at: None,
+            reserved,
+            spend: Spend::default(),
+            resume: resume.map(str::to_owned),
+            session: None,
+            model: route.model.clone(),
+            version: None,
+            process: None,
+            claim: None,
+        });
+        self.live.insert(attempt);
+        self.jobs[job].attempts.push(attempt);
+        self.set_job(job, JobState::Active { attempt });
+        let row = &mut self.tasks[task];
+        row.live = Some(attempt);
+        row.started_at.get_or_insert(at);
+        let run = row.run;
+        let row = &mut self.runs[run];
+        row.live = row.live.saturating_add(1);
+        row.reserved += reserved;
+        if self.is_in_place(task) {
+            let repo = self.runs[run].spec.repo.clone();
+            self.in_place.insert(repo, attempt);
+        }
+    }
+
+    fn workspace_ready(&mut self, attempt: AttemptId, workspace: &ReadyWorkspace) {
+        self.delays.remove(&Obligation::PrepareWorkspace(attempt));
+        let row = &mut self.attempts[attempt];
+        if matches!(row.phase, Phase::Preparing) {
+            row.phase = Phase::Starting;
+        }
+        let task = self.jobs[row.job].task;
+        let row = &mut self.tasks[task];
+        row.workspace = WorkspaceState::Ready(workspace.clone());
+        if row.needs.is_empty() {
+            let run = row.run;
+            if self.runs[run].base.is_none() && self.is_worktree(task) {
+                self.runs[run].base.clone_from(&workspace.base);
+            }
+        }
+    }
+
+    fn agent_started(&mut self, attempt: AttemptId, pid: u32, at: Timestamp) {
+        self.delays.remove(&Obligation::RunAttempt(attempt));
+        let row = &mut self.attempts[attempt];
+        row.phase = Phase::Running { pid };
+        row.started_at.get_or_insert(at);
+    }
+
+    fn session_named(
+        &mut self,
+        attempt: AttemptId,
+        session: &str,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) {
+        let row = &mut self.attempts[attempt];
+        row.session = Some(session.to_owned());
+        row.model = model.map(str::to_owned);
+        row.version = version.map(str::to_owned);
+        let job = row.job;
+        self.jobs[job].session = Some(session.to_owned());
+    }
+
+    fn retry_counted(&mut self, job: JobId, counted: bool, context: Option<&ErrorContext>) {
+        let row = &mut self.jobs[job];
+        if counted {
+            row.tries = row.tries.saturating_add(1);
+        }
+        if let Some(context) = context {
+            row.context = Some(context.clone());
+        }
+    }
+
+    /// Totals only ever grow: a repeated or late report charges nothing twice.
+    fn charge(&mut self, attempt: AttemptId, total: Spend) {
+        let row = &mut self.attempts[attempt];
+        let before = row.spend;
+        row.spend = total;
+        let task = self.jobs[row.job].task;
+        let run = self.tasks[task].run;
+        for sum in [&mut self.tasks[task].spent, &mut self.runs[run].spent] {
+            *sum = replace(*sum, before, total);
+        }
+    }
+
+    fn stop_ordered(&mut self, attempt: AttemptId, reason: &StopReason) {
+        self.attempts[attempt].stop = Some(reason.clone());
+        self.delays.remove(&Obligation::RunAttempt(attempt));
+    }
+
+    fn attempt_ended(&mut self, attempt: AttemptId, end: &End, collected: Option<&Collected>, at: Timestamp) {
+        let row = &mut self.attempts[attempt];
+        row.phase = Phase::Ended { end: end.clone(), at };
+        let (job, reserved) = (row.job, row.reserved);
+        self.live.remove(&attempt);
+        for obligation in [
+            Obligation::PrepareWorkspace(attempt),
+            Obligation::RunAttempt(attempt),
+            Obligation::CollectArtifacts(attempt),
+            Obligation::StopAttempt(attempt),
+        ] {
+            self.delays.remove(&obligation);
+        }
+        let row = &mut self.jobs[job];
+        match end {
+            End::Lost => row.losses = row.losses.saturating_add(1),
+            End::Succeeded | End::Failed(_) | End::Stopped(_) => row.losses = 0,
+        }
+        let task = row.task;
+        let row = &mut self.tasks[task];
+        row.live = None;
+        if let Some(collected) = collected {
+            row.collected = Some(Box::new(collected.clone()));
+        }
+        let run = row.run;
+        let row = &mut self.runs[run];
+        row.live = row.live.saturating_sub(1);
+        row.reserved = row.reserved.saturating_sub(reserved);
+        let repo = &self.runs[run].spec.repo;
+        if self.in_place.get(repo) == Some(&attempt) {
+            let repo = repo.clone();
+            self.in_place.remove(&repo);
+        }
+        // Until the next event says what becomes of the job, it waits like any blocked one.
+        self.set_job(job, JobState::Blocked);
+    }
+
+    fn work_sent_back(&mut self, job: JobId, until: Timestamp, because: &Failure) {
+        let task = self.jobs[job].task;
+        self.set_job(job, JobState::Backoff { until, because: because.clone() });
+        for gate in self.tasks[task].jobs.clone() {
+            if matches!(self.jobs[gate].work, JobWork::Check { .. }) {
+                self.jobs[gate].tries = 0;
+                self.set_job(gate, JobState::Blocked);
+            }
+        }
+    }
+
+    fn workspace_released(&mut self, task: TaskId, kept: Option<&str>) {
+        self.unreleased.remove(&task);
+        self.delays.remove(&Obligation::ReleaseWorkspace(task));
+        let row = &mut self.tasks[task];
+        if let Some(place) = row.workspace.place().cloned() {
+            row.workspace = match kept {
+                Some(why) => WorkspaceState::Kept(place, why.to_owned()),
+                None => WorkspaceState::Released(place),
+            };
+        }
+    }
+
+    /// Moves a job to another state and keeps the sets of waiting jobs true.
+    fn set_job(&mut self, job: JobId, state: JobState) {
+        let key = self.ready_key(job);
+        match self.jobs[job].state {
+            JobState::Ready => {
+                self.ready.remove(&key);
+            }
+            JobState::Backoff { until, .. } => {
+                self.backoff.remove(&(until, job));
+            }
+            JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => {}
+        }
+        match state {
+            JobState::Ready => {
+                self.ready.insert(key);
+            }
+            JobState::Backoff { until, .. } => {
+                self.backoff.insert((until, job));
+            }
+            JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => {}
+        }
+        self.jobs[job].state = state;
+    }
+
+    fn ready_key(&self, job: JobId) -> ReadyKey {
+        let task = self.jobs[job].task;
+        ReadyKey { priority: self.spec(&self.tasks[task]).priority, task, job }
+    }
+
+    /// Counts again which of a task's needs are met, and whether one never can be.
+    fn recount_needs(&mut self, task: TaskId) {
+        let (mut unmet, mut hopeless) = (0, false);
+        for need in &self.tasks[task].needs {
+            match self.tasks[need.task].outcome().map(|outcome| is_met(need.when, outcome)) {
+                Some(true) => {}
+                Some(false) => {
+                    hopeless = true;
+                    unmet += 1;
+                }
+                None => unmet += 1,
+            }
+        }
+        let row = &mut self.tasks[task];
+        row.unmet = unmet;
+        if row.outcome().is_some() {
+            return;
+        }
+        if hopeless {
+            self.doomed.insert(task);
+        } else {
+            self.doomed.remove(&task);
+        }
+        self.refresh_task(task);
+    }
+
+    /// Jobs of the task that have all they need become ready.
+    fn refresh_task(&mut self, task: TaskId) {
+        let row = &self.tasks[task];
+        if row.unmet > 0 || row.outcome().is_some() {
+            return;
+        }
+        for job in row.jobs.clone() {
+            let row = &self.jobs[job];
+            if matches!(row.state, JobState::Blocked)
+                && row.needs.iter().all(|need| self.is_job_need_met(*need))
+            {
+                self.set_job(job, JobState::Ready);
+            }
+        }
+    }
+
+    fn is_job_need_met(&self, need: JobNeed) -> bool {
+        match &self.jobs[need.job].state {
+            JobState::Done { outcome } => is_met(need.when, outcome),
+            JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Held { .. } => false,
+        }
+    }
+
+    fn kind_of(&self, task: TaskId) -> WorkspaceKind {
+        self.spec(&self.tasks[task]).workspace
+    }
+
+    fn is_worktree(&self, task: TaskId) -> bool {
+        self.kind_of(task) == WorkspaceKind::Worktree
+    }
+
+    fn is_in_place(&self, task: TaskId) -> bool {
+        self.kind_of(task) == WorkspaceKind::InPlace
+    }
+
+    /// Whether the task's next attempt has to make its workspace first. A scratch folder is
+    /// made by whoever starts the process, and a plain folder is simply there.
+    fn needs_preparing(&self, task: TaskId) -> bool {
+        let row = &self.tasks[task];
+        let is_made = matches!(row.workspace, WorkspaceState::Ready(_));
+        match self.kind_of(task) {
+            WorkspaceKind::Worktree => !is_made,
+            WorkspaceKind::InPlace => !is_made && self.runs[row.run].spec.is_git,
+            WorkspaceKind::Scratch => false,
+        }
+    }
+}
+
+/// Whether an outcome is what a dependency waits for.
+fn is_met(when: When, outcome: &Outcome) -> bool {
+    match (when, outcome) {
+        (When::Always, _)
+        | (When::Success, Outcome::Succeeded)
+        | (When::Failure, Outcome::Failed(_))
+        | (When::Completed, Outcome::Succeeded | Outcome::Failed(_)) => true,
+        (When::Success, Outcome::Failed(_))
+        | (
+            When::Failure | When::Completed | When::Success,
+            Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Cancelled { .. },
+        )
+        | (When::Failure, Outcome::Succeeded) => false,
+    }
+}
+
+/// `sum - before + after`, kind by kind.
+fn replace(sum: Spend, before: Spend, after: Spend) -> Spend {
+    let swap = |sum: u64, before: u64, after: u64| sum.saturating_sub(before).saturating_add(after);
+    let mut result = sum;
+    result.cost = Micros(swap(sum.cost.0, before.cost.0, after.cost.0));
+    result.api_calls = swap(sum.api_calls, before.api_calls, after.api_calls);
+    result.tokens.input = swap(sum.tokens.input, before.tokens.input, after.tokens.input);
+    result.tokens.output = swap(sum.tokens.output, before.tokens.output, after.tokens.output);
+    result.tokens.cache_read = swap(sum.tokens.cache_read, before.tokens.cache_read, after.tokens.cache_read);
+    result.tokens.cache_write =
+        swap(sum.tokens.cache_write, before.tokens.cache_write, after.tokens.cache_write);
+    result
+}

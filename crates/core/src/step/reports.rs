@@ -1,0 +1,212 @@
+//! What adapters tell. One guard for all: the attempt must still be in the phase that the
+//! report speaks of, else the report is late, or repeated, and is dropped.
+
+use super::{Turn, cancel, retry, spending};
+use crate::event::Event;
+use crate::ids::AttemptId;
+use crate::input::Report;
+use crate::money::Spend;
+use crate::state::{Attempt, Phase};
+use crate::time::Millis;
+use crate::types::{Claim, Collected, End, Failure, Obligation, ProcessEnd};
+
+/// How often something owed may fail before it is given up.
+const OBLIGATION_TRIES_MAX: u32 = 5;
+
+/// The longest wait between two tries of something owed.
+const OBLIGATION_WAIT_MAX: Millis = Millis::seconds(30);
+
+pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
+    match report {
+        Report::WorkspaceReady { attempt, workspace } => {
+            if is_in(turn, attempt, |phase| matches!(phase, Phase::Preparing)) {
+                turn.emit(Event::WorkspaceReady { attempt, workspace });
+                retry::end_if_stopped_before_start(turn, attempt);
+            } else {
+                turn.drop_report();
+            }
+        }
+        Report::AgentStarted { attempt, pid } => {
+            if is_in(turn, attempt, |phase| matches!(phase, Phase::Starting)) {
+                turn.emit(Event::AgentStarted { attempt, pid });
+            } else {
+                turn.drop_report();
+            }
+        }
+        Report::SessionNamed { attempt, session, model, version } => {
+            let is_news = live(turn, attempt).is_some_and(|row| row.session.as_deref() != Some(&session));
+            if is_news && is_in(turn, attempt, is_running) {
+                turn.emit(Event::SessionNamed { attempt, session, model, version });
+            } else {
+                turn.drop_report();
+            }
+        }
+        Report::Spent { attempt, spend } => spent(turn, attempt, spend),
+        Report::ProcessEnded { attempt, process, claim, verdict, spend } => {
+            process_ended(turn, attempt, *process, claim, verdict, spend);
+        }
+        Report::Collected { attempt, collected } => self::collected(turn, attempt, *collected),
+        Report::WorkspaceReleased { task, kept } => {
+            if turn.state.unreleased().any(|id| id == task) {
+                turn.emit(Event::WorkspaceReleased { task, kept });
+            } else {
+                turn.drop_report();
+            }
+        }
+        Report::ReportWritten { run, path } => {
+            if turn.state.unreported().any(|id| id == run) {
+                turn.emit(Event::ReportWritten { run, path });
+            } else {
+                turn.drop_report();
+            }
+        }
+        Report::Failed { obligation, failure } => failed(turn, obligation, failure),
+    }
+}
+
+fn live<'a>(turn: &'a Turn<'_>, attempt: AttemptId) -> Option<&'a Attempt> {
+    turn.state.attempt(attempt).filter(|row| row.is_live())
+}
+
+fn is_in(turn: &Turn<'_>, attempt: AttemptId, wanted: fn(&Phase) -> bool) -> bool {
+    turn.state.attempt(attempt).is_some_and(|row| wanted(&row.phase))
+}
+
+fn is_running(phase: &Phase) -> bool {
+    match phase {
+        Phase::Starting | Phase::Running { .. } => true,
+        Phase::Preparing | Phase::Collecting { .. } | Phase::Ended { .. } => false,
+    }
+}
+
+fn spent(turn: &mut Turn<'_>, attempt: AttemptId, spend: Spend) {
+    let Some(row) = live(turn, attempt) else { return turn.drop_report() };
+    let total = at_least(spend, row.spend);
+    if total == row.spend || !is_in(turn, attempt, is_running) {
+        return turn.drop_report();
+    }
+    turn.emit(Event::CostCharged { attempt, spend: total });
+    spending::after_charge(turn, attempt);
+}
+
+/// Totals only grow: a report that was overtaken by a later one must not take money back.
+fn at_least(spend: Spend, before: Spend) -> Spend {
+    let mut total = spend;
+    total.cost = spend.cost.max(before.cost);
+    total.api_calls = spend.api_calls.max(before.api_calls);
+    total.tokens.input = spend.tokens.input.max(before.tokens.input);
+    total.tokens.output = spend.tokens.output.max(before.tokens.output);
+    total.tokens.cache_read = spend.tokens.cache_read.max(before.tokens.cache_read);
+    total.tokens.cache_write = spend.tokens.cache_write.max(before.tokens.cache_write);
+    total
+}
+
+fn process_ended(
+    turn: &mut Turn<'_>,
+    attempt: AttemptId,
+    process: ProcessEnd,
+    claim: Option<Claim>,
+    verdict: Option<Failure>,
+    spend: Spend,
+) {
+    if !is_in(turn, attempt, is_running) {
+        return turn.drop_report();
+    }
+    let Some(row) = live(turn, attempt) else { return turn.drop_report() };
+    let spend = at_least(spend, row.spend);
+    let has_more = spend != row.spend;
+    turn.emit(Event::ProcessEnded { attempt, process, claim, verdict, spend });
+    if has_more {
+        spending::after_charge(turn, attempt);
+    }
+    if !retry::needs_collecting(turn.state, attempt) {
+        retry::end(turn, attempt, None);
+    }
+}
+
+fn collected(turn: &mut Turn<'_>, attempt: AttemptId, collected: Collected) {
+    if is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. })) {
+        retry::end(turn, attempt, Some(collected));
+    } else {
+        turn.drop_report();
+    }
+}
+
+fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
+    if !is_owed(turn, obligation) {
+        return turn.drop_report();
+    }
+    let failures = turn.state.delay(obligation).map_or(0, |delay| delay.failures);
+    let wait = Millis(200 << failures.min(10)).min(OBLIGATION_WAIT_MAX);
+    let is_last = failures + 1 >= OBLIGATION_TRIES_MAX;
+    match obligation {
+        Obligation::PrepareWorkspace(attempt) => retry::workspace_failed(turn, attempt, failure),
+        Obligation::CollectArtifacts(attempt) if is_last => retry::collect_failed(turn, attempt, &failure),
+        Obligation::ReleaseWorkspace(task) if is_last => {
+            let kept = Some(format!("it could not be taken down: {}", failure.message));
+            turn.emit(Event::WorkspaceReleased { task, kept });
+        }
+        Obligation::WriteReport(run) if is_last => {
+            turn.emit(Event::ReportWritten { run, path: format!("(not written: {})", failure.message) });
+        }
+        // A process that cannot be watched or stopped is never given up: giving up would
+        // open the door to a second one beside it.
+        Obligation::RunAttempt(_)
+        | Obligation::StopAttempt(_)
+        | Obligation::CollectArtifacts(_)
+        | Obligation::ReleaseWorkspace(_)
+        | Obligation::WriteReport(_) => {
+            turn.emit(Event::ObligationFailed { obligation, failure, not_before: turn.now + wait });
+        }
+    }
+}
+
+/// Whether the obligation still stands, whatever its delay.
+fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
+    match obligation {
+        Obligation::PrepareWorkspace(attempt) => {
+            is_in(turn, attempt, |phase| matches!(phase, Phase::Preparing))
+        }
+        Obligation::RunAttempt(attempt) | Obligation::StopAttempt(attempt) => {
+            is_in(turn, attempt, is_running)
+        }
+        Obligation::CollectArtifacts(attempt) => {
+            is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. }))
+        }
+        Obligation::ReleaseWorkspace(task) => turn.state.unreleased().any(|id| id == task),
+        Obligation::WriteReport(run) => turn.state.unreported().any(|id| id == run),
+    }
+}
+
+/// Orders attempts past their time limit to stop.
+pub(super) fn stop_overdue(turn: &mut Turn<'_>) {
+    let overdue: Vec<AttemptId> = turn
+        .state
+        .live()
+        .filter(|row| row.stop.is_none())
+        .filter(|row| crate::deadlines::time_limit(turn.state, row).is_some_and(|limit| limit <= turn.now))
+        .map(|row| row.id)
+        .collect();
+    for attempt in overdue {
+        cancel::order_stop(turn, attempt, crate::types::StopReason::TimedOut);
+    }
+}
+
+/// How an attempt whose process has ended is to be called.
+pub(super) fn end_of(row: &Attempt) -> End {
+    use crate::types::Exit;
+    if let Some(reason) = &row.stop {
+        return End::Stopped(reason.clone());
+    }
+    if row.process.as_ref().is_some_and(|process| process.exit == Exit::Lost) {
+        return End::Lost;
+    }
+    match &row.phase {
+        Phase::Collecting { verdict: Some(failure) } => End::Failed(failure.clone()),
+        Phase::Collecting { verdict: None }
+        | Phase::Preparing
+        | Phase::Starting
+        | Phase::Running { .. }
+        | Phase::Ended { .. } => End::Succeeded,
+    }
+}

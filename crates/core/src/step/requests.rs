@@ -1,0 +1,195 @@
+//! What people and programs ask for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Turn, cancel};
+use crate::event::{Event, JobSpec, Plan, TaskEdge};
+use crate::ids::{JobId, TaskId};
+use crate::input::{Refusal, Request};
+use crate::state::{JobState, RunMode, State};
+use crate::types::{JobNeed, JobWork, Outcome, RunSpec, TaskWork, When};
+
+/// How many tasks one run may have.
+const TASKS_MAX: usize = 10_000;
+
+/// Whether a request makes sense now. What it lets through, [`super::step`] can carry out.
+pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
+    match request {
+        Request::SubmitRun(spec) => validate_spec(spec),
+        Request::ResumeRun(run) | Request::PauseRun { run, .. } | Request::CancelRun { run, .. } => {
+            match state.run(*run) {
+                None => refuse(format!("there is no run {run}")),
+                Some(run) if run.is_closed() => refuse(format!("run {} has ended", run.id)),
+                Some(_) => Ok(()),
+            }
+        }
+        Request::CancelTask { task, .. } => match state.task(*task) {
+            None => refuse(format!("there is no task {task}")),
+            Some(task) if task.outcome().is_some() => refuse(format!("task {} has ended", task.id)),
+            Some(_) => Ok(()),
+        },
+        Request::RetryTask { task } => match state.task(*task) {
+            None => refuse(format!("there is no task {task}")),
+            Some(row) => match row.outcome() {
+                Some(Outcome::Succeeded) => {
+                    refuse(format!("task {task} succeeded: there is nothing to retry"))
+                }
+                Some(_) => Ok(()),
+                None if is_held(state, *task) => Ok(()),
+                None => refuse(format!("task {task} has not ended: it goes on by itself")),
+            },
+        },
+        Request::Interrupt { .. } => Ok(()),
+    }
+}
+
+fn refuse(message: String) -> Result<(), Refusal> {
+    Err(Refusal { message })
+}
+
+fn is_held(state: &State, task: TaskId) -> bool {
+    state.task(task).is_some_and(|task| {
+        task.jobs
+            .iter()
+            .filter_map(|job| state.job(*job))
+            .any(|job| matches!(job.state, JobState::Held { .. }))
+    })
+}
+
+fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
+    if spec.tasks.is_empty() {
+        return refuse("there are no tasks".to_owned());
+    }
+    if spec.tasks.len() > TASKS_MAX {
+        return refuse(format!("{} tasks are more than {TASKS_MAX}", spec.tasks.len()));
+    }
+    if spec.slots_max == 0 {
+        return refuse("no slots: nothing could ever start".to_owned());
+    }
+    let mut keys = BTreeSet::new();
+    for task in &spec.tasks {
+        if !keys.insert(task.key.as_str()) {
+            return refuse(format!("two tasks have the id `{}`", task.key));
+        }
+    }
+    for task in &spec.tasks {
+        for need in &task.needs {
+            if !keys.contains(need.key.as_str()) {
+                return refuse(format!("task `{}` needs `{}`, which does not exist", task.key, need.key));
+            }
+        }
+        if let TaskWork::Agent { agent } = &task.work
+            && !spec.agents.iter().any(|known| known.name == *agent)
+        {
+            return refuse(format!("task `{}` names the agent `{agent}`, which does not exist", task.key));
+        }
+        for gate in &task.gates {
+            if !spec.gates.iter().any(|known| known.name == *gate) {
+                return refuse(format!("task `{}` names the gate `{gate}`, which does not exist", task.key));
+            }
+        }
+        if task.attempts_max == 0 {
+            return refuse(format!("task `{}` allows no attempt", task.key));
+        }
+    }
+    validate_order(spec)
+}
+
+/// Refuses a circle of needs: tasks are taken away as long as one waits for nothing left.
+fn validate_order(spec: &RunSpec) -> Result<(), Refusal> {
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut dependents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for task in &spec.tasks {
+        waiting.insert(&task.key, task.needs.len());
+        for need in &task.needs {
+            dependents.entry(&need.key).or_default().push(&task.key);
+        }
+    }
+    let mut free: Vec<&str> = waiting.iter().filter(|(_, count)| **count == 0).map(|(key, _)| *key).collect();
+    let mut taken = 0;
+    while let Some(key) = free.pop() {
+        taken += 1;
+        for dependent in dependents.get(key).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(dependent) {
+                *count -= 1;
+                if *count == 0 {
+                    free.push(dependent);
+                }
+            }
+        }
+    }
+    if taken == spec.tasks.len() {
+        Ok(())
+    } else {
+        refuse("tasks wait for each other in a circle".to_owned())
+    }
+}
+
+pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
+    if validate(turn.state, &request).is_err() {
+        return;
+    }
+    match request {
+        Request::SubmitRun(spec) => submit(turn, spec),
+        Request::ResumeRun(run) => {
+            if turn.state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Paused { .. })) {
+                turn.emit(Event::RunResumed { run });
+            }
+        }
+        Request::PauseRun { run, by } => {
+            if turn.state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Open)) {
+                turn.emit(Event::RunPaused { run, by });
+            }
+        }
+        Request::CancelRun { run, by } => cancel::run(turn, run, &by),
+        Request::CancelTask { task, by } => cancel::task(turn, task, &by),
+        Request::RetryTask { task } => reopen(turn, task),
+        Request::Interrupt { by } => cancel::interrupt(turn, &by),
+    }
+}
+
+fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
+    let run = turn.state.next_run();
+    let (first_task, mut next_job) = (turn.state.next_task().0, turn.state.next_job().0);
+    let position: BTreeMap<&str, u32> =
+        spec.tasks.iter().zip(first_task..).map(|(task, id)| (task.key.as_str(), id)).collect();
+    let mut plans = Vec::with_capacity(spec.tasks.len());
+    for (index, task) in (0..).zip(&spec.tasks) {
+        let work = JobId(next_job);
+        let mut jobs =
+            vec![JobSpec { job: work, name: "work".to_owned(), work: JobWork::Work, needs: Vec::new() }];
+        for gate in &task.gates {
+            next_job += 1;
+            jobs.push(JobSpec {
+                job: JobId(next_job),
+                name: format!("gate:{gate}"),
+                work: JobWork::Check { gate: gate.clone() },
+                needs: vec![JobNeed { job: work, when: When::Success }],
+            });
+        }
+        next_job += 1;
+        let needs = task
+            .needs
+            .iter()
+            .filter_map(|need| {
+                Some(TaskEdge { task: TaskId(*position.get(need.key.as_str())?), when: need.when })
+            })
+            .collect();
+        plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
+    }
+    turn.emit(Event::RunSubmitted { run, spec, plans });
+}
+
+/// Reopens a task and every task that was skipped because of it.
+fn reopen(turn: &mut Turn<'_>, task: TaskId) {
+    let mut pending = vec![task];
+    while let Some(task) = pending.pop() {
+        turn.emit(Event::TaskReopened { task });
+        let Some(row) = turn.state.task(task) else { continue };
+        pending.extend(row.dependents.iter().copied().filter(|dependent| {
+            turn.state
+                .task(*dependent)
+                .is_some_and(|task| matches!(task.outcome(), Some(Outcome::Skipped { .. })))
+        }));
+    }
+}

@@ -1,0 +1,386 @@
+//! What becomes of a job when an attempt of it ends: done, once more, sent back, or held.
+
+use super::reports::end_of;
+use super::{Turn, cancel};
+use crate::event::Event;
+use crate::ids::{AttemptId, JobId, TaskId};
+use crate::state::{Attempt, Job, JobState, State, Task};
+use crate::time::Millis;
+use crate::types::{
+    Backoff, Collected, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork,
+    Outcome, StopReason, TaskWork, WorkspaceKind,
+};
+
+/// How often a job may be lost with its worker in a row before that counts as a failure.
+const LOSSES_MAX: u32 = 10;
+
+/// How often a gate may fail for reasons that are not the work's (no descriptors, network).
+const GATE_TRIES_MAX: u32 = 3;
+
+/// The longest error context that a prompt gets, in bytes.
+const CONTEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether what the attempt left has to be collected before it is over.
+pub(super) fn needs_collecting(state: &State, attempt: AttemptId) -> bool {
+    let Some(row) = state.attempt(attempt) else { return false };
+    let job = state.job_of(row);
+    let task = state.task_of(job);
+    let spec = state.spec(task);
+    match (&job.work, spec.workspace) {
+        (JobWork::Check { .. }, _) => false,
+        (JobWork::Work, WorkspaceKind::Worktree) => true,
+        (JobWork::Work, WorkspaceKind::InPlace) => {
+            state.run_of(task).spec.is_git || !spec.deliverables.is_empty() || is_agent(&spec.work)
+        }
+        (JobWork::Work, WorkspaceKind::Scratch) => !spec.deliverables.is_empty() || is_agent(&spec.work),
+    }
+}
+
+fn is_agent(work: &TaskWork) -> bool {
+    match work {
+        TaskWork::Agent { .. } => true,
+        TaskWork::Run { .. } => false,
+    }
+}
+
+/// An attempt that was told to stop while its workspace was being made ends here.
+pub(super) fn end_if_stopped_before_start(turn: &mut Turn<'_>, attempt: AttemptId) {
+    if turn.state.attempt(attempt).is_some_and(|row| row.stop.is_some()) {
+        end(turn, attempt, None);
+    }
+}
+
+/// Ends an attempt and decides what becomes of its job.
+pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Collected>) {
+    let Some(row) = turn.state.attempt(attempt) else { return };
+    let job = row.job;
+    let is_gate = matches!(turn.state.job_of(row).work, JobWork::Check { .. });
+    let mut end = end_of(row);
+    if !is_gate && end == End::Succeeded {
+        end = judge_work(turn.state, row, collected.as_ref());
+    }
+    turn.emit(Event::AttemptEnded { attempt, end: end.clone(), collected: collected.map(Box::new) });
+    if is_gate {
+        after_gate(turn, job, attempt, end);
+    } else {
+        after_work(turn, job, attempt, end);
+    }
+}
+
+/// What the result itself says about an attempt whose process ended well.
+fn judge_work(state: &State, row: &Attempt, collected: Option<&Collected>) -> End {
+    let task = state.task_of(state.job_of(row));
+    let spec = state.spec(task);
+    let Some(collected) = collected else { return End::Succeeded };
+    let missing: Vec<&str> = collected
+        .deliverables
+        .iter()
+        .filter(|(_, is_there)| !is_there)
+        .map(|(what, _)| what.path())
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("not delivered: {}", missing.join(", "));
+        return End::Failed(Failure::new(FailureClass::Work, message));
+    }
+    if is_agent(&spec.work) && !collected.changed {
+        let message = "the agent ended without changing anything";
+        return End::Failed(Failure::new(FailureClass::Work, message));
+    }
+    End::Succeeded
+}
+
+fn after_work(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
+    match end {
+        End::Succeeded => {
+            turn.emit(Event::JobFinished { job, outcome: Outcome::Succeeded });
+            settle_task(turn, task_of(turn, job));
+        }
+        End::Failed(failure) => after_failure(turn, job, attempt, failure),
+        End::Lost => after_loss(turn, job),
+        End::Stopped(reason) => after_stop(turn, job, attempt, reason),
+    }
+}
+
+fn after_failure(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Failure) {
+    match failure.class {
+        FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
+            if tries_left(turn.state, job) > 1 {
+                let context = context_of(turn.state, attempt, &failure);
+                schedule(turn, job, failure, context);
+            } else {
+                fail(turn, job, failure);
+            }
+        }
+        FailureClass::Budget => {
+            turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message: failure.message } });
+        }
+        FailureClass::Permanent | FailureClass::Safety | FailureClass::Conflict => fail(turn, job, failure),
+    }
+}
+
+fn after_loss(turn: &mut Turn<'_>, job: JobId) {
+    let failure = Failure::new(
+        FailureClass::Transient,
+        "the worker died and took the process along; how it would have ended is unknown",
+    );
+    let losses = turn.state.job(job).map_or(0, |job| job.losses);
+    if losses >= LOSSES_MAX {
+        fail(turn, job, failure);
+    } else {
+        schedule_uncounted(turn, job, failure);
+    }
+}
+
+fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
+    match reason {
+        StopReason::Cancelled { by } => {
+            let task = task_of(turn, job);
+            turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by } });
+        }
+        StopReason::Interrupted => {
+            let failure =
+                Failure::new(FailureClass::Transient, "dayshift was stopped while the agent worked");
+            schedule_uncounted(turn, job, failure);
+        }
+        StopReason::TimedOut => {
+            let limit = turn.state.spec_of_job(job).timeout;
+            let failure =
+                Failure::new(FailureClass::Timeout, format!("the time limit of {limit} was reached"));
+            after_failure(turn, job, attempt, failure);
+        }
+        StopReason::Budget => {
+            let message = "stopped because the budget is used up".to_owned();
+            turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message } });
+        }
+    }
+}
+
+/// The job has failed for good, and its task with it.
+fn fail(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
+    let outcome = Outcome::Failed(failure);
+    turn.emit(Event::JobFinished { job, outcome: outcome.clone() });
+    let task = task_of(turn, job);
+    turn.emit(Event::TaskClosed { task, outcome });
+}
+
+fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
+    match end {
+        End::Succeeded => decide_gate(turn, job, attempt, None),
+        End::Failed(failure) => match failure.class {
+            FailureClass::Transient if tries_left(turn.state, job) > 1 => schedule(turn, job, failure, None),
+            FailureClass::Transient
+            | FailureClass::Work
+            | FailureClass::Permanent
+            | FailureClass::Timeout
+            | FailureClass::Safety
+            | FailureClass::Budget
+            | FailureClass::Conflict => decide_gate(turn, job, attempt, Some(failure)),
+        },
+        End::Lost => after_loss(turn, job),
+        End::Stopped(StopReason::TimedOut) => {
+            let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
+            decide_gate(turn, job, attempt, Some(failure));
+        }
+        End::Stopped(reason) => after_stop(turn, job, attempt, reason),
+    }
+}
+
+fn decide_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Option<Failure>) {
+    let Some(row) = turn.state.attempt(attempt) else { return };
+    let task = turn.state.task_of(turn.state.job_of(row));
+    let process = row.process.as_ref();
+    let result = GateResult {
+        passed: failure.is_none(),
+        exit: process.map_or(Exit::Lost, |process| process.exit.clone()),
+        elapsed: process.map_or(Millis(0), |process| process.elapsed),
+        output_sha256: process.and_then(|process| process.output_sha256.clone()),
+        findings: process.map(|process| process.output_tail.clone()).unwrap_or_default(),
+        commit: task
+            .collected
+            .as_ref()
+            .and_then(|collected| collected.commit.clone().or_else(|| collected.snapshot.clone())),
+    };
+    turn.emit(Event::GateDecided { job, result: Box::new(result) });
+    let outcome = failure.map_or(Outcome::Succeeded, Outcome::Failed);
+    turn.emit(Event::JobFinished { job, outcome });
+    settle_task(turn, task_of(turn, job));
+}
+
+/// When every job of a task has spoken, the task is closed or its work is sent back.
+fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
+    let Some(row) = turn.state.task(task) else { return };
+    let jobs: Vec<&Job> = row.jobs.iter().filter_map(|job| turn.state.job(*job)).collect();
+    if !jobs.iter().all(|job| matches!(job.state, JobState::Done { .. })) {
+        return;
+    }
+    let red: Vec<(&Job, &Failure)> = jobs.iter().filter_map(|job| red_gate(turn.state, row, job)).collect();
+    let Some((_, first)) = red.first() else {
+        return turn.emit(Event::TaskClosed { task, outcome: Outcome::Succeeded });
+    };
+    let Some(work) = jobs.first() else { return };
+    let names: Vec<&str> = red.iter().map(|(job, _)| job.name.trim_start_matches("gate:")).collect();
+    let message = format!("red gate: {}", names.join(", "));
+    let can_repair = first.class != FailureClass::Permanent && tries_left(turn.state, work.id) > 0;
+    if can_repair && is_agent(&turn.state.spec(row).work) {
+        let text = red.iter().map(|(job, failure)| gate_context(job, failure)).collect::<String>();
+        let attempt = work.attempts.last().copied().unwrap_or(AttemptId(0));
+        let (job, tries) = (work.id, work.tries);
+        let until = turn.now + wait_before(turn.state, job, tries);
+        turn.emit(Event::WorkSentBack {
+            job,
+            until,
+            because: Failure::new(FailureClass::Work, message),
+            context: ErrorContext { attempt, text: cut(text) },
+        });
+    } else {
+        let class = first.class;
+        turn.emit(Event::TaskClosed { task, outcome: Outcome::Failed(Failure::new(class, message)) });
+    }
+}
+
+/// A required gate that did not pass.
+fn red_gate<'a>(state: &'a State, task: &Task, job: &'a Job) -> Option<(&'a Job, &'a Failure)> {
+    let JobWork::Check { gate } = &job.work else { return None };
+    let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
+    match &job.state {
+        JobState::Done { outcome: Outcome::Failed(failure) } if is_required => Some((job, failure)),
+        JobState::Done { .. }
+        | JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Held { .. } => None,
+    }
+}
+
+fn gate_context(job: &Job, failure: &Failure) -> String {
+    let name = job.name.trim_start_matches("gate:");
+    let findings = job.gate.as_ref().map_or("", |gate| gate.findings.as_str());
+    format!("The gate `{name}` is red: {}. The end of what it printed:\n\n{findings}\n\n", failure.message)
+}
+
+/// What the next attempt is told about a failed one.
+fn context_of(state: &State, attempt: AttemptId, failure: &Failure) -> Option<ErrorContext> {
+    let row = state.attempt(attempt)?;
+    let mut text = format!("The attempt before this one failed: {}.", failure.message);
+    if let Some(process) = &row.process
+        && !process.output_tail.is_empty()
+        && row.claim.is_none()
+    {
+        text.push_str(" The end of what it printed:\n\n");
+        text.push_str(&process.output_tail);
+    }
+    Some(ErrorContext { attempt, text: cut(text) })
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > CONTEXT_BYTES_MAX {
+        let mut end = CONTEXT_BYTES_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str("\n[cut]");
+    }
+    text
+}
+
+/// Attempts that the job may still count, the current one included.
+fn tries_left(state: &State, job: JobId) -> u32 {
+    let Some(row) = state.job(job) else { return 0 };
+    let limit = match row.work {
+        JobWork::Work => state.spec_of_job(job).attempts_max,
+        JobWork::Check { .. } => GATE_TRIES_MAX,
+    };
+    limit.saturating_sub(row.tries)
+}
+
+fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
+    let tries = turn.state.job(job).map_or(0, |job| job.tries).saturating_add(1);
+    let until = turn.now + wait_before(turn.state, job, tries);
+    turn.emit(Event::RetryScheduled { job, until, because, context, counted: true });
+}
+
+fn schedule_uncounted(turn: &mut Turn<'_>, job: JobId, because: Failure) {
+    let losses = turn.state.job(job).map_or(0, |job| job.losses);
+    // The first loss says nothing about the job; the more follow, the longer it waits.
+    let wait = Millis(if losses <= 1 { 0 } else { 100 << losses.min(10) });
+    let until = turn.now + wait;
+    turn.emit(Event::RetryScheduled { job, until, because, context: None, counted: false });
+}
+
+/// The wait before the next attempt when `tries` attempts have failed.
+fn wait_before(state: &State, job: JobId, tries: u32) -> Millis {
+    match state.spec_of_job(job).backoff {
+        Backoff::Immediate => Millis(0),
+        Backoff::Fixed { first } => first,
+        Backoff::Exponential { first, cap } => {
+            let doublings = tries.saturating_sub(1).min(32);
+            let wait = first.0.saturating_mul(1 << doublings).min(cap.0);
+            Millis(wait + jitter(state.next_attempt(), wait / 10))
+        }
+    }
+}
+
+/// A number below `span` that depends on nothing but the attempt: a replay finds it again.
+fn jitter(attempt: AttemptId, span: u64) -> u64 {
+    let mixed = u64::from(attempt.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) % span.max(1)
+}
+
+/// The attempt's workspace could not be made: try again, then wait for a person. The task
+/// never falls back to another place.
+pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: Failure) {
+    let Some(row) = turn.state.attempt(attempt) else { return };
+    let job = row.job;
+    if row.stop.is_some() {
+        return end(turn, attempt, None);
+    }
+    turn.emit(Event::AttemptEnded { attempt, end: End::Failed(failure.clone()), collected: None });
+    let can_help = match failure.class {
+        FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
+            tries_left(turn.state, job) > 1
+        }
+        FailureClass::Permanent | FailureClass::Safety | FailureClass::Budget | FailureClass::Conflict => {
+            false
+        }
+    };
+    if can_help {
+        schedule(turn, job, failure, None);
+    } else {
+        let message = format!("its workspace could not be made: {}", failure.message);
+        turn.emit(Event::JobHeld { job, reason: HoldReason::Workspace { message } });
+    }
+}
+
+/// What an attempt left could not be collected: its workspace stays, a person looks.
+pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &Failure) {
+    let Some(row) = turn.state.attempt(attempt) else { return };
+    let (job, stop) = (row.job, row.stop.clone());
+    let message = format!("its result could not be collected: {}", failure.message);
+    let end = match &stop {
+        Some(reason) => End::Stopped(reason.clone()),
+        None => End::Failed(Failure::new(failure.class, message.clone())),
+    };
+    turn.emit(Event::AttemptEnded { attempt, end, collected: None });
+    match stop {
+        Some(StopReason::Cancelled { by }) => {
+            let task = task_of(turn, job);
+            turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by } });
+        }
+        Some(StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget) | None => {
+            turn.emit(Event::JobHeld { job, reason: HoldReason::Workspace { message } });
+        }
+    }
+}
+
+fn task_of(turn: &Turn<'_>, job: JobId) -> TaskId {
+    turn.state.job(job).map_or(TaskId(0), |job| job.task)
+}
+
+/// Stops every live attempt of a task, for a budget that is used up.
+pub(super) fn stop_for_budget(turn: &mut Turn<'_>, attempts: Vec<AttemptId>) {
+    for attempt in attempts {
+        cancel::order_stop(turn, attempt, StopReason::Budget);
+    }
+}

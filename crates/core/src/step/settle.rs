@@ -1,0 +1,170 @@
+//! After every input: skip what cannot happen any more, open what can, close what is over.
+
+use super::spending::{Allowance, allowance};
+use super::{Turn, reports};
+use crate::estimate;
+use crate::event::Event;
+use crate::ids::{JobId, RunId, TaskId};
+use crate::state::{JobState, Run, RunMode, State, Task};
+use crate::types::{HoldReason, JobWork, Outcome, Route, TaskWork, When, WorkspaceKind};
+
+pub(super) fn settle(turn: &mut Turn<'_>) {
+    reports::stop_overdue(turn);
+    loop {
+        let before = turn.decided.entries.len();
+        skip_doomed(turn);
+        open_jobs(turn);
+        close_runs(turn);
+        if turn.decided.entries.len() == before {
+            return;
+        }
+    }
+}
+
+/// Tasks that wait for something that can never be are skipped, with the reason.
+fn skip_doomed(turn: &mut Turn<'_>) {
+    while let Some(task) = turn.state.first_doomed() {
+        let because = turn.state.task(task).map_or_else(String::new, |row| doom(turn.state, row));
+        turn.emit(Event::TaskClosed { task, outcome: Outcome::Skipped { because } });
+    }
+}
+
+fn doom(state: &State, task: &Task) -> String {
+    let unmet = task.needs.iter().find_map(|need| {
+        let other = state.task(need.task)?;
+        let outcome = other.outcome()?;
+        let is_hopeless = match need.when {
+            When::Success => *outcome != Outcome::Succeeded,
+            When::Failure => !matches!(outcome, Outcome::Failed(_)),
+            When::Completed => !matches!(outcome, Outcome::Succeeded | Outcome::Failed(_)),
+            When::Always => false,
+        };
+        is_hopeless.then(|| format!("it needs `{}`, which {}", state.spec(other).key, past(outcome)))
+    });
+    unmet.unwrap_or_else(|| "what it needs cannot happen any more".to_owned())
+}
+
+fn past(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed(_) => "failed",
+        Outcome::Skipped { .. } => "was skipped",
+        Outcome::Deferred { .. } => "was deferred",
+        Outcome::Cancelled { .. } => "was cancelled",
+    }
+}
+
+/// Opens attempts for jobs whose time has come, as long as there are slots.
+fn open_jobs(turn: &mut Turn<'_>) {
+    if !turn.state.open_runs().any(has_slot) {
+        return;
+    }
+    let due: Vec<JobId> =
+        turn.state.backoffs().take_while(|(until, _)| *until <= turn.now).map(|(_, job)| job).collect();
+    for job in due {
+        try_open(turn, job);
+    }
+    // The set changes while jobs are opened; what is skipped once stays skipped this time.
+    let mut skipped = 0;
+    loop {
+        if !turn.state.open_runs().any(has_slot) {
+            return;
+        }
+        let Some(job) = turn.state.ready().nth(skipped) else { return };
+        try_open(turn, job);
+        if turn.state.job(job).is_some_and(|row| matches!(row.state, JobState::Ready)) {
+            skipped += 1;
+        }
+    }
+}
+
+fn has_slot(run: &Run) -> bool {
+    matches!(run.mode, RunMode::Open) && run.live < run.spec.slots_max
+}
+
+fn try_open(turn: &mut Turn<'_>, job: JobId) {
+    let run = turn.state.run_of_job(job);
+    let Some(row) = turn.state.job(job) else { return };
+    let task = turn.state.task_of(row);
+    let is_free = task.live.is_none() && in_place_is_free(turn.state, run, task);
+    if !has_slot(run) || !is_free {
+        return;
+    }
+    match allowance(turn.state, job) {
+        Allowance::Wait => {}
+        Allowance::Denied(because) => deny(turn, job, because),
+        Allowance::Granted(reserved) => {
+            let attempt = turn.state.next_attempt();
+            let route = route(turn.state, job);
+            let resume = estimate::resumable_session(turn.state, job);
+            turn.emit(Event::AttemptOpened { attempt, job, route, reserved, resume });
+        }
+    }
+}
+
+fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
+    match state.spec(task).workspace {
+        WorkspaceKind::InPlace => state.in_place_holder(&run.spec.repo).is_none(),
+        WorkspaceKind::Worktree | WorkspaceKind::Scratch => true,
+    }
+}
+
+/// Money does not reach: work that was never begun is deferred, work that was begun waits
+/// for a person.
+fn deny(turn: &mut Turn<'_>, job: JobId, because: String) {
+    let Some(row) = turn.state.job(job) else { return };
+    let task = turn.state.task_of(row);
+    if task.started_at.is_some() {
+        turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message: because } });
+    } else {
+        let task = task.id;
+        turn.emit(Event::TaskClosed { task, outcome: Outcome::Deferred { because } });
+    }
+}
+
+fn route(state: &State, job: JobId) -> Route {
+    let Some(row) = state.job(job) else {
+        return Route { agent: String::new(), model: None, reason: String::new() };
+    };
+    let task = state.task_of(row);
+    match (&row.work, &state.spec(task).work) {
+        (JobWork::Check { gate }, _) => {
+            Route { agent: "gate".to_owned(), model: None, reason: format!("gate `{gate}` of the task") }
+        }
+        (JobWork::Work, TaskWork::Run { .. }) => {
+            Route { agent: "run".to_owned(), model: None, reason: "a plain command".to_owned() }
+        }
+        (JobWork::Work, TaskWork::Agent { agent }) => Route {
+            agent: agent.clone(),
+            model: state.agent_of(task).and_then(|agent| agent.model.clone()),
+            reason: "named by the task".to_owned(),
+        },
+    }
+}
+
+fn close_runs(turn: &mut Turn<'_>) {
+    let over: Vec<RunId> =
+        turn.state.open_runs().filter(|run| run.open_tasks == 0).map(|run| run.id).collect();
+    for run in over {
+        let outcome = worst(turn.state, run);
+        turn.emit(Event::RunClosed { run, outcome });
+    }
+}
+
+/// The outcome of a run: the worst of its tasks'.
+fn worst(state: &State, run: RunId) -> Outcome {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Skipped { .. } => 1,
+        Outcome::Deferred { .. } => 2,
+        Outcome::Cancelled { .. } => 3,
+        Outcome::Failed(_) => 4,
+    };
+    let tasks: &[TaskId] = state.run(run).map_or(&[], |run| &run.tasks);
+    tasks
+        .iter()
+        .filter_map(|task| state.task(*task)?.outcome())
+        .max_by_key(|outcome| rank(outcome))
+        .cloned()
+        .unwrap_or(Outcome::Succeeded)
+}

@@ -1,0 +1,186 @@
+//! The loop of a real process: one inbox, one thread that decides, one sleep.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use dayshift_core::ids::RunId;
+use dayshift_core::input::{Input, Refusal, Report, Request};
+use dayshift_core::state::State;
+use dayshift_core::time::Timestamp;
+use dayshift_core::validate;
+
+use crate::ports::{Clock, Journal, Outside};
+use crate::turn::{Engine, EngineError};
+
+/// How many messages may wait; senders wait when it is full.
+const INBOX_MAX: usize = 4_096;
+
+/// How many messages one turn takes at most.
+const TURN_MAX: usize = 1_024;
+
+/// The longest sleep: a clock that was set back is noticed after this.
+const SLEEP_MAX: Duration = Duration::from_mins(1);
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It was taken, or had been taken before; with the run that it made.
+    Taken(Option<RunId>),
+    /// It makes no sense now.
+    Refused(Refusal),
+    /// The journal cannot be written; nothing was taken.
+    Frozen(String),
+}
+
+/// One thing in the inbox.
+#[derive(Debug)]
+pub enum Message {
+    /// An adapter's report.
+    Report(Report),
+    /// A request, with where to answer once it is durable.
+    Request {
+        /// Unique to the request.
+        id: String,
+        /// What is wanted.
+        request: Request,
+        /// Where the answer goes; a caller that has gone is no error.
+        reply: SyncSender<Answer>,
+    },
+    /// Look again: something the loop's end depends on has changed.
+    Wake,
+}
+
+/// The way into an inbox; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    sender: SyncSender<Message>,
+}
+
+impl Handle {
+    /// Hands in a report. A closed inbox is no error: the engine is gone, and the next one
+    /// asks again for everything it owes.
+    pub fn report(&self, report: Report) {
+        let _ = self.sender.send(Message::Report(report));
+    }
+
+    /// Hands in a request and waits until it is durable or refused; `None` when the engine
+    /// is gone.
+    pub fn request(&self, id: String, request: Request) -> Option<Answer> {
+        let (reply, answer) = sync_channel(1);
+        self.sender.send(Message::Request { id, request, reply }).ok()?;
+        answer.recv().ok()
+    }
+
+    /// Makes the loop look again.
+    pub fn wake(&self) {
+        let _ = self.sender.try_send(Message::Wake);
+    }
+}
+
+/// Looks on after every turn, on the engine's thread.
+pub trait Observer {
+    /// Whether the loop shall end. `state` is what is durable.
+    fn is_over(&mut self, state: &State, now: Timestamp) -> bool;
+}
+
+/// An engine with its inbox and clock.
+#[derive(Debug)]
+pub struct Service<J, O, C> {
+    engine: Engine<J, O>,
+    inbox: Receiver<Message>,
+    clock: C,
+}
+
+impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
+    /// Makes the inbox, then the outside world that reports to it, then the engine.
+    pub fn open(
+        journal: J,
+        clock: C,
+        outside: impl FnOnce(Handle) -> O,
+    ) -> Result<(Self, Handle), EngineError> {
+        let (sender, inbox) = sync_channel(INBOX_MAX);
+        let handle = Handle { sender };
+        let engine = Engine::open(journal, outside(handle.clone()))?;
+        Ok((Self { engine, inbox, clock }, handle))
+    }
+
+    /// What is true now.
+    pub fn state(&self) -> &State {
+        self.engine.state()
+    }
+
+    /// Takes the engine apart.
+    pub fn into_parts(self) -> (J, O) {
+        self.engine.into_parts()
+    }
+
+    /// Turns until the observer says that it is over.
+    pub fn run(&mut self, observer: &mut impl Observer) -> Result<(), EngineError> {
+        let mut messages = Vec::new();
+        loop {
+            let mut callers = Vec::new();
+            let inputs = self.sort(messages, &mut callers);
+            let turned = self.engine.turn(self.clock.now(), inputs)?;
+            for (id, reply) in callers {
+                let answer = if turned.is_durable {
+                    Answer::Taken(self.engine.state().answered(&id).flatten())
+                } else {
+                    let reason = self.engine.frozen().map(|failure| failure.message.clone());
+                    Answer::Frozen(
+                        reason.unwrap_or_else(|| "the journal was just read again; try again".to_owned()),
+                    )
+                };
+                let _ = reply.try_send(answer);
+            }
+            let now = self.clock.now();
+            if turned.is_durable && observer.is_over(self.engine.state(), now) {
+                return Ok(());
+            }
+            messages = self.wait(turned.wake, now);
+        }
+    }
+
+    /// Splits messages into inputs and callers; what makes no sense is refused at once.
+    fn sort(&self, messages: Vec<Message>, callers: &mut Vec<(String, SyncSender<Answer>)>) -> Vec<Input> {
+        let mut inputs = Vec::with_capacity(messages.len());
+        for message in messages {
+            match message {
+                Message::Report(report) => inputs.push(Input::Report(report)),
+                Message::Request { id, request, reply } => {
+                    let is_known = self.engine.state().answered(&id).is_some();
+                    match validate(self.engine.state(), &request) {
+                        Err(refusal) if !is_known => {
+                            let _ = reply.try_send(Answer::Refused(refusal));
+                        }
+                        Ok(()) | Err(_) => {
+                            inputs.push(Input::Request { id: id.clone(), request });
+                            callers.push((id, reply));
+                        }
+                    }
+                }
+                Message::Wake => {}
+            }
+        }
+        inputs
+    }
+
+    /// Sleeps until something comes in or is due, then takes everything that is there.
+    fn wait(&mut self, wake: Option<Timestamp>, now: Timestamp) -> Vec<Message> {
+        let mut messages: Vec<Message> = self.inbox.try_iter().take(TURN_MAX).collect();
+        if !messages.is_empty() {
+            return messages;
+        }
+        let pause = wake.map_or(SLEEP_MAX, |wake| Duration::from_millis((wake - now).0).min(SLEEP_MAX));
+        if pause > Duration::from_millis(50) {
+            self.engine.idle();
+        }
+        match self.inbox.recv_timeout(pause) {
+            Ok(message) => {
+                messages.push(message);
+                messages.extend(self.inbox.try_iter().take(TURN_MAX - 1));
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        messages
+    }
+}

@@ -1,0 +1,223 @@
+//! The turn: inputs in, decisions durable, obligations started.
+
+use std::collections::BTreeSet;
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::input::{Input, Report};
+use dayshift_core::state::State;
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::Obligation;
+use dayshift_core::{next_deadline, owed, step};
+
+use crate::ports::{Journal, JournalFailure, Outside};
+
+/// How long news that nobody waits for may stay in memory before they are made durable.
+const LAZY_MAX: Millis = Millis::seconds(1);
+
+/// How long a frozen engine waits before it tries its journal again.
+const FROZEN_WAIT: Millis = Millis::seconds(1);
+
+/// The engine cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The journal cannot be read, and waiting does not help.
+    #[error("failed to read the journal: {0}")]
+    Journal(String),
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turned {
+    /// Whether the decisions are durable. If not, they were not made: the engine is frozen,
+    /// or has just replayed.
+    pub is_durable: bool,
+    /// When to turn again even if nothing comes in.
+    pub wake: Option<Timestamp>,
+}
+
+/// One state, one journal, one outside world.
+#[derive(Debug)]
+pub struct Engine<J, O> {
+    state: State,
+    journal: J,
+    outside: O,
+    in_flight: BTreeSet<Obligation>,
+    /// Decided and applied, not durable yet, with nothing owed because of them.
+    lazy: Vec<Entry>,
+    lazy_since: Option<Timestamp>,
+    /// The last failure of the journal; while it is there, nothing is opened or performed.
+    frozen: Option<(JournalFailure, Timestamp)>,
+    dropped: u64,
+}
+
+impl<J: Journal, O: Outside> Engine<J, O> {
+    /// Replays the journal. Nothing is performed before the first turn.
+    pub fn open(journal: J, outside: O) -> Result<Self, EngineError> {
+        let mut engine = Self {
+            state: State::new(),
+            journal,
+            outside,
+            in_flight: BTreeSet::new(),
+            lazy: Vec::new(),
+            lazy_since: None,
+            frozen: None,
+            dropped: 0,
+        };
+        engine.replay().map_err(|failure| EngineError::Journal(failure.message))?;
+        Ok(engine)
+    }
+
+    /// What is true now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The outside world.
+    pub fn outside(&mut self) -> &mut O {
+        &mut self.outside
+    }
+
+    /// Why nothing happens, if the journal cannot be written.
+    pub fn frozen(&self) -> Option<&JournalFailure> {
+        self.frozen.as_ref().map(|(failure, _)| failure)
+    }
+
+    /// Reports that came too late or twice and were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes the engine apart, as a crash would: what was not durable is gone.
+    pub fn into_parts(self) -> (J, O) {
+        (self.journal, self.outside)
+    }
+
+    /// Housekeeping while nothing waits.
+    pub fn idle(&mut self) {
+        self.journal.idle();
+    }
+
+    /// Decides on the inputs, makes the decisions durable in one append, then starts what is
+    /// owed because of them.
+    pub fn turn(&mut self, now: Timestamp, inputs: Vec<Input>) -> Result<Turned, EngineError> {
+        if !self.thaw(now)? {
+            return Ok(Turned { is_durable: false, wake: self.frozen.as_ref().map(|(_, until)| *until) });
+        }
+        let mut batch = std::mem::take(&mut self.lazy);
+        let lazy_count = batch.len();
+        for input in inputs {
+            self.forget_failed(&input);
+            let decided = step(&mut self.state, now, input);
+            self.dropped += u64::from(decided.dropped);
+            batch.extend(decided.entries);
+        }
+        // Deadlines come to pass without any input.
+        batch.extend(step(&mut self.state, now, Input::Tick).entries);
+        let since = *self.lazy_since.get_or_insert(now);
+        let is_urgent = batch.iter().skip(lazy_count).any(|entry| !is_lazy(&entry.event));
+        if batch.is_empty() {
+            self.lazy_since = None;
+        } else if !is_urgent && now - since < LAZY_MAX && now >= since {
+            self.lazy = batch;
+        } else {
+            self.lazy_since = None;
+            if let Err(failure) = self.journal.append(&batch) {
+                return self.freeze(now, failure);
+            }
+            self.outside.committed(&self.state, &batch);
+        }
+        self.perform(now);
+        Ok(Turned { is_durable: true, wake: self.wake() })
+    }
+
+    fn wake(&self) -> Option<Timestamp> {
+        let lazy = if self.lazy.is_empty() { None } else { self.lazy_since.map(|since| since + LAZY_MAX) };
+        [next_deadline(&self.state), lazy].into_iter().flatten().min()
+    }
+
+    /// An obligation that failed is not in flight any more: it is owed again after its delay.
+    fn forget_failed(&mut self, input: &Input) {
+        if let Input::Report(Report::Failed { obligation, .. }) = input {
+            self.in_flight.remove(obligation);
+        }
+    }
+
+    fn perform(&mut self, now: Timestamp) {
+        let owed = owed(&self.state, now);
+        let wanted: BTreeSet<Obligation> = owed.iter().copied().collect();
+        self.in_flight.retain(|obligation| wanted.contains(obligation));
+        for obligation in owed {
+            if self.in_flight.insert(obligation) {
+                self.outside.perform(&self.state, obligation);
+            }
+        }
+    }
+
+    /// A failed append is a crash in small: what was decided is dropped, and the state is
+    /// read again. Until that works, nothing is opened and nothing performed.
+    fn freeze(&mut self, now: Timestamp, failure: JournalFailure) -> Result<Turned, EngineError> {
+        if !failure.is_passing {
+            return Err(EngineError::Journal(failure.message));
+        }
+        self.state = State::new();
+        self.frozen = Some((failure, now + FROZEN_WAIT));
+        Ok(Turned { is_durable: false, wake: Some(now + FROZEN_WAIT) })
+    }
+
+    /// Tries to read the journal again after a failure. True when the engine can go on.
+    fn thaw(&mut self, now: Timestamp) -> Result<bool, EngineError> {
+        let Some((_, until)) = &self.frozen else { return Ok(true) };
+        if now < *until && *until - now <= FROZEN_WAIT {
+            return Ok(false);
+        }
+        match self.replay() {
+            Ok(()) => {
+                self.frozen = None;
+                Ok(true)
+            }
+            Err(failure) if failure.is_passing => {
+                self.frozen = Some((failure, now + FROZEN_WAIT));
+                Ok(false)
+            }
+            Err(failure) => Err(EngineError::Journal(failure.message)),
+        }
+    }
+
+    fn replay(&mut self) -> Result<(), JournalFailure> {
+        let mut state = State::new();
+        self.journal.replay(&mut |entry| state.apply(entry))?;
+        self.state = state;
+        self.in_flight.clear();
+        self.lazy.clear();
+        self.lazy_since = None;
+        Ok(())
+    }
+}
+
+/// Whether an event can wait for the next commit: nothing is owed because of it, and after a
+/// crash the same report comes again.
+fn is_lazy(event: &Event) -> bool {
+    match event {
+        Event::AgentStarted { .. } | Event::SessionNamed { .. } | Event::CostCharged { .. } => true,
+        Event::RunSubmitted { .. }
+        | Event::RunPaused { .. }
+        | Event::RunResumed { .. }
+        | Event::RunClosed { .. }
+        | Event::TaskClosed { .. }
+        | Event::TaskReopened { .. }
+        | Event::AttemptOpened { .. }
+        | Event::WorkspaceReady { .. }
+        | Event::ProcessEnded { .. }
+        | Event::StopOrdered { .. }
+        | Event::AttemptEnded { .. }
+        | Event::GateDecided { .. }
+        | Event::RetryScheduled { .. }
+        | Event::WorkSentBack { .. }
+        | Event::JobHeld { .. }
+        | Event::JobFinished { .. }
+        | Event::BudgetWarned { .. }
+        | Event::ObligationFailed { .. }
+        | Event::WorkspaceReleased { .. }
+        | Event::ReportWritten { .. } => false,
+    }
+}
