@@ -1,0 +1,27 @@
+//! The agent inside this binary, driven by a scenario.
+
+use crate::order::{Brief, Order, Program, Stdin, dollars};
+use crate::text;
+
+/// This binary as an agent: `SELF agent scripted --scenario FILE ...`.
+pub(crate) fn order(brief: &Brief<'_>) -> Order {
+    let mut argv: Vec<String> = [brief.self_exe, "agent", "scripted", "--scenario", brief.scenario_file]
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+    if let Some(session) = brief.resume.and_then(text::plain_id) {
+        option("--resume", session.to_owned());
+    } else if let Some(session) = brief.session_choice.and_then(text::plain_id) {
+        option("--session-id", session.to_owned());
+    }
+    if let Some(amount) = brief.budget_left {
+        option("--max-budget-usd", dollars(amount));
+    }
+    Order {
+        program: Program::Argv(argv),
+        stdin: Stdin::Text(brief.prompt.to_owned()),
+        env: Vec::new(),
+        structured: true,
+    }
+}
