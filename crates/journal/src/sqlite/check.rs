@@ -1,0 +1,126 @@
+//! Verifying, backing up, and saving what is good of a damaged journal.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::reader::{Reader, unreadable};
+use super::{Limits, Open, SqliteJournal, file};
+use crate::chain::Head;
+use crate::codec::decode;
+use crate::error::{Damage, JournalError};
+
+/// What a sound journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// How many entries.
+    pub entries: u64,
+    /// The last of them: the anchor to print and keep.
+    pub head: Head,
+}
+
+/// Reads the whole journal: every hash, every event, and the database's own structure.
+///
+/// Damage comes back as [`JournalError::Corrupt`], with the first entry that it puts into doubt.
+pub fn verify(path: &Path) -> Result<Verified, JournalError> {
+    verify_from(path, Limits::default().busy, None)
+}
+
+/// As [`verify`], and the journal must still contain `anchor`, a head printed earlier. This finds
+/// entries cut off at the end and a chain that was calculated afresh, which no journal can notice
+/// by itself.
+pub fn verify_anchored(path: &Path, anchor: Head) -> Result<Verified, JournalError> {
+    verify_from(path, Limits::default().busy, Some(anchor))
+}
+
+fn verify_from(path: &Path, busy: Duration, anchor: Option<Head>) -> Result<Verified, JournalError> {
+    let mut reader = Reader::open(path, busy)?;
+    let head = reader.walk(1, &mut |stored| {
+        decode(&stored.fields).map_err(|error| unreadable(path, stored.seq, error))?;
+        match anchor {
+            Some(anchor) if anchor.seq == stored.seq && anchor != stored.head => {
+                let what = format!("its hash is not that of the anchor {anchor}");
+                Err(JournalError::corrupt(path, Damage::new(1, what)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    })?;
+    if let Some(anchor) = anchor.filter(|anchor| anchor.seq > head.seq) {
+        let what = format!("it is missing, the anchor {anchor} says that it was there");
+        return Err(JournalError::corrupt(path, Damage::new(head.seq.saturating_add(1), what)));
+    }
+    check_structure(reader.connection(), path, head)?;
+    Ok(Verified { entries: head.seq, head })
+}
+
+/// `SQLite`'s own check; the entries are all proven by now.
+fn check_structure(connection: &Connection, path: &Path, head: Head) -> Result<(), JournalError> {
+    let after = head.seq.saturating_add(1);
+    let answer: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|error| JournalError::sqlite(path, after, &error))?;
+    if answer == "ok" {
+        return Ok(());
+    }
+    Err(JournalError::corrupt(
+        path,
+        Damage::new(after, format!("the database's structure is damaged ({answer})")),
+    ))
+}
+
+/// Copies the journal at `path` as it is now to `target`, which must not exist.
+pub(super) fn backup(path: &Path, target: &Path, busy: Duration) -> Result<Verified, JournalError> {
+    let io = |error| JournalError::io(target, error);
+    let absolute = std::path::absolute(target).map_err(io)?;
+    let name = absolute.to_str().ok_or_else(|| JournalError::io(target, "a backup's path must be UTF-8"))?;
+    let reader = Reader::open(path, busy)?;
+    file::create_private(target).map_err(io)?;
+    let copied = copy(reader.connection(), name, target).and_then(|()| verify_from(target, busy, None));
+    if copied.is_err() {
+        // Half a backup is worse than none; that it failed is reported anyway.
+        let _ = fs::remove_file(target);
+    }
+    copied
+}
+
+fn copy(connection: &Connection, name: &str, target: &Path) -> Result<(), JournalError> {
+    let io = |error| JournalError::io(target, error);
+    connection.execute("VACUUM INTO ?", [name]).map_err(|error| JournalError::sqlite(target, 1, &error))?;
+    fs::File::open(target).and_then(|file| file.sync_all()).map_err(io)?;
+    file::sync_folder(target).map_err(io)
+}
+
+/// Copies the good entries at the start of a damaged journal to a new one at `target`, which must
+/// not exist. Returns what was saved, and the damage that ended it (`None`: all is good).
+///
+/// The copy has the same hashes, so anchors up to the damage still fit.
+pub fn salvage(path: &Path, target: &Path) -> Result<(Verified, Option<Damage>), JournalError> {
+    if target.try_exists().map_err(|error| JournalError::io(target, error))? {
+        return Err(JournalError::io(target, "there is a file already"));
+    }
+    let mut saved = SqliteJournal::open(target, Open::ReadWrite)?;
+    let mut batch = Vec::new();
+    let mut reader = Reader::open(path, Limits::default().busy)?;
+    // When even the last entry cannot be found, read on until it hurts.
+    let end = reader.head().map_or(u64::MAX, |head| head.seq);
+    let walked = reader.walk_to(1, end, &mut |stored| {
+        batch.push(decode(&stored.fields).map_err(|error| unreadable(path, stored.seq, error))?);
+        if batch.len() >= SALVAGE_BATCH {
+            saved.append(&batch)?;
+            batch.clear();
+        }
+        Ok(())
+    });
+    let damage = match walked {
+        Ok(_) => None,
+        Err(JournalError::Corrupt { damage, .. }) => Some(damage),
+        Err(error) => return Err(error),
+    };
+    let head = saved.append(&batch)?;
+    Ok((Verified { entries: head.seq, head }, damage))
+}
+
+/// Entries that are written to the new journal at once.
+const SALVAGE_BATCH: usize = 1_000;

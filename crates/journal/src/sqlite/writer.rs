@@ -1,0 +1,172 @@
+//! The one thread that writes. It commits what waits in its queue together and never waits
+//! for more to come.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::reader;
+use crate::chain::Head;
+use crate::codec::Row;
+use crate::error::JournalError;
+
+/// Once a transaction holds this many bytes no further batch is added to it.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Store a batch and answer.
+    Append(Batch),
+    /// A replay came to this head: build on it if the own one is in doubt.
+    Adopt(Head),
+    /// Nothing else is to be done: tidy up.
+    Checkpoint,
+}
+
+/// The rows of one append, and who waits for them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    pub(super) reply: SyncSender<Result<Head, JournalError>>,
+}
+
+impl Batch {
+    fn bytes(&self) -> usize {
+        self.rows.iter().map(|row| row.body.len()).sum()
+    }
+}
+
+/// What the thread owns.
+pub(super) struct Writer {
+    path: PathBuf,
+    connection: Connection,
+    /// The entry that the next one is chained to.
+    head: Head,
+    /// A write failed or somebody else wrote: what the file holds is to be read first.
+    behind: bool,
+    /// Something was appended since the last checkpoint.
+    unmoved: bool,
+    /// Where the handles read the head.
+    shown: Arc<Mutex<Head>>,
+}
+
+impl Writer {
+    pub(super) fn new(path: &Path, connection: Connection, head: Head, shown: Arc<Mutex<Head>>) -> Self {
+        Self { path: path.to_owned(), connection, head, behind: false, unmoved: true, shown }
+    }
+
+    /// Works until nobody can give orders any more.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        let mut next = None;
+        while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
+            match order {
+                Order::Append(batch) => next = self.append(batch, orders),
+                Order::Adopt(head) => self.adopt(head),
+                Order::Checkpoint => self.checkpoint(),
+            }
+        }
+    }
+
+    /// Commits `first` with all batches that already wait. Returns the order after them.
+    fn append(&mut self, first: Batch, orders: &Receiver<Order>) -> Option<Order> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        let mut next = None;
+        while bytes < GROUP_BYTES_MAX {
+            match orders.try_recv() {
+                Ok(Order::Append(batch)) => {
+                    bytes = bytes.saturating_add(batch.bytes());
+                    group.push(batch);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.answer(group);
+        next
+    }
+
+    fn answer(&mut self, group: Vec<Batch>) {
+        let heads = if self.behind { Err(JournalError::Behind) } else { self.commit(&group) };
+        match heads {
+            Ok(heads) => {
+                self.head = heads.last().copied().unwrap_or(self.head);
+                self.unmoved = true;
+                self.show();
+                for (batch, head) in group.into_iter().zip(heads) {
+                    // Who no longer listens has no use for the answer.
+                    let _ = batch.reply.send(Ok(head));
+                }
+            }
+            Err(error) => {
+                self.behind = true;
+                for batch in group {
+                    let _ = batch.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction for the whole group; the heads after each of its batches.
+    fn commit(&mut self, group: &[Batch]) -> Result<Vec<Head>, JournalError> {
+        let Self { path, connection, head, .. } = self;
+        let sqlite = |error| JournalError::sqlite(path, head.seq.saturating_add(1), &error);
+        // Dropped without a commit, it rolls back.
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        if reader::head(&transaction, path)? != *head {
+            return Err(JournalError::Behind);
+        }
+        let mut heads = Vec::with_capacity(group.len());
+        let mut last = *head;
+        {
+            let mut insert = transaction
+                .prepare_cached(
+                    "INSERT INTO journal (seq, at, version, cause, kind, body, hash) VALUES (?,?,?,?,?,?,?)",
+                )
+                .map_err(sqlite)?;
+            for batch in group {
+                for row in &batch.rows {
+                    last = last.then(&row.fields());
+                    let seq = i64::try_from(last.seq).unwrap_or(i64::MAX);
+                    let at = i64::try_from(row.at).unwrap_or(i64::MAX);
+                    insert
+                        .execute(params![seq, at, row.version, row.cause, row.kind, row.body, last.hash])
+                        .map_err(sqlite)?;
+                }
+                heads.push(last);
+            }
+        }
+        transaction.commit().map_err(sqlite)?;
+        Ok(heads)
+    }
+
+    fn adopt(&mut self, head: Head) {
+        if self.behind {
+            self.behind = false;
+            self.head = head;
+            self.show();
+        }
+    }
+
+    /// Moves what can be moved without waiting for readers. A failure costs nothing: the entries
+    /// stay in the log, and the next append meets the same trouble and reports it.
+    fn checkpoint(&mut self) {
+        if self.unmoved && !self.behind {
+            let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+            });
+            self.unmoved = !moved.unwrap_or(false);
+        }
+    }
+
+    fn show(&self) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = self.head;
+    }
+}
