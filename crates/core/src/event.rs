@@ -159,6 +159,9 @@ pub enum Event {
         claim: Option<Claim>,
         /// What exit code and claim come to.
         verdict: Option<Failure>,
+        /// Tool calls that had not come back, one line each: the next attempt is told.
+        #[serde(default)]
+        unfinished: Vec<String>,
         /// Totals of this attempt.
         spend: Spend,
     },

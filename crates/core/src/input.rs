@@ -115,6 +115,8 @@ pub enum Report {
         claim: Option<Claim>,
         /// What the two come to: `None` is success.
         verdict: Option<Failure>,
+        /// Tool calls that had not come back, one line each.
+        unfinished: Vec<String>,
         /// Totals of this attempt.
         spend: Spend,
     },

@@ -283,6 +283,8 @@ pub struct Attempt {
     pub process: Option<Box<ProcessEnd>>,
     /// The agent's side of its end.
     pub claim: Option<Claim>,
+    /// Tool calls that had not come back when it ended, one line each.
+    pub unfinished: Vec<String>,
 }
 
 impl Attempt {

@@ -66,9 +66,14 @@ impl Handle {
     /// Hands in a request and waits until it is durable or refused; `None` when the engine
     /// is gone.
     pub fn request(&self, id: String, request: Request) -> Option<Answer> {
+        self.post(id, request)?.recv().ok()
+    }
+
+    /// Hands in a request and returns where its answer will arrive.
+    pub fn post(&self, id: String, request: Request) -> Option<Receiver<Answer>> {
         let (reply, answer) = sync_channel(1);
         self.sender.send(Message::Request { id, request, reply }).ok()?;
-        answer.recv().ok()
+        Some(answer)
     }
 
     /// Makes the loop look again.

@@ -36,11 +36,12 @@ impl State {
                 self.session_named(*attempt, session, model.as_deref(), version.as_deref());
             }
             Event::CostCharged { attempt, spend } => self.charge(*attempt, *spend),
-            Event::ProcessEnded { attempt, process, claim, verdict, spend } => {
+            Event::ProcessEnded { attempt, process, claim, verdict, unfinished, spend } => {
                 self.charge(*attempt, *spend);
                 let attempt = &mut self.attempts[*attempt];
                 attempt.process = Some(Box::new(process.clone()));
                 attempt.claim.clone_from(claim);
+                attempt.unfinished.clone_from(unfinished);
                 attempt.phase = Phase::Collecting { verdict: verdict.clone() };
             }
             Event::StopOrdered { attempt, reason } => self.stop_ordered(*attempt, reason),
@@ -235,6 +236,7 @@ impl State {
             version: None,
             process: None,
             claim: None,
+            unfinished: Vec::new(),
         });
         self.live.insert(attempt);
         self.jobs[job].attempts.push(attempt);

@@ -8,7 +8,7 @@ use crate::input::Report;
 use crate::money::Spend;
 use crate::state::{Attempt, Phase};
 use crate::time::Millis;
-use crate::types::{Claim, Collected, End, Failure, Obligation, ProcessEnd};
+use crate::types::{Collected, End, Failure, Obligation};
 
 /// How often something owed may fail before it is given up.
 const OBLIGATION_TRIES_MAX: u32 = 5;
@@ -42,8 +42,10 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
             }
         }
         Report::Spent { attempt, spend } => spent(turn, attempt, spend),
-        Report::ProcessEnded { attempt, process, claim, verdict, spend } => {
-            process_ended(turn, attempt, *process, claim, verdict, spend);
+        Report::ProcessEnded { attempt, process, claim, verdict, unfinished, spend } => {
+            let seen =
+                |spend| Event::ProcessEnded { attempt, process: *process, claim, verdict, unfinished, spend };
+            process_ended(turn, attempt, spend, seen);
         }
         Report::Collected { attempt, collected } => self::collected(turn, attempt, *collected),
         Report::WorkspaceReleased { task, kept } => {
@@ -101,21 +103,14 @@ fn at_least(spend: Spend, before: Spend) -> Spend {
     total
 }
 
-fn process_ended(
-    turn: &mut Turn<'_>,
-    attempt: AttemptId,
-    process: ProcessEnd,
-    claim: Option<Claim>,
-    verdict: Option<Failure>,
-    spend: Spend,
-) {
+fn process_ended(turn: &mut Turn<'_>, attempt: AttemptId, spend: Spend, seen: impl FnOnce(Spend) -> Event) {
     if !is_in(turn, attempt, is_running) {
         return turn.drop_report();
     }
     let Some(row) = live(turn, attempt) else { return turn.drop_report() };
     let spend = at_least(spend, row.spend);
     let has_more = spend != row.spend;
-    turn.emit(Event::ProcessEnded { attempt, process, claim, verdict, spend });
+    turn.emit(seen(spend));
     if has_more {
         spending::after_charge(turn, attempt);
     }
