@@ -1,1 +1,7 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod environment;
+mod redact;
+
+pub use environment::{TOOL_CHAINS, environment};
+pub use redact::{Redactor, is_secret_name};
