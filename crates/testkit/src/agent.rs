@@ -90,10 +90,11 @@ pub fn claude_command(cli: &Path, home: &Path, base_url: &str, workdir: &Path) -
         "--output-format",
         "stream-json",
         "--verbose",
-        "--permission-mode",
-        "acceptEdits",
         "--allowedTools",
         "Bash,Edit,Write,Read",
+        // Not the list of tools at the end: it takes every word that follows, the prompt too.
+        "--permission-mode",
+        "acceptEdits",
     ]);
     command
 }

@@ -16,7 +16,7 @@ pub(crate) struct Marker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AssistantTurn {
     pub(crate) text: String,
-    pub(crate) calls_tools: bool,
+    pub(crate) tool_uses: usize,
 }
 
 /// Finds the last marker of the user's messages, and the assistant turns since its first mention.
@@ -40,7 +40,7 @@ pub(crate) fn marked_turns(body: &Value) -> Option<(Marker, Vec<AssistantTurn>)>
         .filter(|message| message["role"] == "assistant")
         .map(|message| AssistantTurn {
             text: texts(&message["content"]).concat(),
-            calls_tools: has_tool_use(&message["content"]),
+            tool_uses: count_tool_uses(&message["content"]),
         })
         .collect();
     Some((current, turns))
@@ -73,8 +73,8 @@ fn texts(content: &Value) -> Vec<&str> {
     }
 }
 
-fn has_tool_use(content: &Value) -> bool {
-    content.as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_use"))
+fn count_tool_uses(content: &Value) -> usize {
+    content.as_array().map_or(0, |blocks| blocks.iter().filter(|block| block["type"] == "tool_use").count())
 }
 
 fn markers_in(text: &str, index: usize) -> Vec<(usize, Marker)> {

@@ -113,6 +113,15 @@ pub(crate) fn write_response(
     stream.write_all(format!("{head}{body}").as_bytes())
 }
 
+/// Writes a response whose body is shorter than it says.
+pub(crate) fn write_cut_response(stream: &mut TcpStream, body: &str) -> io::Result<()> {
+    let length = body.len() + 1000;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n",
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())
+}
+
 /// Begins an event stream in chunks.
 pub(crate) fn begin_stream(stream: &mut TcpStream, afterwards: Afterwards) -> io::Result<()> {
     let head = format!(

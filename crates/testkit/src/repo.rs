@@ -50,6 +50,9 @@ impl TempRepo {
     }
 
     /// A folder beside the repository that goes with it, for homes, state and logs.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
     pub fn beside(&self, name: &str) -> PathBuf {
         let path = self.folder.path().canonicalize().expect("the folder lives as long as self").join(name);
         fs::create_dir_all(&path).expect("a folder in a temporary folder");

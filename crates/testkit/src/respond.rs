@@ -209,29 +209,45 @@ impl Reply<'_> {
                 http::write_response(stream, code, &extra, &wire::error(code, &message).to_string(), wish)?;
                 Ok(wish)
             }
-            Reaction::Drop(usage) => {
-                let message = self.message(String::new(), Vec::new(), usage);
-                http::begin_stream(stream, Afterwards::Close)?;
-                http::write_chunk(stream, &(message.start() + &wire::half_a_block()))?;
-                // No last chunk: the client sees that the answer is cut off.
-                stream.shutdown(Shutdown::Both)?;
-                Ok(Afterwards::Close)
-            }
-            Reaction::Malformed(usage) => {
-                let message = self.message(String::new(), Vec::new(), usage);
-                http::begin_stream(stream, wish)?;
-                http::write_chunk(
-                    stream,
-                    &(message.start() + &wire::half_a_block() + wire::MALFORMED_EVENT),
-                )?;
-                http::end_stream(stream)?;
-                Ok(wish)
-            }
+            Reaction::Drop(usage) => self.drop_midway(stream, usage),
+            Reaction::Malformed(usage) => self.send_malformed(stream, usage, wish),
             Reaction::Hang => {
                 pause(&self.script.shared, stream, None, |_| false)?;
                 Ok(Afterwards::Close)
             }
         }
+    }
+
+    fn drop_midway(&self, stream: &mut TcpStream, usage: Usage) -> io::Result<Afterwards> {
+        if self.streamed {
+            http::begin_stream(stream, Afterwards::Close)?;
+            http::write_chunk(stream, &self.half_a_stream(usage))?;
+        } else {
+            http::write_cut_response(stream, wire::HALF_A_MESSAGE)?;
+        }
+        // No last chunk and no full length: the client sees that the answer is cut off.
+        stream.shutdown(Shutdown::Both)?;
+        Ok(Afterwards::Close)
+    }
+
+    fn send_malformed(
+        &self,
+        stream: &mut TcpStream,
+        usage: Usage,
+        wish: Afterwards,
+    ) -> io::Result<Afterwards> {
+        if self.streamed {
+            http::begin_stream(stream, wish)?;
+            http::write_chunk(stream, &(self.half_a_stream(usage) + wire::MALFORMED_EVENT))?;
+            http::end_stream(stream)?;
+        } else {
+            http::write_response(stream, 200, "", wire::HALF_A_MESSAGE, wish)?;
+        }
+        Ok(wish)
+    }
+
+    fn half_a_stream(&self, usage: Usage) -> String {
+        self.message(String::new(), Vec::new(), usage).start() + &wire::half_a_block()
     }
 
     fn message(&self, text: String, tool_uses: Vec<tools::ToolUse>, usage: Usage) -> Message {

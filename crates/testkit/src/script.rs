@@ -14,17 +14,20 @@ pub(crate) struct Step<'a> {
     pub(crate) faults_served: usize,
 }
 
+/// What the claude CLI puts in the assistant's place when it resumes a conversation that waited for an answer.
+const FILLER: &str = "No response requested.";
+
 /// Counts the scripted answers that the conversation already holds.
 ///
-/// An assistant message that holds a text where the script calls tools is what is left of an interrupted turn, or a
-/// filler of the client's own: it does not count, so that the turn is given again.
+/// An assistant message with fewer calls than the script makes is what is left of an interrupted turn: it does not
+/// count, so that the turn is given again. A filler of the client's own does not count either.
 pub(crate) fn position(scenario: &Scenario, conversation: &[AssistantTurn]) -> usize {
     let mut answers = scenario.turns.iter().filter(|turn| turn.kind() == TurnKind::Answer).peekable();
     let mut position = 0;
     for seen in conversation {
         let counts = match answers.peek() {
-            Some(Turn::Tools { .. }) => seen.calls_tools,
-            Some(_) | None => true,
+            Some(Turn::Tools { calls, .. }) => seen.tool_uses >= calls.len().max(1),
+            Some(_) | None => seen.tool_uses > 0 || seen.text.trim() != FILLER,
         };
         if counts {
             answers.next();

@@ -100,6 +100,9 @@ pub(crate) fn half_a_block() -> String {
     text_block_start(0) + &text_delta(0, "This answer will not be ")
 }
 
+/// The beginning of a whole message; as a body of its own it is not JSON.
+pub(crate) const HALF_A_MESSAGE: &str = "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[";
+
 /// An event whose data is not JSON.
 pub(crate) const MALFORMED_EVENT: &str = "event: content_block_delta\ndata: {\"type\":\"content_blo\n\n";
 
