@@ -151,12 +151,12 @@ impl JournalError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path: name(), message: error.to_string() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path: name() },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Some(ErrorCode::NotADatabase) => Self::NotAJournal { path: name(), message: error.to_string() },
+            // `None`: not from SQLite but from reading its values, a column holds what it never holds.
+            Some(ErrorCode::DatabaseCorrupt) | None => {
                 Self::corrupt(path, Damage::new(seq, error.to_string()))
             }
             Some(_) => Self::io(path, error),
-            // Not from SQLite but from reading its values: a column holds what it never holds.
-            None => Self::corrupt(path, Damage::new(seq, error.to_string())),
         }
     }
 }

@@ -149,8 +149,11 @@ impl SqliteJournal {
             visit(stored.seq, &entry).map_err(|what| JournalError::Rejected { seq: stored.seq, what })
         })?;
         match self.orders() {
-            // The writer builds on this head only if it had lost track of its own.
-            Some(orders) => orders.send(Order::Adopt(head)).map_err(|_| JournalError::Closed)?,
+            Some(orders) => {
+                let (reply, answer) = sync_channel(1);
+                orders.send(Order::Adopt(head, reply)).map_err(|_| JournalError::Closed)?;
+                answer.recv().map_err(|_| JournalError::Closed)?;
+            }
             None => *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head,
         }
         Ok(head)

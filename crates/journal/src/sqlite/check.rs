@@ -51,7 +51,7 @@ fn verify_from(path: &Path, busy: Duration, anchor: Option<Head>) -> Result<Veri
         let what = format!("it is missing, the anchor {anchor} says that it was there");
         return Err(JournalError::corrupt(path, Damage::new(head.seq.saturating_add(1), what)));
     }
-    check_structure(reader.connection(), path, head)?;
+    reader.read(|reader| check_structure(reader.connection(), path, head))?;
     Ok(Verified { entries: head.seq, head })
 }
 
@@ -75,7 +75,7 @@ pub(super) fn backup(path: &Path, target: &Path, busy: Duration) -> Result<Verif
     let io = |error| JournalError::io(target, error);
     let absolute = std::path::absolute(target).map_err(io)?;
     let name = absolute.to_str().ok_or_else(|| JournalError::io(target, "a backup's path must be UTF-8"))?;
-    let reader = Reader::open(path, busy)?;
+    let reader = Reader::open_locked(path, busy)?;
     file::create_private(target).map_err(io)?;
     let copied = copy(reader.connection(), name, target).and_then(|()| verify_from(target, busy, None));
     if copied.is_err() {

@@ -47,15 +47,18 @@ impl Reader {
         // A writer keeps the log for as long as it lives, and one that was killed leaves it.
         let log_exists = file::wal_path(path).try_exists().unwrap_or(true);
         let sharing = if log_exists { Sharing::Locked } else { Sharing::Alone };
-        let reader = match Self::open_shared(path, busy, sharing) {
-            Err(JournalError::Corrupt { .. }) if sharing == Sharing::Alone => {
-                Self::open_shared(path, busy, Sharing::Locked)?
-            }
-            opened => opened?,
-        };
-        match file::format(&reader.connection, path)? {
-            file::FILE_FORMAT => Ok(reader),
-            found => Err(file::unknown_format(path, found)),
+        Self::open_shared(path, busy, sharing)?.checked()
+    }
+
+    /// As [`open`](Self::open), always with locks: for reads whose result cannot be proven.
+    pub(crate) fn open_locked(path: &Path, busy: Duration) -> Result<Self, JournalError> {
+        Self::open_shared(path, busy, Sharing::Locked)?.checked()
+    }
+
+    fn checked(mut self) -> Result<Self, JournalError> {
+        match self.read(|reader| file::format(&reader.connection, &reader.path))? {
+            file::FILE_FORMAT => Ok(self),
+            found => Err(file::unknown_format(&self.path, found)),
         }
     }
 
@@ -84,9 +87,24 @@ impl Reader {
         &self.connection
     }
 
+    /// Runs `read`, and once more with locks when it found damage without: perhaps there is none,
+    /// but a writer that has come up since.
+    pub(crate) fn read<T>(
+        &mut self,
+        mut read: impl FnMut(&Self) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        match read(self) {
+            Err(JournalError::Corrupt { .. }) if self.sharing == Sharing::Alone => {
+                *self = Self::open_shared(&self.path, self.busy, Sharing::Locked)?;
+                read(self)
+            }
+            done => done,
+        }
+    }
+
     /// The last entry as stored, unproven.
-    pub(crate) fn head(&self) -> Result<Head, JournalError> {
-        head(&self.connection, &self.path)
+    pub(crate) fn head(&mut self) -> Result<Head, JournalError> {
+        self.read(|reader| head(&reader.connection, &reader.path))
     }
 
     /// Visits all entries from `from` up to the last one there is now. Returns the head after
@@ -103,17 +121,10 @@ impl Reader {
         end: u64,
         visit: VisitStored<'_>,
     ) -> Result<Head, JournalError> {
-        let mut head = self.before(from)?;
+        let mut head = self.read(|reader| reader.before(from))?;
         while head.seq < end {
-            match page(&self.connection, &self.path, &mut head, end, visit) {
-                Ok(()) => {}
-                Err(JournalError::Corrupt { .. }) if self.sharing == Sharing::Alone => {
-                    // Perhaps no damage but a writer that has come up since. What was visited is
-                    // proven; go on behind it, with locks.
-                    *self = Self::open_shared(&self.path, self.busy, Sharing::Locked)?;
-                }
-                Err(error) => return Err(error),
-            }
+            // What was visited is proven, so a second reading goes on behind it.
+            self.read(|reader| page(&reader.connection, &reader.path, &mut head, end, &mut *visit))?;
         }
         Ok(head)
     }

@@ -20,8 +20,8 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 pub(super) enum Order {
     /// Store a batch and answer.
     Append(Batch),
-    /// A replay came to this head: build on it if the own one is in doubt.
-    Adopt(Head),
+    /// A replay came to this head: build on it if the own one is in doubt, and answer.
+    Adopt(Head, SyncSender<()>),
     /// Nothing else is to be done: tidy up.
     Checkpoint,
 }
@@ -64,7 +64,11 @@ impl Writer {
         while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
             match order {
                 Order::Append(batch) => next = self.append(batch, orders),
-                Order::Adopt(head) => self.adopt(head),
+                Order::Adopt(head, reply) => {
+                    self.adopt(head);
+                    // Who no longer listens has no use for the answer.
+                    let _ = reply.send(());
+                }
                 Order::Checkpoint => self.checkpoint(),
             }
         }
@@ -100,7 +104,6 @@ impl Writer {
                 self.unmoved = true;
                 self.show();
                 for (batch, head) in group.into_iter().zip(heads) {
-                    // Who no longer listens has no use for the answer.
                     let _ = batch.reply.send(Ok(head));
                 }
             }

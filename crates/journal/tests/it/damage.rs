@@ -1,0 +1,260 @@
+//! Damaged files: found, placed, and survived.
+
+use std::path::Path;
+
+use dayshift_journal::{
+    Damage, FILE_FORMAT, Head, JournalError, Open, SqliteJournal, salvage, verify, verify_anchored,
+};
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use crate::common::{Folder, entries, open, read_all};
+
+/// A closed journal with entries 1 to `count`.
+fn journal(count: u64) -> (Folder, Head) {
+    let folder = Folder::new();
+    let head = open(&folder.journal(), Open::ReadWrite).append(&entries(1..=count)).expect("appends");
+    (folder, head)
+}
+
+fn damage(result: Result<impl std::fmt::Debug, JournalError>) -> Damage {
+    match result {
+        Err(JournalError::Corrupt { damage, .. }) => damage,
+        other => panic!("damage was not found: {other:?}"),
+    }
+}
+
+/// Replays and tells how many entries were handed out before the error.
+fn good_before_damage(path: &Path, mode: Open) -> (u64, Damage) {
+    let mut good = 0;
+    let replayed = open(path, mode).replay(1, &mut |seq, entry| {
+        assert_eq!(vec![entry.clone()], entries(seq..=seq), "only what is good is handed out");
+        good = seq;
+        Ok(())
+    });
+    (good, damage(replayed))
+}
+
+fn sql(folder: &Folder, statement: &str) {
+    Connection::open(folder.journal()).expect("opens").execute_batch(statement).expect("runs");
+}
+
+#[test]
+fn a_flipped_byte_is_found_at_its_entry_and_what_is_before_it_saved() {
+    let (folder, _) = journal(2_000);
+    let mut bytes = std::fs::read(folder.journal()).expect("readable");
+    let needle = b"person 1234\"";
+    let at = bytes.windows(needle.len()).position(|window| window == needle).expect("stored as text");
+    bytes[at] ^= 1;
+    std::fs::write(folder.journal(), bytes).expect("writable");
+
+    assert_eq!(damage(verify(&folder.journal())).seq, 1_234);
+    for mode in [Open::ReadOnly, Open::ReadWrite] {
+        let (good, damage) = good_before_damage(&folder.journal(), mode);
+        assert_eq!((good, damage.seq), (1_233, 1_234), "{mode:?}");
+    }
+    let saved = folder.path().join("saved.db");
+    let (verified, damage) = salvage(&folder.journal(), &saved).expect("salvages");
+    assert_eq!((verified.entries, damage.map(|damage| damage.seq)), (1_233, Some(1_234)));
+    assert_eq!(verify(&saved), Ok(verified));
+    assert_eq!(read_all(&mut open(&saved, Open::ReadWrite)).0, entries(1..=1_233));
+}
+
+#[test]
+fn each_edit_is_found() {
+    let edits = [
+        "UPDATE journal SET at = at + 1 WHERE seq = 5",
+        "UPDATE journal SET at = -1 WHERE seq = 5",
+        "UPDATE journal SET version = 2 WHERE seq = 5",
+        "UPDATE journal SET version = -2 WHERE seq = 5",
+        "UPDATE journal SET cause = NULL WHERE seq = 5",
+        "UPDATE journal SET cause = '' WHERE seq = 5",
+        "UPDATE journal SET kind = 'run_resumed' WHERE seq = 5",
+        "UPDATE journal SET body = replace(body, 'person', 'people') WHERE seq = 5",
+        "UPDATE journal SET hash = zeroblob(32) WHERE seq = 5",
+        "UPDATE journal SET hash = zeroblob(0) WHERE seq = 5",
+        "UPDATE journal SET seq = 5000 WHERE seq = 5",
+        "DELETE FROM journal WHERE seq = 5",
+        "DELETE FROM journal WHERE seq BETWEEN 5 AND 8",
+        "UPDATE journal SET seq = -7 WHERE seq = 5",
+        "UPDATE journal SET seq = 0 WHERE seq = 4; UPDATE journal SET seq = 4 WHERE seq = 5; UPDATE journal SET seq = 5 WHERE seq = 0; UPDATE journal SET cause = 'x' WHERE seq = 4;",
+    ];
+    for edit in edits {
+        let (folder, _) = journal(9);
+        sql(&folder, edit);
+        let found = damage(verify(&folder.journal()));
+        let expected = if edit.contains("cause = 'x'") { 4 } else { 5 };
+        assert_eq!(found.seq, expected, "{edit}: {found}");
+    }
+}
+
+#[test]
+fn a_journal_without_its_start_or_with_a_second_zero_is_refused() {
+    for edit in ["DELETE FROM journal WHERE seq < 4", "UPDATE journal SET seq = 0 WHERE seq = 1"] {
+        let (folder, _) = journal(9);
+        sql(&folder, edit);
+        assert_eq!(damage(verify(&folder.journal())).seq, 1, "{edit}");
+    }
+    let (folder, _) = journal(1);
+    sql(&folder, "UPDATE journal SET seq = -1");
+    assert_eq!(damage(SqliteJournal::open(&folder.journal(), Open::ReadWrite)).seq, 1);
+}
+
+#[test]
+fn an_anchor_finds_a_cut_end_and_another_chain() {
+    let (folder, head) = journal(9);
+    assert!(verify_anchored(&folder.journal(), head).is_ok());
+    open(&folder.journal(), Open::ReadWrite).append(&entries(10..=11)).expect("appends");
+    assert!(verify_anchored(&folder.journal(), head).is_ok());
+    let other = Head { hash: [7; 32], ..head };
+    assert_eq!(damage(verify_anchored(&folder.journal(), other)).seq, 1);
+    sql(&folder, "DELETE FROM journal WHERE seq > 7");
+    assert!(verify(&folder.journal()).is_ok(), "no journal can notice this by itself");
+    assert_eq!(damage(verify_anchored(&folder.journal(), head)).seq, 8);
+}
+
+#[test]
+fn a_truncated_file_is_refused_wherever_it_was_cut() {
+    let (folder, _) = journal(300);
+    let whole = std::fs::read(folder.journal()).expect("readable");
+    for length in (0..whole.len()).step_by(1_000).chain([whole.len() - 1]) {
+        std::fs::write(folder.journal(), &whole[..length]).expect("writable");
+        assert!(verify(&folder.journal()).is_err(), "cut at {length}");
+        let mut visited = 0;
+        let replayed = SqliteJournal::open(&folder.journal(), Open::ReadWrite).and_then(|mut journal| {
+            journal.replay(1, &mut |_, _| {
+                visited += 1;
+                Ok(())
+            })
+        });
+        assert!(replayed.is_err(), "cut at {length}: {replayed:?}");
+        // Opening for writing must not have grown or rewritten it.
+        assert_eq!(std::fs::read(folder.journal()).expect("readable"), whole[..length], "cut at {length}");
+    }
+}
+
+#[test]
+fn no_single_damaged_byte_goes_unnoticed_or_panics() {
+    let (folder, head) = journal(40);
+    let whole = std::fs::read(folder.journal()).expect("readable");
+    let mut found = 0;
+    for at in (0..whole.len()).step_by(23) {
+        let mut bytes = whole.clone();
+        bytes[at] = !bytes[at];
+        std::fs::write(folder.journal(), &bytes).expect("writable");
+        match verify(&folder.journal()) {
+            // Free space, or a field of the header that says nothing about the content.
+            Ok(verified) => assert_eq!(verified.head, head, "byte {at}"),
+            Err(_) => found += 1,
+        }
+    }
+    assert!(found > 100, "only {found}");
+}
+
+#[test]
+fn other_files_are_not_taken_for_journals() {
+    let folder = Folder::new();
+    std::fs::write(folder.journal(), "# Notes\n".repeat(2_000)).expect("writable");
+    let opened = [Open::ReadOnly, Open::ReadWrite].map(|mode| SqliteJournal::open(&folder.journal(), mode));
+    assert!(
+        opened.iter().all(|opened| matches!(opened, Err(JournalError::NotAJournal { .. }))),
+        "{opened:?}"
+    );
+
+    let folder = Folder::new();
+    sql(&folder, "CREATE TABLE journal (seq INTEGER PRIMARY KEY)");
+    let before = std::fs::read(folder.journal()).expect("readable");
+    let opened = [Open::ReadOnly, Open::ReadWrite].map(|mode| SqliteJournal::open(&folder.journal(), mode));
+    assert!(
+        opened.iter().all(|opened| matches!(opened, Err(JournalError::NotAJournal { .. }))),
+        "{opened:?}"
+    );
+    assert_eq!(std::fs::read(folder.journal()).expect("readable"), before);
+}
+
+#[test]
+fn an_empty_file_or_a_log_without_its_file_is_damage() {
+    let folder = Folder::new();
+    std::fs::write(folder.journal(), "").expect("writable");
+    for mode in [Open::ReadOnly, Open::ReadWrite] {
+        assert_eq!(damage(SqliteJournal::open(&folder.journal(), mode)).what, "the file is empty");
+    }
+
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("journal.db-wal"), "entries").expect("writable");
+    let found = damage(SqliteJournal::open(&folder.journal(), Open::ReadWrite));
+    assert!(found.what.contains("its log"), "{found}");
+    assert_eq!(folder.files(), ["journal.db-wal"]);
+}
+
+#[test]
+fn newer_files_and_entries_are_refused_in_one_line() {
+    let (folder, _) = journal(2);
+    sql(&folder, "PRAGMA user_version = 7");
+    for mode in [Open::ReadOnly, Open::ReadWrite] {
+        let error = SqliteJournal::open(&folder.journal(), mode).expect_err("newer");
+        assert!(matches!(error, JournalError::NewerFormat { found: 7, known: FILE_FORMAT, .. }), "{error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+
+    let cases = [
+        (2, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#),
+        (1, "run_flew", r#"{"run_flew":{}}"#),
+        (1, "run_paused", r#"{"run_paused":{"run":"R1","by":"x","to":"y"}}"#),
+    ];
+    for (version, kind, body) in cases {
+        let (folder, head) = journal(2);
+        append_by_hand(&folder, head, version, kind, body);
+        let mut journal = open(&folder.journal(), Open::ReadWrite);
+        let mut seen = 0;
+        let error = journal
+            .replay(1, &mut |seq, _| {
+                seen = seq;
+                Ok(())
+            })
+            .expect_err("newer");
+        let newer = matches!(
+            error,
+            JournalError::NewerFormat { found: 2, .. } | JournalError::NewerEntry { seq: 3, .. }
+        );
+        assert!(newer && seen == 2, "{error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+}
+
+/// Appends an entry without cause, following the crate's documentation of the chain.
+fn append_by_hand(folder: &Folder, head: Head, version: u64, kind: &str, body: &str) {
+    let mut bytes = head.hash.to_vec();
+    for number in [head.seq + 1, 17, version] {
+        bytes.extend(8_u64.to_be_bytes());
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes.push(0);
+    for text in [kind, body] {
+        bytes.extend((text.len() as u64).to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    Connection::open(folder.journal())
+        .expect("opens")
+        .execute(
+            "INSERT INTO journal VALUES (?, 17, ?, NULL, ?, ?, ?)",
+            rusqlite::params![
+                i64::try_from(head.seq + 1).expect("small"),
+                i64::try_from(version).expect("small"),
+                kind,
+                body,
+                hash
+            ],
+        )
+        .expect("inserts");
+}
+
+#[test]
+fn the_chain_is_as_documented() {
+    let (folder, head) = journal(2);
+    append_by_hand(&folder, head, 1, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#);
+    assert_eq!(verify(&folder.journal()).map(|verified| verified.entries), Ok(3));
+    let genesis: [u8; 32] = Sha256::digest("dayshift journal 1").into();
+    assert_eq!(Head::genesis(), Head { seq: 0, hash: genesis });
+}
