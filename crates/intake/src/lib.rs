@@ -1,1 +1,26 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod init;
+pub mod prompt;
+
+mod check;
+mod diagnostic;
+mod fields;
+mod form;
+mod load;
+mod nearest;
+mod schema;
+mod secret;
+mod sink;
+mod tables;
+mod tree;
+mod value;
+
+pub use config::Config;
+pub use diagnostic::{Diagnostic, Report, Severity};
+pub use load::{
+    ATTEMPT_TIMEOUT, ATTEMPTS, BUILT_IN_AGENTS, Context, GATE_TIMEOUT, Loaded, Overrides, SOURCES_MAX,
+    Source, TASKS_MAX, built_in_agent, load,
+};
+pub use schema::schema;

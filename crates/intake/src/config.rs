@@ -1,0 +1,331 @@
+//! Settings in layers: built-in, user, repository, environment, flags. Each value knows
+//! where it came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use dayshift_core::money::Micros;
+use dayshift_core::types::{Agent, Gate};
+
+use crate::check::check;
+use crate::diagnostic::{Diagnostic, Report};
+use crate::fields::Fields;
+use crate::form::Form;
+use crate::load::{Source, flag_error, read_agent, read_gate};
+use crate::sink::{Sink, code};
+use crate::tables::{CONFIG, SLOTS_MAX};
+use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
+use crate::value;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    BuiltIn,
+    /// The user's own file, as `PATH:LINE`.
+    User(String),
+    /// The repository's file, as `PATH:LINE`.
+    Repository(String),
+    /// The environment variable of this name.
+    Environment(String),
+    /// The flag of this name.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::User(place) | Self::Repository(place) => f.write_str(place),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A value with its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// A value of that origin.
+    pub fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+}
+
+/// The settings that hold, all layers seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What a run may cost when its day file gives no limit; 50 dollars when nobody says.
+    pub max_daily_cost: Setting<Micros>,
+    /// The share of the limit at which to warn, from 0 to 1; 0.75 when nobody says.
+    pub cost_warning_threshold: Setting<f64>,
+    /// How many attempts may be live at once; 3 when nobody says.
+    pub max_concurrent_agents: Setting<u32>,
+    /// The agent of tasks that name none; `claude` when nobody says.
+    pub agent: Setting<String>,
+    /// The files that a run without files reads, as written.
+    pub tasks: Setting<Vec<String>>,
+    /// Gates that every day file may name.
+    pub gates: BTreeMap<String, Setting<Gate>>,
+    /// Agents that every day file may name, besides the built-in ones.
+    pub agents: BTreeMap<String, Setting<Agent>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_daily_cost: Setting::new(Micros(50_000_000), Origin::BuiltIn),
+            cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
+            max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
+            agent: Setting::new("claude".to_owned(), Origin::BuiltIn),
+            tasks: Setting::new(Vec::new(), Origin::BuiltIn),
+            gates: BTreeMap::new(),
+            agents: BTreeMap::new(),
+        }
+    }
+}
+
+/// What one layer says; everything it is silent about is absent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partial {
+    /// See [`Config::max_daily_cost`].
+    pub max_daily_cost: Option<Setting<Micros>>,
+    /// See [`Config::cost_warning_threshold`].
+    pub cost_warning_threshold: Option<Setting<f64>>,
+    /// See [`Config::max_concurrent_agents`].
+    pub max_concurrent_agents: Option<Setting<u32>>,
+    /// See [`Config::agent`].
+    pub agent: Option<Setting<String>>,
+    /// See [`Config::tasks`].
+    pub tasks: Option<Setting<Vec<String>>>,
+    /// See [`Config::gates`]; a gate of the same name is replaced.
+    pub gates: BTreeMap<String, Setting<Gate>>,
+    /// See [`Config::agents`]; an agent of the same name is replaced.
+    pub agents: BTreeMap<String, Setting<Agent>>,
+}
+
+impl Config {
+    /// These settings with `layer` on top.
+    #[must_use]
+    pub fn with(mut self, layer: Partial) -> Self {
+        fn put<T>(below: &mut Setting<T>, above: Option<Setting<T>>) {
+            if let Some(above) = above {
+                *below = above;
+            }
+        }
+        put(&mut self.max_daily_cost, layer.max_daily_cost);
+        put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
+        put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
+        put(&mut self.agent, layer.agent);
+        put(&mut self.tasks, layer.tasks);
+        self.gates.extend(layer.gates);
+        self.agents.extend(layer.agents);
+        self
+    }
+
+    /// Every setting as name, value and origin, for `config show`.
+    pub fn rows(&self) -> Vec<(String, String, String)> {
+        let row = |name: &str, value: String, origin: &Origin| (name.to_owned(), value, origin.to_string());
+        let mut rows = vec![
+            row(
+                "max_daily_cost_usd",
+                format!("{:.2}", self.max_daily_cost.value.usd()),
+                &self.max_daily_cost.origin,
+            ),
+            row(
+                "cost_warning_threshold",
+                self.cost_warning_threshold.value.to_string(),
+                &self.cost_warning_threshold.origin,
+            ),
+            row(
+                "max_concurrent_agents",
+                self.max_concurrent_agents.value.to_string(),
+                &self.max_concurrent_agents.origin,
+            ),
+            row("agent", self.agent.value.clone(), &self.agent.origin),
+            row("tasks", self.tasks.value.join(", "), &self.tasks.origin),
+        ];
+        let gates = self.gates.iter();
+        rows.extend(
+            gates.map(|(name, gate)| row(&format!("gates.{name}"), gate.value.run.clone(), &gate.origin)),
+        );
+        let agents = self.agents.iter();
+        rows.extend(
+            agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
+        );
+        rows
+    }
+}
+
+fn kind(agent: &Agent) -> String {
+    use dayshift_core::types::Dialect;
+    match &agent.dialect {
+        Dialect::Claude { program, .. } => format!("claude ({program})"),
+        Dialect::Command { run, .. } => format!("command ({run})"),
+        Dialect::Scripted { .. } => "scripted".to_owned(),
+    }
+}
+
+/// Whose file it is, and so what it may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The user's own: it may say everything.
+    User,
+    /// The repository's, trusted by the user: it may say everything but the user's secrets.
+    TrustedRepository,
+    /// The repository's: no commands, no agents, no higher limit than the one below. What it
+    /// says nevertheless is left out with a warning.
+    Repository,
+}
+
+/// A layer out of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// What it says.
+    pub partial: Partial,
+    /// What was left out, and what has no effect yet.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a configuration file (TOML) that comes above the settings `below`. Every mistake is in
+/// the report at once. `read` gives the text of a file that it names (see [`crate::Context`]).
+pub fn read_config(
+    source: &Source,
+    level: Level,
+    below: &Config,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Layer, Report> {
+    let mut sink = Sink::new(&source.path, &source.text);
+    let mut partial = Partial::default();
+    if source.text.len() > SOURCE_BYTES_MAX {
+        sink.error(Pos::START, code::TOO_LARGE, format!("the file is larger than {SOURCE_BYTES_MAX} bytes"));
+    } else {
+        let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        let (root, errors) = read_toml(text);
+        let broken = errors.iter().map(|error| error.pos.line).collect();
+        for error in errors {
+            sink.error(error.pos, code::SYNTAX, error.message);
+        }
+        sink.distrust(broken);
+        check(&mut sink, &root, Form::Table(&CONFIG), "the configuration");
+        partial = read_partial(&mut sink, &root, level, below, read);
+    }
+    let failed = sink.has_errors();
+    let (diagnostics, left_out) = sink.into_findings();
+    if failed { Err(Report { diagnostics, left_out }) } else { Ok(Layer { partial, warnings: diagnostics }) }
+}
+
+fn read_partial(
+    sink: &mut Sink<'_>,
+    root: &Node,
+    level: Level,
+    below: &Config,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Partial {
+    let fields = Fields::new(root, &CONFIG);
+    let path = sink.path();
+    let place = |pos: Pos| match level {
+        Level::User => Origin::User(format!("{path}:{}", pos.line)),
+        Level::TrustedRepository | Level::Repository => Origin::Repository(format!("{path}:{}", pos.line)),
+    };
+    let origin = |name: &str| fields.entry(name).map_or(Origin::BuiltIn, |entry| place(entry.pos));
+    let mut partial = Partial {
+        max_daily_cost: fields
+            .money("max_daily_cost_usd")
+            .map(|value| Setting::new(value, origin("max_daily_cost_usd"))),
+        cost_warning_threshold: fields
+            .share("cost_warning_threshold")
+            .map(|value| Setting::new(value, origin("cost_warning_threshold"))),
+        max_concurrent_agents: fields
+            .count("max_concurrent_agents")
+            .map(|value| Setting::new(value, origin("max_concurrent_agents"))),
+        agent: fields.line("agent").map(|value| Setting::new(value, origin("agent"))),
+        tasks: fields.entry("tasks").map(|entry| Setting::new(fields.words("tasks"), place(entry.pos))),
+        ..Partial::default()
+    };
+    for entry in fields.named("gates") {
+        if let Some(gate) = read_gate(entry) {
+            partial.gates.insert(entry.key.clone(), Setting::new(gate, place(entry.pos)));
+        }
+    }
+    for entry in fields.named("agents") {
+        if let Some(agent) = read_agent(sink, entry, read) {
+            partial.agents.insert(entry.key.clone(), Setting::new(agent, place(entry.pos)));
+        }
+    }
+    if level == Level::Repository {
+        restrict(sink, fields, &mut partial, below);
+    }
+    partial
+}
+
+/// Takes out what a repository may not say before the user trusts it: a cloned repository must
+/// not run code or spend more by being opened.
+fn restrict(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &mut Partial, below: &Config) {
+    let hint = "`dayshift trust` allows it, or put it into your own configuration";
+    let mut left_out = |name: &str, why: &str| {
+        let Some(entry) = fields.entry(name) else { return };
+        let message = format!("`{name}` of the repository is left out: {why}");
+        sink.warning_hint(entry.pos, code::UNTRUSTED, message, hint);
+    };
+    if !partial.gates.is_empty() {
+        left_out("gates", "its gates are commands");
+        partial.gates.clear();
+    }
+    if !partial.agents.is_empty() {
+        left_out("agents", "its agents are commands");
+        partial.agents.clear();
+    }
+    let higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
+    if partial.max_daily_cost.as_ref().is_some_and(higher) {
+        left_out("max_daily_cost_usd", "it is higher than your own limit");
+        partial.max_daily_cost = None;
+    }
+}
+
+/// Reads the layer of environment variables through `get`: `DAYSHIFT_MAX_DAILY_COST_USD`,
+/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_AGENT`.
+/// Empty ones count as absent; every bad one is in the report.
+pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, Report> {
+    let mut diagnostics = Vec::new();
+    let given = |name: &str| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let mut bad = |name: &str, text: &str, hint: &str| {
+        let mut finding =
+            flag_error(&format!("{name}={text}"), &format!("`{name}` cannot be `{text}`"), hint);
+        "environment".clone_into(&mut finding.path);
+        diagnostics.push(finding);
+    };
+    let mut partial = Partial::default();
+    let origin = |name: &str| Origin::Environment(name.to_owned());
+    let name = "DAYSHIFT_MAX_DAILY_COST_USD";
+    if let Some(text) = given(name) {
+        match text.parse().ok().and_then(Micros::from_usd).filter(|amount| *amount <= value::MONEY_MAX) {
+            Some(amount) => partial.max_daily_cost = Some(Setting::new(amount, origin(name))),
+            None => bad(name, &text, "give dollars as a number of zero or more"),
+        }
+    }
+    let name = "DAYSHIFT_COST_WARNING_THRESHOLD";
+    if let Some(text) = given(name) {
+        match text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share)) {
+            Some(share) => partial.cost_warning_threshold = Some(Setting::new(share, origin(name))),
+            None => bad(name, &text, "give a share from 0 to 1, such as 0.75"),
+        }
+    }
+    let name = "DAYSHIFT_MAX_CONCURRENT_AGENTS";
+    if let Some(text) = given(name) {
+        match text.parse::<u32>().ok().filter(|count| (1..=SLOTS_MAX).contains(count)) {
+            Some(count) => partial.max_concurrent_agents = Some(Setting::new(count, origin(name))),
+            None => bad(name, &text, &format!("give a whole number from 1 to {SLOTS_MAX}")),
+        }
+    }
+    let name = "DAYSHIFT_AGENT";
+    partial.agent = given(name).map(|agent| Setting::new(agent, origin(name)));
+    if diagnostics.is_empty() { Ok(partial) } else { Err(Report { diagnostics, left_out: 0 }) }
+}

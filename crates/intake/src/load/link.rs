@@ -1,0 +1,271 @@
+//! Holds the parts of a run against each other and puts it together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayshift_core::types::{Agent, Gate, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
+
+use super::agent::{PLANNED_AGENTS, built_in_agent};
+use super::join::Joined;
+use super::task::TaskDraft;
+use super::{BUILT_IN_AGENTS, Context, Overrides, TASKS_MAX, flag_error, graph};
+use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
+use crate::sink::{Sink, code};
+use crate::tables::SLOTS_MAX;
+use crate::tree::Pos;
+
+/// The run, as good as it can be told; findings go to the sinks, those about the command line
+/// are returned.
+pub(crate) fn link(
+    mut joined: Joined,
+    sinks: &mut [Sink<'_>],
+    ctx: &Context<'_>,
+    overrides: &Overrides,
+    fingerprint: String,
+) -> Result<RunSpec, Vec<Diagnostic>> {
+    let mut flags = Vec::new();
+    if joined.tasks.len() > TASKS_MAX {
+        let message =
+            format!("all files together have {} tasks; {TASKS_MAX} are allowed", joined.tasks.len());
+        return Err(vec![flag_error("", &message, "run fewer files at once")]);
+    }
+    let chosen = {
+        let by_key = graph::index(&joined.tasks, sinks);
+        graph::unknown_needs(&joined.tasks, &by_key, sinks);
+        graph::circles(&joined.tasks, &by_key, sinks);
+        chosen(&joined.tasks, &by_key, overrides, &mut flags)
+    };
+    if let Some(slots) = overrides.max_parallel.filter(|slots| !(1..=SLOTS_MAX).contains(slots)) {
+        let hint = format!("give a whole number from 1 to {SLOTS_MAX}");
+        flags.push(flag_error(
+            &format!("--max-parallel {slots}"),
+            "so many attempts cannot be live at once",
+            &hint,
+        ));
+    }
+    if let Some(template) = &overrides.template {
+        notice_first(sinks, &format!("`--template {template}` is accepted but not acted on yet"));
+    }
+    name_agents(&mut joined, sinks, ctx, overrides, &mut flags);
+    unknown_gates(&joined, sinks, ctx);
+    keep(&mut joined.tasks, chosen, sinks);
+    in_place(&joined.tasks, sinks);
+    if flags.is_empty() { Ok(assemble(joined, ctx, overrides, fingerprint)) } else { Err(flags) }
+}
+
+fn notice_first(sinks: &mut [Sink<'_>], message: &str) {
+    if let Some(sink) = sinks.first_mut() {
+        sink.warning(Pos::START, code::NOTICE, message);
+    }
+}
+
+/// The tasks that `--only` asks for, and all that they need.
+fn chosen(
+    tasks: &[TaskDraft],
+    by_key: &BTreeMap<&str, usize>,
+    overrides: &Overrides,
+    flags: &mut Vec<Diagnostic>,
+) -> Option<(BTreeSet<usize>, BTreeSet<usize>)> {
+    if overrides.only.is_empty() {
+        return None;
+    }
+    let mut asked = BTreeSet::new();
+    for key in &overrides.only {
+        if let Some(task) = by_key.get(key.as_str()) {
+            asked.insert(*task);
+        } else {
+            let hint = match nearest(key, by_key.keys().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name the ids of tasks, with commas between them".to_owned(),
+            };
+            flags.push(flag_error(&format!("--only {key}"), &format!("there is no task `{key}`"), &hint));
+        }
+    }
+    let mut wanted = asked.clone();
+    let mut open: Vec<usize> = asked.iter().copied().collect();
+    while let Some(task) = open.pop() {
+        for need in &tasks[task].spec.needs {
+            if let Some(needed) = by_key.get(need.key.as_str())
+                && wanted.insert(*needed)
+            {
+                open.push(*needed);
+            }
+        }
+    }
+    Some((asked, wanted))
+}
+
+fn keep(
+    tasks: &mut Vec<TaskDraft>,
+    chosen: Option<(BTreeSet<usize>, BTreeSet<usize>)>,
+    sinks: &mut [Sink<'_>],
+) {
+    let Some((asked, wanted)) = chosen else {
+        return;
+    };
+    for (number, task) in tasks.iter().enumerate() {
+        if wanted.contains(&number) && !asked.contains(&number) {
+            let message = format!("`{}` runs as well: a task of `--only` needs it", task.spec.key);
+            sinks[task.source].warning(task.pos, code::NOTICE, message);
+        }
+    }
+    let mut number = 0;
+    tasks.retain(|_| {
+        number += 1;
+        wanted.contains(&(number - 1))
+    });
+}
+
+/// Gives every task its agent, and reports agents that nobody knows.
+fn name_agents(
+    joined: &mut Joined,
+    sinks: &mut [Sink<'_>],
+    ctx: &Context<'_>,
+    overrides: &Overrides,
+    flags: &mut Vec<Diagnostic>,
+) {
+    let known = known_agents(joined, ctx);
+    if let Some(name) = overrides.agent.as_deref().filter(|name| !known.contains(*name)) {
+        flags.push(flag_error(&format!("--agent {name}"), &no_agent(name), &agent_hint(name, &known)));
+    }
+    let default = ctx.defaults.agent.value.clone();
+    for task in &mut joined.tasks {
+        let TaskWork::Agent { agent } = &mut task.spec.work else { continue };
+        if let Some(name) = &overrides.agent {
+            agent.clone_from(name);
+            continue;
+        }
+        if agent.is_empty() {
+            agent.clone_from(&default);
+        }
+        if !known.contains(agent.as_str()) {
+            let pos = task.agent.unwrap_or(task.pos);
+            let code =
+                if PLANNED_AGENTS.contains(&agent.as_str()) { code::NOT_BUILT } else { code::UNKNOWN_AGENT };
+            sinks[task.source].error_hint(pos, code, no_agent(agent), agent_hint(agent, &known));
+        }
+    }
+}
+
+fn known_agents(joined: &Joined, ctx: &Context<'_>) -> BTreeSet<String> {
+    let mut known: BTreeSet<String> = BUILT_IN_AGENTS.iter().map(|name| (*name).to_owned()).collect();
+    known.extend(ctx.defaults.agents.keys().cloned());
+    known.extend(joined.agents.keys().cloned());
+    known
+}
+
+fn no_agent(name: &str) -> String {
+    if PLANNED_AGENTS.contains(&name) {
+        format!("the agent `{name}` is not built yet")
+    } else {
+        format!("there is no agent `{name}`")
+    }
+}
+
+fn agent_hint(name: &str, known: &BTreeSet<String>) -> String {
+    let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? The agents are {names}"),
+        None => format!("the agents are {names}; define others under `agents:`"),
+    }
+}
+
+fn unknown_gates(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
+    let names = || joined.gates.keys().chain(ctx.defaults.gates.keys()).map(String::as_str);
+    for task in &joined.tasks {
+        for (name, pos) in task.spec.gates.iter().zip(&task.gates) {
+            if joined.gates.contains_key(name) || ctx.defaults.gates.contains_key(name) {
+                continue;
+            }
+            let hint = match nearest(name, names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names().next().is_none() => format!("define it under `gates:`, as `{name}: COMMAND`"),
+                None => format!(
+                    "the gates are {}",
+                    names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+                ),
+            };
+            sinks[task.source].error_hint(
+                *pos,
+                code::UNKNOWN_GATE,
+                format!("there is no gate `{name}`"),
+                hint,
+            );
+        }
+    }
+}
+
+/// Says that tasks in the user's own checkout run one after another.
+fn in_place(tasks: &[TaskDraft], sinks: &mut [Sink<'_>]) {
+    let mut found = tasks.iter().filter(|task| task.spec.workspace == WorkspaceKind::InPlace);
+    let (Some(_), Some(second)) = (found.next(), found.next()) else {
+        return;
+    };
+    let count = found.count() + 2;
+    let message = format!("{count} tasks work in place, in your own files: they run one at a time");
+    sinks[second.source].warning(second.pos, code::IN_PLACE, message);
+}
+
+fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprint: String) -> RunSpec {
+    let Joined { label, sources, budget, slots, agents, gates, tasks } = joined;
+    let day_env: Vec<BTreeSet<String>> = tasks.iter().map(|task| task.day_env.clone()).collect();
+    let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(|task| task.spec).collect();
+    let agents: Vec<Agent> = used(&tasks, agent_of, |name| {
+        let own = agents.get(name).and_then(|named| named.value.clone());
+        let users = || ctx.defaults.agents.get(name).map(|setting| setting.value.clone());
+        own.or_else(users).or_else(|| built_in_agent(name))
+    });
+    let gates: Vec<Gate> = used(
+        &tasks,
+        |task| task.gates.iter().map(String::as_str).collect(),
+        |name| {
+            let own = gates.get(name).and_then(|named| named.value.clone());
+            own.or_else(|| ctx.defaults.gates.get(name).map(|setting| setting.value.clone()))
+        },
+    );
+    for (task, day_env) in tasks.iter_mut().zip(&day_env) {
+        yield_to_agent(task, day_env, &agents);
+    }
+    RunSpec {
+        label,
+        sources,
+        fingerprint,
+        repo: ctx.repo.to_owned(),
+        is_git: ctx.is_git,
+        budget: overrides.budget.or(budget).or(Some(ctx.defaults.max_daily_cost.value)),
+        slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
+        agents,
+        gates,
+        tasks,
+        warnings: Vec::new(),
+    }
+}
+
+/// Drops what the day file sets for all tasks where the task's agent sets it for itself: the
+/// agent is closer to the task. A task's own `env` is closest of all and stays.
+fn yield_to_agent(task: &mut TaskSpec, day_env: &BTreeSet<String>, agents: &[Agent]) {
+    let TaskWork::Agent { agent } = &task.work else {
+        return;
+    };
+    if let Some(agent) = agents.iter().find(|known| known.name == *agent) {
+        task.env.retain(|name, _| !(day_env.contains(name) && agent.env.contains_key(name)));
+    }
+}
+
+fn agent_of(task: &TaskSpec) -> Vec<&str> {
+    match &task.work {
+        TaskWork::Agent { agent } => vec![agent.as_str()],
+        TaskWork::Run { .. } => Vec::new(),
+    }
+}
+
+/// What the tasks name, each once, in the order in which it is met first.
+fn used<T>(
+    tasks: &[TaskSpec],
+    names: impl Fn(&TaskSpec) -> Vec<&str>,
+    find: impl Fn(&str) -> Option<T>,
+) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    let each_once = tasks.iter().flat_map(names).filter(|name| seen.insert(*name));
+    each_once.filter_map(find).collect()
+}

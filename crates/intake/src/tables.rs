@@ -1,0 +1,182 @@
+//! The closed tables of keys of a day file and of the configuration.
+
+use crate::form::{Form, Key, Table};
+
+/// The largest number of attempts live at once that can be asked for.
+pub(crate) const SLOTS_MAX: u32 = 1_000;
+/// The largest number of attempts a task may ask for.
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
+
+pub(crate) const LEVELS: [&str; 3] = ["low", "medium", "high"];
+const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
+const WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
+const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
+const BACKOFFS: [&str; 3] = ["immediate", "exponential", "fixed"];
+const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
+
+/// A day file.
+pub(crate) static DAY: Table = Table {
+    what: "a day file",
+    definition: "day",
+    required: &["tasks"],
+    keys: &[
+        Key::new("date", Form::Date, "The day, YYYY-MM-DD; it names the run and its report."),
+        Key::new("max_cost_usd", Form::Money, "What all tasks together may cost, in dollars."),
+        Key::new("max_parallel", Form::Count { max: SLOTS_MAX }, "How many attempts may be live at once."),
+        Key::new("priority", Form::OneOf(&PRIORITIES), "The priority of tasks that give none."),
+        Key::new("agent", Form::Line, "The agent of tasks that give none."),
+        Key::new("template", Form::Line, "The template of tasks that give none.").later(),
+        Key::new("env", Form::Variables, "Variables set for the processes of every task."),
+        Key::new(
+            "pass_env",
+            Form::List(&Form::Variable),
+            "Variables of your environment passed on to every task.",
+        ),
+        Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents of your own, by name."),
+        Key::new("gates", Form::Named(&Form::Either(&Form::Text, &GATE)), "Checks of the result, by name."),
+        Key::new("tasks", Form::List(&Form::Table(&TASK)), "The tasks."),
+    ],
+};
+
+static NEED_OR_ID: Form = Form::Either(&Form::Line, &NEED);
+
+static TASK_KEYS: [Key; 25] = [
+    Key::new("id", Form::Id, "The task's own id, unique in its run."),
+    Key::new("name", Form::Line, "A short name."),
+    Key::new("description", Form::Text, "What has to be done, in full."),
+    Key::new("goal", Form::Text, "What has to be done: name and description in one."),
+    Key::new("module", Form::Line, "The part of the code base.").or(&["area"]),
+    Key::new("risk", Form::OneOf(&LEVELS), "How much can go wrong."),
+    Key::new("estimated_complexity", Form::OneOf(&LEVELS), "How much work it is."),
+    Key::new("priority", Form::OneOf(&PRIORITIES), "How soon it is wanted."),
+    Key::new("context_files", Form::List(&Form::Path), "Files and folders to read first."),
+    Key::new(
+        "deliverables",
+        Form::List(&Form::Deliverable),
+        "Paths that must exist at the end; `Updated PATH` must also differ.",
+    ),
+    Key::new("constraints", Form::List(&Form::Text), "Sentences that bind the agent."),
+    Key::new("needs", Form::List(&NEED_OR_ID), "Tasks that must end first.").or(&["depends_on"]),
+    Key::new("agent", Form::Line, "The agent that does the work."),
+    Key::new("run", Form::Text, "A plain command that is the work; no agent then."),
+    Key::new("gates", Form::List(&Form::Line), "Names of the gates that check the result."),
+    Key::new("workspace", Form::OneOf(&WORKSPACES), "Where the task's files lie."),
+    Key::new("budget_usd", Form::Money, "What the task may cost, in dollars."),
+    Key::new("max_attempts", Form::Count { max: ATTEMPTS_MAX }, "How many attempts the work may take."),
+    Key::new("timeout", Form::Duration, "How long one attempt may take."),
+    Key::new("backoff", Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF), "The waits between attempts."),
+    Key::new("env", Form::Variables, "Variables set for the task's processes."),
+    Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
+    Key::new("template", Form::Line, "The pipeline the task goes through.").later(),
+    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time.").later(),
+    Key::new("policy", Form::Table(&POLICY), "Exceptions from the safety rules.").later(),
+];
+
+/// A task in a day file or list.
+pub(crate) static TASK: Table =
+    Table { what: "a task", definition: "task", required: &["id"], keys: &TASK_KEYS };
+
+/// A task in the front matter of a prompt file.
+pub(crate) static FRONT_MATTER: Table =
+    Table { what: "the front matter", definition: "task", required: &[], keys: &TASK_KEYS };
+
+/// A dependency.
+pub(crate) static NEED: Table = Table {
+    what: "an entry of `needs`",
+    definition: "need",
+    required: &["task"],
+    keys: &[
+        Key::new("task", Form::Line, "The id of the other task."),
+        Key::new("when", Form::OneOf(&WHENS), "How the other task must have ended."),
+    ],
+};
+
+/// The waits between attempts.
+pub(crate) static BACKOFF: Table = Table {
+    what: "a backoff",
+    definition: "backoff",
+    required: &["kind"],
+    keys: &[
+        Key::new("kind", Form::OneOf(&BACKOFFS), "How the waits grow."),
+        Key::new("first", Form::Duration, "The first wait."),
+        Key::new("cap", Form::Duration, "The longest wait."),
+    ],
+};
+
+/// Exceptions from the safety rules.
+pub(crate) static POLICY: Table = Table {
+    what: "a policy",
+    definition: "policy",
+    required: &[],
+    keys: &[Key::new("allow_delete", Form::List(&Form::Line), "Files that may be deleted, as patterns.")],
+};
+
+/// A gate.
+pub(crate) static GATE: Table = Table {
+    what: "a gate",
+    definition: "gate",
+    required: &["run"],
+    keys: &[
+        Key::new("run", Form::Text, "The command line."),
+        Key::new("timeout", Form::Duration, "How long one run of it may take."),
+        Key::new("required", Form::Bool, "Whether its failure fails the task."),
+        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count."),
+    ],
+};
+
+/// An agent.
+pub(crate) static AGENT: Table = Table {
+    what: "an agent",
+    definition: "agent",
+    required: &["kind"],
+    keys: &[
+        Key::new("kind", Form::OneOf(&KINDS), "How it is driven."),
+        Key::new("run", Form::Text, "The command line, for kind command.").or(&["command"]),
+        Key::new("cost_usd", Form::Money, "What one attempt is charged, for kind command."),
+        Key::new("program", Form::Line, "The program to start, for kind claude."),
+        Key::new("allowed_tools", Form::List(&Form::Line), "Tools used without asking, for kind claude."),
+        Key::new("scenario", Form::Text, "The scenario itself, for kind scripted."),
+        Key::new("scenario_file", Form::Line, "A scenario beside this file, for kind scripted."),
+        Key::new("model", Form::Line, "The model to ask for."),
+        Key::new("env", Form::Variables, "Variables set for it."),
+        Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on to it."),
+    ],
+};
+
+/// A configuration file.
+pub(crate) static CONFIG: Table = Table {
+    what: "the configuration",
+    definition: "config",
+    required: &[],
+    keys: &[
+        Key::new("max_daily_cost_usd", Form::Money, "What a run may cost when its day file gives no limit."),
+        Key::new("cost_warning_threshold", Form::Share, "The share of the limit at which to warn."),
+        Key::new(
+            "max_concurrent_agents",
+            Form::Count { max: SLOTS_MAX },
+            "How many attempts may be live at once.",
+        ),
+        Key::new("agent", Form::Line, "The agent of tasks that give none."),
+        Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),
+        Key::new(
+            "gates",
+            Form::Named(&Form::Either(&Form::Text, &GATE)),
+            "Gates that any day file may name.",
+        ),
+        Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents that any day file may name."),
+        Key::new("telegram", Form::Table(&TELEGRAM), "Messages to a telephone.").later(),
+        Key::new("layout", Form::Named(&Form::Line), "Other paths for the files that are written.").later(),
+    ],
+};
+
+/// The Telegram part of the configuration.
+pub(crate) static TELEGRAM: Table = Table {
+    what: "the telegram section",
+    definition: "telegram",
+    required: &[],
+    keys: &[
+        Key::new("enabled", Form::Bool, "Whether messages are sent."),
+        Key::new("bot_token", Form::Line, "The bot's token."),
+        Key::new("chat_id", Form::Line, "The chat to send to."),
+    ],
+};
