@@ -16,6 +16,8 @@ use crate::scenario::{Scenario, Usage};
 const CONNECTIONS_MAX: usize = 32;
 /// From this many connections on, each is closed after its response, so that idle ones do not fill the house.
 const CONNECTIONS_CROWDED: usize = 16;
+/// How long the listener rests when a connection could not be accepted.
+const AFTER_REFUSAL: Duration = Duration::from_millis(20);
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(5);
 /// How long a client may leave a response unread.
@@ -74,6 +76,8 @@ impl ModelServer {
     }
 
     /// Waits until the requests satisfy a condition; false when the time is over before.
+    ///
+    /// The condition looks at what it is given; asking the server from inside it would wait for ever.
     pub fn wait_for(&self, longest: Duration, condition: impl Fn(&[Request]) -> bool) -> bool {
         self.shared.wait_for(longest, condition)
     }
@@ -129,10 +133,15 @@ fn sum_by_model(requests: &[Request]) -> BTreeMap<String, Usage> {
 fn accept_connections(listener: &TcpListener, script: &Arc<Script>) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for number in 0_u64.. {
-        let Ok((stream, _)) = listener.accept() else { break };
+        let accepted = listener.accept();
         if !wait_for_room(&script.shared) {
             break;
         }
+        let Ok((stream, _)) = accepted else {
+            // A client that gave up, or no descriptor left: neither ends the server, nor may it spin.
+            thread::sleep(AFTER_REFUSAL);
+            continue;
+        };
         threads.retain(|thread| !thread.is_finished());
         let script = Arc::clone(script);
         let spawned = thread::Builder::new()

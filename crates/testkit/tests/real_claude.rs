@@ -11,7 +11,7 @@ use dayshift_testkit::{
 };
 use serde_json::Value;
 
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// One claude CLI on one scenario, in a repository of its own.
 struct Stage {
@@ -205,6 +205,22 @@ fn writes_a_file_and_runs_a_command() {
     assert_written_and_run(&stage, &ended);
     let requests = stage.server.requests();
     assert!(requests.iter().filter_map(|r| r.header("x-api-key")).all(|key| key == "dummy-key"));
+}
+
+#[test]
+fn works_in_a_worktree_and_leaves_the_checkout_alone() {
+    let test = "works_in_a_worktree_and_leaves_the_checkout_alone";
+    let Some(stage) = Stage::set(test, write_and_run()) else { return };
+    stage.repo.write("untracked.txt", "mine\n");
+    let worktree = stage.repo.beside("worktrees").join("one");
+    stage.repo.git(&["worktree", "add", "--quiet", "-b", "dayshift/one", worktree.to_str().expect("text")]);
+    let before = stage.repo.fingerprint();
+    let prompt = "SCENARIO: write-and-run run=a";
+    let ended = stage.run(stage.command().current_dir(&worktree).arg(prompt).stdin(Stdio::null()));
+    assert_eq!(ended.exit_code, Some(0));
+    assert_eq!(ended.result()["result"], format!("Done in {}.", worktree.display()));
+    assert_eq!(fs::read_to_string(worktree.join("ran.txt")).expect("written there"), "hello a\n");
+    assert_eq!(before.differences(&stage.repo.fingerprint()), [] as [&str; 0]);
 }
 
 #[test]

@@ -169,13 +169,12 @@ fn everything_else_is_answered_and_logged() {
     let side =
         client.post(&json!({"model": "small-1", "messages": [user("Make a title. SCENARIO: hello run=1")]}));
     assert_eq!(side.json()["content"][0]["type"], "text");
+    let mut without_write = first("SCENARIO: hello run=1");
+    without_write["tools"] = json!([{"name": "Bash"}]);
     for (body, hint) in [
         (first("no marker"), "marker"),
         (first("SCENARIO: other run=1"), "known: hello"),
-        (
-            json!({"model": "m", "tools": [{"name": "Bash"}], "messages": [user("SCENARIO: hello run=1")]}),
-            "Write",
-        ),
+        (without_write, "Write"),
         (Value::Null, "JSON"),
     ] {
         let refused = client.post(&body);
@@ -213,8 +212,8 @@ fn faults_look_like_faults_and_are_counted_for_each_run() {
         assert!(Client::connect(&server).post(&body).body.contains("message_stop"));
         assert_eq!(server.usage_of("faults", run), Usage::SMALL, "only whole answers count");
     }
-    let served: Vec<_> = server.requests().iter().filter_map(|r| r.position_in("faults", "b")).collect();
-    assert_eq!(served, [0; 4]);
+    let positions: Vec<_> = server.requests().iter().filter_map(|r| r.position_in("faults", "b")).collect();
+    assert_eq!(positions, [0; 4]);
 }
 
 #[test]
@@ -280,10 +279,10 @@ fn clients_that_go_away_while_they_wait_free_their_place() {
 
 #[test]
 fn the_server_ends_when_dropped_whatever_its_clients_do() {
-    let slow = Scenario::new("slow", [Turn::Wait(Duration::from_secs(3600)), Turn::say("late")]);
+    let slow = Scenario::new("slow", [Turn::Wait(Duration::from_hours(1)), Turn::say("late")]);
     let server = ModelServer::start([Scenario::new("h", [Turn::Hang]), slow]).expect("loopback");
     let port = server.port();
-    let mut clients = vec![Client::connect(&server), Client::connect(&server), Client::connect(&server)];
+    let mut clients = [Client::connect(&server), Client::connect(&server), Client::connect(&server)];
     clients[0].send("POST", "/v1/messages", &first("SCENARIO: h run=1").to_string());
     clients[1].send("POST", "/v1/messages", &first("SCENARIO: slow run=1").to_string());
     assert!(server.wait_for(LONGEST, |requests| requests.len() == 2));
@@ -312,12 +311,12 @@ fn a_position_past_an_answer_gets_the_next_one() {
     messages.push(json!({"role": "assistant", "content": "Good day, wörld."}));
     messages.push(user("A check failed; repair it."));
     assert!(client.post(&request(&json!(messages), true)).body.contains("nothing is left to do"));
-    let served = server.requests().into_iter().map(|request| request.kind).collect::<Vec<_>>();
+    let kinds = server.requests().into_iter().map(|request| request.kind).collect::<Vec<_>>();
     let turn = |position, served| RequestKind::Turn {
         scenario: "hello".to_owned(),
         run: "1".to_owned(),
         position,
         served,
     };
-    assert_eq!(served, [turn(1, Served::Say), turn(2, Served::Finished)]);
+    assert_eq!(kinds, [turn(1, Served::Say), turn(2, Served::Finished)]);
 }

@@ -3,6 +3,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::TempRepo;
 
+type Change = fn(&TempRepo);
+
 #[test]
 fn a_repository_is_there_with_one_commit_and_goes_when_dropped() {
     let repo = TempRepo::new();
@@ -32,7 +34,7 @@ fn a_fingerprint_passes_over_what_dayshift_makes() {
 
 #[test]
 fn a_fingerprint_sees_every_change_to_what_is_the_users() {
-    let changes: [(&str, fn(&TempRepo)); 10] = [
+    let changes: [(&str, Change); 10] = [
         ("changed: README.md", |repo| repo.write("README.md", "other\n")),
         ("new: untracked.txt", |repo| repo.write("untracked.txt", "")),
         ("gone: README.md", |repo| fs::remove_file(repo.path().join("README.md")).expect("it is there")),
