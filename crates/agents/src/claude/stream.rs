@@ -100,7 +100,7 @@ impl Stream {
         let told = (
             Some(id.to_owned()),
             value.text("model").map(text::one_line),
-            value.text("claude_code_version").map(text::one_line),
+            value.text("claude_code_version").or_else(|| value.text("agent_version")).map(text::one_line),
         );
         // Repeated on every turn of a two-way session.
         if told == (self.session.clone(), self.model.clone(), self.version.clone()) {

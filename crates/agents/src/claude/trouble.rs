@@ -198,10 +198,9 @@ fn command_failure(exit: &Exit, stream: &Stream) -> Failure {
     let class = match exit {
         // The shell's own codes for a program that cannot be run.
         Exit::Code(126 | 127) => FailureClass::Permanent,
-        // EX_TEMPFAIL of sysexits: the command itself asks for another try.
-        Exit::Code(75) => FailureClass::Transient,
+        // 75 is EX_TEMPFAIL of sysexits: the command itself asks for another try.
+        Exit::Code(75) | Exit::Signal(_) | Exit::Lost | Exit::NotStarted { .. } => FailureClass::Transient,
         Exit::Code(_) => FailureClass::Work,
-        Exit::Signal(_) | Exit::Lost | Exit::NotStarted { .. } => FailureClass::Transient,
     };
     let mut message = format!("the command failed: {}", exit_words(exit));
     if let Some(last) = &stream.plain_line {

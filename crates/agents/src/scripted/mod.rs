@@ -1,4 +1,13 @@
-//! The agent inside this binary, driven by a scenario.
+//! The agent inside this binary, driven by a scenario; the crate's page describes the language.
+
+mod act;
+mod perform;
+mod raw;
+mod scenario;
+mod wire;
+
+pub use perform::{RunContext, run};
+pub use scenario::{Scenario, ScenarioError};
 
 use crate::order::{Brief, Order, Program, Stdin, dollars};
 use crate::text;

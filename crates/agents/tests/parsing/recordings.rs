@@ -1,12 +1,10 @@
 //! The parser on every recorded stream, whole, cut anywhere, shortened and damaged.
 
-mod support;
-
+use crate::support::{Random, claude, recordings, run};
 use dayshift_agents::{Conclusion, Heard, Parser};
 use dayshift_core::money::Spend;
 use dayshift_core::types::{Dialect, Exit, FailureClass};
 use serde_json::Value;
-use support::{Random, claude, recordings, run};
 
 /// Name, verdict, cost in micros, tokens (input, output, cache read, cache write), calls to the
 /// model, beginning of the session's id; compared with the result record of each recording.
@@ -199,7 +197,7 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
         let at = random.below(damaged.len());
         let span = 1 + random.below(200.min(damaged.len() - at));
         match random.below(6) {
-            0 => damaged[at] = u8::try_from(random.below(256)).unwrap(),
+            0 => damaged[at] = u8::try_from(random.below(256)).expect("below 256"),
             1 => damaged[at] ^= 1 << random.below(8),
             2 => drop(damaged.drain(at..at + span)),
             3 => {

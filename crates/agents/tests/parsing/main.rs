@@ -1,0 +1,6 @@
+//! The parsers, on recorded streams and on made-up ones.
+
+mod heard;
+mod recordings;
+mod support;
+mod verdicts;
