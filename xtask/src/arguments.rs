@@ -1,0 +1,134 @@
+//! What was typed.
+
+use anyhow::{Context, bail};
+
+use crate::hooks::{self, Hook};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Test(TestOptions),
+    Setup,
+    Hook {
+        hook: &'static Hook,
+        /// Variables to set, with their values.
+        settings: Vec<(&'static str, String)>,
+    },
+}
+
+/// How to run the tests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TestOptions {
+    /// Build the release binary and run the demo first.
+    pub(crate) demo: bool,
+    /// When the whole thing was started, in seconds since 1970, for the total.
+    pub(crate) since: Option<u64>,
+    /// Handed to the test runner as they are.
+    pub(crate) runner: Vec<String>,
+}
+
+/// Reads the words behind `cargo xtask`.
+pub(crate) fn parse(words: &[String]) -> anyhow::Result<Command> {
+    let Some((command, rest)) = words.split_first() else { return Ok(Command::Help) };
+    match command.as_str() {
+        "help" | "--help" | "-h" => Ok(Command::Help),
+        "test" => parse_test(rest).map(Command::Test),
+        "setup" if rest.is_empty() => Ok(Command::Setup),
+        name => match hooks::HOOKS.iter().find(|hook| hook.name == name) {
+            Some(hook) => Ok(Command::Hook { hook, settings: parse_settings(hook, rest)? }),
+            None => bail!("failed to read `{}`\n{}", words.join(" "), usage()),
+        },
+    }
+}
+
+fn parse_test(words: &[String]) -> anyhow::Result<TestOptions> {
+    let mut options = TestOptions::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--demo" => options.demo = true,
+            "--since" => {
+                let value = words.next().context("failed to read `--since`: it takes seconds since 1970")?;
+                let value = value.parse().with_context(|| format!("failed to read `--since {value}`"))?;
+                options.since = Some(value);
+            }
+            "--" => {
+                options.runner = words.cloned().collect();
+                break;
+            }
+            other => bail!("failed to read `{other}`; words for the test runner go behind `--`"),
+        }
+    }
+    Ok(options)
+}
+
+fn parse_settings(hook: &Hook, words: &[String]) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let mut settings = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some((_, variable)) = hook.settings.iter().find(|(flag, _)| flag == word) else {
+            bail!("failed to read `{word}`\n{}", usage());
+        };
+        let value = words.next().with_context(|| format!("failed to read `{word}`: it takes a number"))?;
+        value.parse::<u64>().with_context(|| format!("failed to read `{word} {value}`"))?;
+        settings.push((*variable, value.clone()));
+    }
+    Ok(settings)
+}
+
+/// The list of commands.
+pub(crate) fn usage() -> String {
+    let mut lines = vec![
+        "cargo xtask test [--demo] [-- WORDS]  everything that must hold: format, lints, docs, licences, tests".to_owned(),
+        "                                      --demo: the release build and its demo too; WORDS go to nextest"
+            .to_owned(),
+        "cargo xtask setup                     only install what the tests need".to_owned(),
+    ];
+    for hook in &hooks::HOOKS {
+        let flags: Vec<String> = hook.settings.iter().map(|(flag, _)| format!(" [{flag} N]")).collect();
+        lines.push(format!("{:37} {}", format!("cargo xtask {}{}", hook.name, flags.concat()), hook.about));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, TestOptions, parse};
+
+    fn check(words: &str) -> Result<Command, String> {
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        parse(&words).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn words_are_read() {
+        assert_eq!(check(""), Ok(Command::Help));
+        assert_eq!(check("test"), Ok(Command::Test(TestOptions::default())));
+        let options = TestOptions { demo: true, since: Some(7), runner: vec!["-E".into(), "all()".into()] };
+        assert_eq!(check("test --demo --since 7 -- -E all()"), Ok(Command::Test(options)));
+        let Ok(Command::Hook { hook, settings }) = check("sim --worlds 10 --seed 3") else {
+            panic!("no hook")
+        };
+        assert_eq!(hook.name, "sim");
+        let expected = [("DAYSHIFT_SIM_WORLDS", "10"), ("DAYSHIFT_SIM_SEED", "3")];
+        assert_eq!(settings, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn wrong_words_are_told() {
+        for (words, expected) in [
+            ("fest", "failed to read `fest`"),
+            ("test now", "failed to read `now`"),
+            ("test --since", "failed to read `--since`: it takes"),
+            ("test --since x", "failed to read `--since x`"),
+            ("sim --worlds", "failed to read `--worlds`: it takes a number"),
+            ("sim --worlds many", "failed to read `--worlds many`"),
+            ("bench --worlds 1", "failed to read `--worlds`"),
+            ("setup now", "failed to read `setup now`"),
+        ] {
+            let error = check(words).expect_err(words);
+            assert!(error.starts_with(expected), "{words}: {error}");
+        }
+    }
+}
