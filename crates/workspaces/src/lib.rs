@@ -1,1 +1,37 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod base;
+mod collect;
+mod deliverables;
+mod diff;
+mod error;
+mod fingerprint;
+mod git;
+mod in_place;
+mod merge;
+mod order;
+mod overrides;
+mod paths;
+mod plain;
+mod prepare;
+mod record;
+mod release;
+mod remove;
+mod repository;
+mod result;
+mod scan;
+mod session;
+mod snapshot;
+mod worktree;
+
+pub use base::{Base, Fetch, resolve_base};
+pub use collect::collect;
+pub use diff::{Diff, DiffStat, FileStat, Paint, diff, read_blob, stat};
+pub use error::WorkspaceError;
+pub use fingerprint::{Fingerprint, fingerprint};
+pub use git::{GitEnvironment, Limits};
+pub use order::{CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source};
+pub use prepare::prepare;
+pub use release::release;
+pub use repository::Repository;
+pub use snapshot::{Snapshot, SnapshotOrder, snapshot};

@@ -1,0 +1,193 @@
+//! After an attempt: save everything, see what changed, judge the deliverables, make the result.
+
+use std::io::Read;
+use std::path::Path;
+
+use dayshift_core::ids::TaskId;
+use dayshift_core::types::{Collected, Deliverable, WorkspaceKind};
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::WorkspaceError;
+use crate::order::{CollectOrder, Source};
+use crate::overrides::Filters;
+use crate::paths;
+use crate::plain::{self, Manifest};
+use crate::record::{Place, Record, Stage};
+use crate::repository::Repository;
+use crate::session::Session;
+use crate::{deliverables, result, snapshot, worktree};
+
+/// The words an agent leaves, both files together.
+const SUMMARY_BYTES_MAX: usize = 8 * 1024;
+
+/// Notes of one collect; more of them say nothing new.
+const NOTES_MAX: usize = 50;
+
+/// Saves and judges what an attempt left. Its process tree must be dead.
+///
+/// A worktree's branch gets one commit on top of the base; in place and in scratch folders nothing is
+/// committed. Repeating it gives the same answer.
+///
+/// # Errors
+/// A workspace or record that is gone, a full disk, git's own reasons.
+pub fn collect(source: &Source<'_>, order: &CollectOrder) -> Result<Collected, WorkspaceError> {
+    let root = Path::new(&order.workspace.root);
+    let mut collected = match (order.kind, source) {
+        (WorkspaceKind::Scratch, _) => plain_folder(root, &Manifest::default(), &order.deliverables)?,
+        (WorkspaceKind::InPlace, Source::Plain(_)) => {
+            let place = Place::in_place(&order.folder, order.task);
+            let manifest = place.load_as("manifest")?.ok_or_else(|| no_record(root))?;
+            plain_folder(root, &manifest, &order.deliverables)?
+        }
+        (WorkspaceKind::Worktree | WorkspaceKind::InPlace, Source::Git(repository)) => {
+            git_folder(repository, order)?
+        }
+        (WorkspaceKind::Worktree, Source::Plain(folder)) => {
+            return Err(WorkspaceError::unusable(
+                format!("`{}`", folder.display()),
+                "it is no git repository",
+            ));
+        }
+    };
+    collected.summary = summary(root);
+    if collected.notes.len() > NOTES_MAX {
+        let more = collected.notes.len() - NOTES_MAX;
+        collected.notes.truncate(NOTES_MAX);
+        collected.notes.push(format!("{more} more notes of this kind"));
+    }
+    Ok(collected)
+}
+
+pub(crate) fn no_record(root: &Path) -> WorkspaceError {
+    WorkspaceError::unusable(
+        format!("the workspace `{}`", root.display()),
+        "there is no record of it; prepare it again",
+    )
+}
+
+/// The place of a workspace by its kind.
+pub(crate) fn place_of(kind: WorkspaceKind, folder: &Path, task: TaskId, root: &Path) -> Place {
+    match kind {
+        WorkspaceKind::InPlace => Place::in_place(folder, task),
+        WorkspaceKind::Worktree | WorkspaceKind::Scratch => Place::of_root(folder, root),
+    }
+}
+
+fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected, WorkspaceError> {
+    let root = Path::new(&order.workspace.root);
+    let place = place_of(order.kind, &order.folder, order.task, root);
+    let mut record =
+        place.load()?.filter(|record| record.stage == Stage::Ready).ok_or_else(|| no_record(root))?;
+    if record.root != root || record.task != order.task {
+        return Err(no_record(root));
+    }
+    let session = Session::open(repository, Filters::Off)?;
+    let mut collected = Collected::default();
+    let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base))?;
+    result::changed_files(&session, &record.base, &tree.id, &mut collected)?;
+    let strangers = strangers(repository, &session, &record, &mut collected.notes)?;
+    let reference = format!("refs/dayshift/snapshots/{}/{}", order.task, order.attempt);
+    let message = format!("Snapshot of {} after {}", order.task, order.attempt);
+    let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
+    let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
+    collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &tree.id, &record.base)?;
+    ignored_notes(root, &mut collected);
+    if record.branch.is_some() {
+        collected.commit = result::commit(&session, &record, &tree.id, &order.message, collected.changed)?;
+        worktree::settle(repository, &place, &record)?;
+    }
+    collected.snapshot = Some(kept.commit.clone());
+    collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
+    collected.notes.extend(tree.notes);
+    record.snapshot = Some(kept.commit);
+    record.result.clone_from(&collected.commit);
+    record.nested.extend(tree.nested);
+    record.nested.sort_unstable();
+    record.nested.dedup();
+    place.save(&record)?;
+    Ok(collected)
+}
+
+/// Commits in the worktree that are not ours; the snapshot gets them as parents.
+fn strangers(
+    repository: &Repository,
+    session: &Session,
+    record: &Record,
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, WorkspaceError> {
+    let Some(branch) = &record.branch else { return Ok(Vec::new()) };
+    let known: Vec<&str> = std::iter::once(record.base.as_str()).chain(record.result.as_deref()).collect();
+    let mut strangers = Vec::new();
+    for tip in worktree::tips(repository, session, record)? {
+        let count = session.count_new(&tip, &known)?;
+        if count > 0 {
+            notes.push(format!(
+                "the agent made {count} commits; `{branch}` holds them as one, the snapshot keeps each"
+            ));
+            strangers.push(tip);
+        }
+    }
+    if let Some(git_dir) = &record.git_dir
+        && !worktree::is_pointing(&record.root, git_dir)
+    {
+        notes.push("the workspace's `.git` file was replaced; it was not used".to_owned());
+    }
+    Ok(strangers)
+}
+
+/// Says so when a deliverable is missing only because git ignores it.
+fn ignored_notes(root: &Path, collected: &mut Collected) {
+    for (wanted, holds) in &collected.deliverables {
+        let path =
+            paths::inside(wanted.path()).filter(|_| !holds && matches!(wanted, Deliverable::Exists(_)));
+        if path.is_some_and(|path| root.join(path).symlink_metadata().is_ok()) {
+            let name = wanted.path().escape_debug();
+            collected.notes.push(format!(
+                "`{name}` lies in the folder but is no part of the result (ignored by git, or empty)"
+            ));
+        }
+    }
+}
+
+fn plain_folder(root: &Path, before: &Manifest, wanted: &[Deliverable]) -> Result<Collected, WorkspaceError> {
+    if !root.is_dir() {
+        return Err(WorkspaceError::unusable(
+            format!("the workspace `{}`", root.display()),
+            "the folder is gone",
+        ));
+    }
+    let now = plain::manifest(root);
+    let difference = plain::difference(before, &now);
+    let mut collected = Collected {
+        deliverables: deliverables::in_folder(wanted, root, |path| difference.touches(path)),
+        ..Collected::default()
+    };
+    if before.partial || now.partial {
+        collected
+            .notes
+            .push("the folder holds more files than are watched; the lists are not complete".to_owned());
+    }
+    result::set_lists(&mut collected, difference.created, difference.modified, difference.deleted);
+    Ok(collected)
+}
+
+/// The agent's words in `.dayshift-notes/`; links on the way are not followed.
+fn summary(root: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let folder =
+        rustix::fs::open(root.join(".dayshift-notes"), flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let mut words = String::new();
+    for name in ["summary.md", "notes.md"] {
+        let Ok(file) = rustix::fs::openat(&folder, name, flags, Mode::empty()) else { continue };
+        let file = std::fs::File::from(file);
+        let mut bytes = Vec::new();
+        if file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && file.take(SUMMARY_BYTES_MAX as u64).read_to_end(&mut bytes).is_ok()
+        {
+            let text = String::from_utf8_lossy(&bytes);
+            words.push_str(if words.is_empty() || text.trim().is_empty() { "" } else { "\n\n" });
+            words.push_str(text.trim());
+        }
+    }
+    (!words.is_empty()).then(|| paths::head(&words, SUMMARY_BYTES_MAX).to_owned())
+}

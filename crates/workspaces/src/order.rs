@@ -1,0 +1,103 @@
+//! What callers ask for.
+
+use std::path::{Path, PathBuf};
+
+use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::types::{Deliverable, ReadyWorkspace, WorkspaceKind};
+
+use crate::repository::Repository;
+
+/// What the work is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// A git repository.
+    Git(&'a Repository),
+    /// A folder without git.
+    Plain(&'a Path),
+}
+
+/// Make a workspace ready.
+#[derive(Debug, Clone)]
+pub struct PrepareOrder {
+    /// Where the files lie.
+    pub kind: WorkspaceKind,
+    /// The task that works there.
+    pub task: TaskId,
+    /// The user's own id of the task; it enters the folder's name, sanitised.
+    pub key: String,
+    /// Who the workspace belongs to, the state directory and the run for instance. A workspace of
+    /// another owner is never reused.
+    pub owner: String,
+    /// The folder of all workspaces, outside the repository; made when missing.
+    pub folder: PathBuf,
+    /// The commits to start from, at most 64: one is taken as it is, several are merged one after the
+    /// other. Only the first time counts: a workspace that exists keeps its base.
+    pub bases: Vec<String>,
+    /// Where the base comes from, for people (`Base::note`).
+    pub base_note: Option<String>,
+    /// The branch to work on, `dayshift/R1/task-001` for instance; worktrees only.
+    pub branch: String,
+}
+
+/// Save what an attempt left, and judge it.
+#[derive(Debug, Clone)]
+pub struct CollectOrder {
+    /// As in the prepare order.
+    pub kind: WorkspaceKind,
+    /// The task that worked there.
+    pub task: TaskId,
+    /// The attempt that ended; its process tree must be proven dead.
+    pub attempt: AttemptId,
+    /// As in the prepare order.
+    pub folder: PathBuf,
+    /// What prepare returned.
+    pub workspace: ReadyWorkspace,
+    /// What must be there.
+    pub deliverables: Vec<Deliverable>,
+    /// The message of the result commit.
+    pub message: String,
+}
+
+/// Take a workspace down.
+#[derive(Debug, Clone)]
+pub struct ReleaseOrder {
+    /// As in the prepare order.
+    pub kind: WorkspaceKind,
+    /// The task that worked there.
+    pub task: TaskId,
+    /// As in the prepare order.
+    pub folder: PathBuf,
+    /// What prepare returned.
+    pub workspace: ReadyWorkspace,
+    /// What becomes of a scratch folder's files.
+    pub scratch: ScratchFate,
+    /// What becomes of a worktree that was changed after its last snapshot.
+    pub dirty: DirtyFate,
+}
+
+/// What becomes of a worktree that was changed after its last snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirtyFate {
+    /// It is saved in one more snapshot and stays for somebody to look at.
+    Keep,
+    /// It is saved in one more snapshot and then removed, because a person asked for a clean state.
+    SaveAndRemove,
+}
+
+/// What becomes of the files of a scratch folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScratchFate {
+    /// They stay where they are.
+    Keep,
+    /// They are deleted; nothing else holds them.
+    Remove,
+}
+
+/// What became of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Released {
+    /// Why its folder is still there, for people; `None` when nothing is left of it.
+    pub kept: Option<String>,
+    /// The branch that holds a result and stays.
+    pub branch: Option<String>,
+}

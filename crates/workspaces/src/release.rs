@@ -1,0 +1,140 @@
+//! Taking a workspace down, when nothing in it would be lost.
+
+use std::path::Path;
+
+use dayshift_core::types::WorkspaceKind;
+
+use crate::collect::place_of;
+use crate::error::WorkspaceError;
+use crate::git::is_real_dir;
+use crate::order::{DirtyFate, ReleaseOrder, Released, ScratchFate, Source};
+use crate::overrides::Filters;
+use crate::paths;
+use crate::record::{Place, Record, Stage};
+use crate::remove::remove_all;
+use crate::repository::Repository;
+use crate::session::Session;
+use crate::snapshot::Kept;
+use crate::{snapshot, worktree};
+
+/// Takes a workspace down, or says why it is kept. Repeating it is harmless.
+///
+/// # Errors
+/// A full disk, locks of other git processes, git's own reasons. Then nothing that is unsaved is lost.
+pub fn release(source: &Source<'_>, order: &ReleaseOrder) -> Result<Released, WorkspaceError> {
+    let root = Path::new(&order.workspace.root);
+    match (order.kind, source) {
+        (WorkspaceKind::Scratch, _) => scratch(order, root),
+        (WorkspaceKind::InPlace, _) => {
+            place_of(order.kind, &order.folder, order.task, root).forget()?;
+            Ok(Released::default())
+        }
+        (WorkspaceKind::Worktree, Source::Git(repository)) => worktree(repository, order, root),
+        (WorkspaceKind::Worktree, Source::Plain(_)) => Ok(Released::default()),
+    }
+}
+
+fn scratch(order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError> {
+    let is_inside = root.parent() == Some(&order.folder);
+    match order.scratch {
+        ScratchFate::Remove if is_inside => remove_all(root).map(|()| Released::default()),
+        ScratchFate::Remove | ScratchFate::Keep => {
+            let kept = root.exists().then(|| "the files of a scratch folder are in no repository".to_owned());
+            Ok(Released { kept, branch: None })
+        }
+    }
+}
+
+fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError> {
+    let place = place_of(order.kind, &order.folder, order.task, root);
+    let Some(mut record) = place.load()?.filter(|record| record.root == root && record.task == order.task)
+    else {
+        let kept = root.symlink_metadata().is_ok().then(|| "there is no record of it".to_owned());
+        return Ok(Released { kept, branch: order.workspace.branch.clone() });
+    };
+    let session = Session::open(repository, Filters::Off)?;
+    if record.stage == Stage::Ready && root.symlink_metadata().is_ok() {
+        match save(repository, &session, &place, &record, order)? {
+            State::Saved => {}
+            State::SavedNow(kept) if order.dirty == DirtyFate::SaveAndRemove => {
+                record.snapshot = Some(kept.commit);
+            }
+            State::SavedNow(kept) => {
+                let reason = format!(
+                    "it was changed after its last snapshot; as it is now it is saved as {}",
+                    kept.reference
+                );
+                return Ok(Released { kept: Some(reason), branch: record.branch });
+            }
+            State::Unsaved(reason) => return Ok(Released { kept: Some(reason), branch: record.branch }),
+        }
+        record.stage = Stage::Removing;
+        place.save(&record)?;
+        // The long part, outside of the lock that others wait for.
+        remove_all(root)?;
+    }
+    let branch = worktree::finish_removal(&session, repository, &place, &record)?;
+    Ok(Released { kept: None, branch })
+}
+
+/// Whether all that is in a worktree is held somewhere else too.
+enum State {
+    /// The last snapshot holds it.
+    Saved,
+    /// This snapshot was needed to hold it.
+    SavedNow(Kept),
+    /// Some of it cannot be saved, and why.
+    Unsaved(String),
+}
+
+/// Saves what is not saved yet.
+fn save(
+    repository: &Repository,
+    session: &Session,
+    place: &Place,
+    record: &Record,
+    order: &ReleaseOrder,
+) -> Result<State, WorkspaceError> {
+    if !is_real_dir(&record.root) {
+        return Ok(State::Unsaved("something else lies in its place".to_owned()));
+    }
+    if is_real_dir(&record.root.join(".git")) {
+        return Ok(State::Unsaved("a git repository was made in it, whose history is not saved".to_owned()));
+    }
+    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base))?;
+    if !tree.unsaved.is_empty() {
+        let names = paths::listed(&tree.unsaved, 5);
+        return Ok(State::Unsaved(format!("some files could not be stored: {names}")));
+    }
+    let mut nested = record.nested.iter().chain(&tree.nested);
+    if let Some(path) = nested.find(|path| record.root.join(path).join(".git").symlink_metadata().is_ok()) {
+        return Ok(State::Unsaved(format!(
+            "`{path}` is a git repository of its own, whose history is not saved"
+        )));
+    }
+    let parents = parents(repository, session, record)?;
+    let saved = record.snapshot.as_ref().unwrap_or(&record.base);
+    if session.tree_of(saved)? == tree.id && parents.len() == 1 {
+        return Ok(State::Saved);
+    }
+    let reference = format!("refs/dayshift/snapshots/{}/release", order.task);
+    let message = format!("Snapshot of {} before its removal", order.task);
+    snapshot::keep(session, &reference, &tree.id, &parents, &message).map(State::SavedNow)
+}
+
+/// The base, and commits in the worktree that nothing of ours holds yet.
+fn parents(
+    repository: &Repository,
+    session: &Session,
+    record: &Record,
+) -> Result<Vec<String>, WorkspaceError> {
+    let all = [Some(&record.base), record.result.as_ref(), record.snapshot.as_ref()];
+    let known: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
+    let mut parents = vec![record.base.clone()];
+    for tip in worktree::tips(repository, session, record)? {
+        if session.count_new(&tip, &known)? > 0 {
+            parents.push(tip);
+        }
+    }
+    Ok(parents)
+}

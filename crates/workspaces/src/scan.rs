@@ -1,0 +1,192 @@
+//! What a folder holds now, against a private index: the list of paths that git has to look at.
+
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::WorkspaceError;
+use crate::git::{Limits, is_real_dir};
+use crate::paths::{fields, lossy, native};
+use crate::session::Session;
+
+/// Top-level names that never enter a result.
+const OURS: [&[u8]; 3] = [b".dayshift-questions", b".dayshift-notes", b".dayshift"];
+
+/// Repositories inside the folder are followed up to this number.
+const NESTED_MAX: usize = 256;
+
+/// The mode of a submodule in an index.
+const GITLINK: &[u8] = b"160000";
+
+/// What has to be done to the index so that it equals the folder.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Paths to read from the folder.
+    pub(crate) updated: Vec<Vec<u8>>,
+    /// Paths that are gone.
+    pub(crate) removed: Vec<Vec<u8>>,
+    /// What cannot be stored, with the reason; a folder with such files must not be removed.
+    pub(crate) unsaved: Vec<String>,
+    /// Other things people should know.
+    pub(crate) notes: Vec<String>,
+    /// Folders with a repository of their own.
+    pub(crate) nested: Vec<Vec<u8>>,
+    limits: Limits,
+    bytes: u64,
+}
+
+/// Lists what differs between `root` and `index`.
+pub(crate) fn changes(session: &Session, root: &Path, index: &Path) -> Result<Changes, WorkspaceError> {
+    let mut changes = Changes {
+        updated: Vec::new(),
+        removed: Vec::new(),
+        unsaved: Vec::new(),
+        notes: Vec::new(),
+        nested: Vec::new(),
+        limits: session.limits(),
+        bytes: 0,
+    };
+    changes.tracked(session, root, index)?;
+    changes.untracked(session, root, index, b"")?;
+    let mut done = 0;
+    // Looking into a nested repository may find more of them behind it.
+    while let Some(prefix) = changes.nested.get(done).cloned() {
+        if done == NESTED_MAX {
+            changes.unsaved.push(format!("more than {NESTED_MAX} nested git repositories"));
+            break;
+        }
+        // An index that does not exist is an empty one, so every file in there is listed.
+        let none = index.with_extension("none");
+        changes.untracked(session, &root.join(native(&prefix)), &none, &prefix)?;
+        done += 1;
+    }
+    Ok(changes)
+}
+
+impl Changes {
+    fn tracked(&mut self, session: &Session, root: &Path, index: &Path) -> Result<(), WorkspaceError> {
+        let args =
+            ["diff-files", "-z", "--raw", "--no-renames", "--ignore-submodules=dirty", "--no-ext-diff"];
+        let listing = session.call(args).work_tree(root).index(index).long().ok()?;
+        let mut rows = fields(&listing);
+        while let (Some(row), Some(path)) = (rows.next(), rows.next()) {
+            let old_mode = row.get(1..7).unwrap_or_default();
+            if is_ours(path) {
+                continue;
+            }
+            match (row.last(), old_mode) {
+                (Some(b'D'), _) => self.removed.push(path.to_vec()),
+                (Some(b'M'), GITLINK) => {
+                    self.notes.push(format!(
+                        "the submodule `{}` has another commit; it stays as it was",
+                        shown(path)
+                    ));
+                }
+                _ => self.tracked_file(root, path),
+            }
+        }
+        Ok(())
+    }
+
+    fn tracked_file(&mut self, root: &Path, path: &[u8]) {
+        let file = root.join(native(path));
+        match file.symlink_metadata() {
+            Ok(metadata) if metadata.is_file() || metadata.is_symlink() => {
+                self.file(&file, path.to_vec(), &metadata);
+            }
+            Ok(metadata) => {
+                self.removed.push(path.to_vec());
+                if metadata.is_dir() {
+                    self.nested_repository(path);
+                } else {
+                    self.notes.push(format!(
+                        "`{}` is now no file (a socket, pipe or device); left out",
+                        shown(path)
+                    ));
+                }
+            }
+            Err(error) if gone(error.kind()) => self.removed.push(path.to_vec()),
+            Err(error) => self.unsaved.push(format!("`{}`: {error}", shown(path))),
+        }
+    }
+
+    fn untracked(
+        &mut self,
+        session: &Session,
+        root: &Path,
+        index: &Path,
+        prefix: &[u8],
+    ) -> Result<(), WorkspaceError> {
+        if !is_real_dir(root) {
+            return Ok(());
+        }
+        let args = ["ls-files", "-z", "--others", "--exclude-standard"];
+        let listing = session.call(args).work_tree(root).index(index).long().ok()?;
+        for name in fields(&listing) {
+            let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
+            if is_ours(&path) {
+                continue;
+            }
+            if let Some(folder) = path.strip_suffix(b"/") {
+                self.nested_repository(folder);
+                continue;
+            }
+            let file = root.join(native(name));
+            match file.symlink_metadata() {
+                Ok(metadata) if metadata.is_file() || metadata.is_symlink() => {
+                    self.file(&file, path, &metadata);
+                }
+                Ok(_) => self.notes.push(format!("`{}` is no file; left out", shown(&path))),
+                Err(error) if gone(error.kind()) => {}
+                Err(error) => self.unsaved.push(format!("`{}`: {error}", shown(&path))),
+            }
+        }
+        Ok(())
+    }
+
+    fn nested_repository(&mut self, path: &[u8]) {
+        if !self.nested.iter().any(|known| known == path) {
+            let name = shown(path);
+            self.notes.push(format!(
+                "`{name}` is a git repository of its own; its files are stored, its history is not"
+            ));
+            self.nested.push(path.to_vec());
+        }
+    }
+
+    /// Takes a file or link into account, unless it is too large or cannot be read.
+    fn file(&mut self, file: &Path, path: Vec<u8>, metadata: &Metadata) {
+        let (size, name) = (metadata.len(), shown(&path));
+        if metadata.is_file() {
+            if size > self.limits.file_bytes_max {
+                self.unsaved.push(format!("`{name}`: {size} bytes, over the limit for one file"));
+                return;
+            }
+            if self.bytes.saturating_add(size) > self.limits.snapshot_bytes_max {
+                self.unsaved.push(format!("`{name}`: {size} bytes, over the limit for one snapshot"));
+                return;
+            }
+            if let Err(error) = File::open(file) {
+                self.unsaved.push(format!("`{name}`: {error}"));
+                return;
+            }
+            self.bytes += size;
+        }
+        self.updated.push(path);
+    }
+}
+
+/// Whether a path lies under one of the names that are no part of a result.
+fn is_ours(path: &[u8]) -> bool {
+    let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+    OURS.contains(&first)
+}
+
+/// Whether an error means that the file is not there any more.
+fn gone(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn shown(path: &[u8]) -> String {
+    lossy(path).escape_debug().to_string()
+}
