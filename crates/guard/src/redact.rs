@@ -9,8 +9,13 @@ mod tests;
 
 pub use names::is_secret_name;
 
+use std::sync::LazyLock;
+
 use finder::Finder;
 use shapes::{Look, Shape};
+
+/// The same for all redactors, and never changed.
+static TRIGGERS: LazyLock<Finder<2>> = LazyLock::new(|| Finder::new(shapes::triggers()));
 
 /// How many lines a private key may have; then its end is believed to be missing.
 const KEY_LINES_MAX: u32 = 1_000;
@@ -31,7 +36,6 @@ pub struct Redactor {
     /// For each spelling, its value's place in `names`.
     owners: Vec<usize>,
     longest: usize,
-    triggers: Finder<2>,
     /// Lines left until the private key that we are in must have ended; 0: in none.
     key_lines: u32,
     /// Kept between calls only to save allocations.
@@ -83,7 +87,6 @@ impl Redactor {
             names,
             known: Finder::new(needles),
             owners,
-            triggers: Finder::new(shapes::triggers()),
             key_lines: 0,
             spans: Vec::new(),
             rewritten: Vec::new(),
@@ -134,7 +137,7 @@ impl Redactor {
     }
 
     fn find_shapes(&mut self, line: &[u8], mut from: usize) {
-        while let Some(hit) = self.triggers.find(line, from) {
+        while let Some(hit) = TRIGGERS.find(line, from) {
             from = match shapes::look(line, hit.start, hit.needle) {
                 Look::Nothing => hit.start + 1,
                 Look::Secret(shape, range) => {

@@ -68,7 +68,7 @@ fn holds(text: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn no_spelling_of_a_known_value_survives() {
-    for seed in 0..3_000 {
+    for seed in 0..1_000 {
         let mut random = Random::new(seed);
         let few = b"ab1".as_slice();
         let many: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
@@ -177,7 +177,7 @@ fn garbage_never_panics() {
         b"npm_",
         b"[redacted ",
     ];
-    for seed in 0..20_000 {
+    for seed in 0..10_000 {
         let mut random = Random::new(seed);
         let line = (0..random.below(24)).map(|_| random.pick(pieces)).collect::<Vec<_>>().concat();
         let mut redacted = line.clone();
