@@ -1,3 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod client;
+pub mod command_line;
+mod error;
+mod output;
+mod proc;
 pub mod protocol;
+mod records;
+pub mod server;
+mod tree;
+
+pub use error::WorkerError;

@@ -135,6 +135,7 @@ pub enum Refusal {
 }
 
 /// Everything needed to run one attempt.
+#[expect(clippy::struct_excessive_bools, reason = "four independent wishes of the launch, plain data")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The attempt: the id by which starts are idempotent.

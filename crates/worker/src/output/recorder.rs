@@ -1,0 +1,196 @@
+//! Everything that is kept of one attempt's output. Lives on the writer thread.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use dayshift_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::capped::{CAP_MIN, CappedFile, Dropped, Gaps};
+use super::lines::{Cutter, Line, Source, cut, escape, stamp};
+
+/// How much of the redacted output's end is reported with an attempt's end.
+const REPORT_BYTES: usize = 4 * 1024;
+
+/// Changes one line (without its end) in place.
+pub type Redactor = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+
+/// How one attempt's output is to be kept.
+pub(crate) struct Plan {
+    pub(crate) folder: PathBuf,
+    pub(crate) keep_stream: bool,
+    pub(crate) log_bytes_max: u64,
+    pub(crate) line_bytes_max: u64,
+    pub(crate) hash: bool,
+    pub(crate) redactor: Redactor,
+}
+
+/// What is told of the output at the end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) sha256: Option<String>,
+    pub(crate) tail: String,
+    pub(crate) stream_bytes: u64,
+    /// What could not be written, for people.
+    pub(crate) trouble: Vec<String>,
+}
+
+pub(crate) struct Recorder {
+    log: CappedFile,
+    stream: Option<CappedFile>,
+    stdout: Cutter,
+    stderr: Cutter,
+    line_bytes_max: usize,
+    hash: Option<Sha256>,
+    redactor: Redactor,
+    tail: String,
+    last_at: Timestamp,
+    /// The line being made, kept for its memory.
+    line: String,
+}
+
+impl Recorder {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let cap = plan.log_bytes_max.max(CAP_MIN);
+        // Escaped, a line may be eight times as long; it must still fit a segment of the tail.
+        let line_bytes_max =
+            usize::try_from(plan.line_bytes_max.clamp(80, cap / 64)).unwrap_or(usize::MAX / 2);
+        Self {
+            log: CappedFile::new(plan.folder.join("log"), cap, Gaps::Told),
+            stream: plan.keep_stream.then(|| CappedFile::new(plan.folder.join("stream"), cap, Gaps::Newline)),
+            stdout: Cutter::new(line_bytes_max),
+            stderr: Cutter::new(line_bytes_max),
+            line_bytes_max,
+            hash: plan.hash.then(Sha256::new),
+            redactor: plan.redactor,
+            tail: String::new(),
+            last_at: Timestamp(0),
+            line: String::new(),
+        }
+    }
+
+    /// Takes in what was read at `at`; returns how much of `stream` can be read now.
+    pub(crate) fn chunk(&mut self, source: Source, at: Timestamp, bytes: &[u8]) -> u64 {
+        self.last_at = at;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        if let (Source::Stdout, Some(stream)) = (source, &mut self.stream) {
+            for piece in bytes.chunks(4096) {
+                stream.push(piece, piece.len() as u64);
+            }
+            stream.flush();
+        }
+        let mut lines = Vec::new();
+        self.cutter(source).push(at, bytes, |line| lines.push(line));
+        for line in lines {
+            self.line(source, line);
+        }
+        self.log.flush();
+        self.stream_bytes()
+    }
+
+    fn stream_bytes(&self) -> u64 {
+        self.stream.as_ref().map_or(0, CappedFile::readable_bytes)
+    }
+
+    fn cutter(&mut self, source: Source) -> &mut Cutter {
+        match source {
+            Source::Stdout => &mut self.stdout,
+            Source::Stderr | Source::Worker => &mut self.stderr,
+        }
+    }
+
+    fn line(&mut self, source: Source, line: Line) {
+        let mut text = line.text;
+        // A hook that panics must neither stop the thread nor let the line through.
+        if catch_unwind(AssertUnwindSafe(|| (self.redactor)(&mut text))).is_err() {
+            text = b"[line withheld: its redaction failed]".to_vec();
+        }
+        let kept_before_cut = text.len();
+        let missing = cut(&mut text, line.whole, self.line_bytes_max);
+        self.line.clear();
+        stamp(line.at, source, &mut self.line);
+        let start = self.line.len();
+        escape(&text, &mut self.line);
+        if missing {
+            let shown = text.len() as u64;
+            let all = if line.whole { kept_before_cut as u64 } else { line.source_bytes };
+            let _ = write!(self.line, " [+{} bytes of this line]", all.saturating_sub(shown));
+        }
+        self.line.push('\n');
+        self.log.push(self.line.as_bytes(), line.source_bytes);
+        self.tail.push_str(&self.line[start..]);
+        if self.tail.len() > 64 * 1024 {
+            shorten(&mut self.tail);
+        }
+    }
+
+    /// Ends the files and tells what became of everything.
+    pub(crate) fn finish(mut self) -> Summary {
+        for source in [Source::Stdout, Source::Stderr] {
+            if let Some(line) = self.cutter(source).finish() {
+                self.line(source, line);
+            }
+        }
+        let at = self.last_at;
+        let log = self.log.finish(|bytes| {
+            let mut line = String::new();
+            stamp(at, Source::Worker, &mut line);
+            let _ = writeln!(
+                line,
+                "[{bytes} bytes of output were dropped here; the beginning and the end are kept]"
+            );
+            line
+        });
+        let mut trouble: Vec<String> = tell("log", &log).into_iter().collect();
+        if let Some(stream) = &mut self.stream {
+            let dropped = stream.finish(|_| String::new());
+            trouble.extend(tell("stream", &dropped));
+        }
+        shorten(&mut self.tail);
+        Summary {
+            stream_bytes: self.stream_bytes(),
+            sha256: self.hash.map(|hash| hex(&hash.finalize())),
+            tail: self.tail,
+            trouble,
+        }
+    }
+}
+
+fn tell(name: &str, dropped: &Dropped) -> Option<String> {
+    let error = dropped.error.as_ref()?;
+    Some(format!("{} bytes of its output are missing in `{name}`: {error}", dropped.failed))
+}
+
+/// Cuts off the front, at the start of a line where there is one.
+fn shorten(tail: &mut String) {
+    if tail.len() <= REPORT_BYTES {
+        return;
+    }
+    let mut from = tail.len() - REPORT_BYTES;
+    while !tail.is_char_boundary(from) {
+        from += 1;
+    }
+    let line = tail[from..].find('\n').map(|end| from + end + 1).filter(|start| *start < tail.len());
+    tail.drain(..line.unwrap_or(from));
+}
+
+/// The hash that a silent process gets.
+pub(crate) fn hash_of_nothing() -> String {
+    hex(&Sha256::digest([]))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

@@ -1,0 +1,261 @@
+//! The connections: many may come, the latest that says hello is the engine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dayshift_core::ids::AttemptId;
+use rustix::event::epoll::{self, EventFlags};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::getuid;
+
+use super::{Token, Worker};
+use crate::error::WorkerError;
+use crate::protocol::{Framer, FromWorker, Refusal, ToWorker, encode};
+
+/// Who says no hello is let go after this time.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Connections at once.
+const PEERS_MAX: usize = 32;
+/// Bytes that may wait for one peer; one that does not read is let go and asks again.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// At the end, how long a peer is given to take what waits for it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+struct Peer {
+    stream: UnixStream,
+    framer: Framer,
+    waiting: Vec<u8>,
+    sent: usize,
+    /// Epoll tells when it can be written to.
+    is_blocked: bool,
+    expires: Option<Instant>,
+}
+
+/// All connections.
+#[derive(Default)]
+pub(super) struct Peers {
+    listener: Option<UnixListener>,
+    all: BTreeMap<u32, Peer>,
+    engine: Option<u32>,
+    last_id: u32,
+}
+
+impl Peers {
+    pub(super) fn has_engine(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    pub(super) fn is_engine(&self, id: u32) -> bool {
+        self.engine == Some(id)
+    }
+
+    /// Whether the engine has taken everything that was sent to it.
+    pub(super) fn is_engine_keeping_up(&self) -> bool {
+        let engine = self.engine.and_then(|id| self.all.get(&id));
+        engine.is_some_and(|peer| peer.waiting.is_empty())
+    }
+
+    pub(super) fn expiries(&self) -> impl Iterator<Item = Instant> {
+        self.all.values().filter_map(|peer| peer.expires)
+    }
+
+    /// Gives what waits a last chance to go out.
+    pub(super) fn flush(&mut self) {
+        for peer in self.all.values_mut().filter(|peer| !peer.waiting.is_empty()) {
+            // Whoever does not take it now asks the next worker.
+            let _ = peer.stream.set_nonblocking(false);
+            let _ = peer.stream.set_write_timeout(Some(FAREWELL));
+            let _ = peer.stream.write_all(&peer.waiting[peer.sent..]);
+        }
+    }
+}
+
+/// Makes the socket's folder private and listens.
+fn bind(path: &Path) -> Result<UnixListener, WorkerError> {
+    let socket = |source| WorkerError::Socket { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        let file = |error| WorkerError::file(folder)(error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file)?;
+        let meta = fs::metadata(folder).map_err(file)?;
+        if meta.uid() != getuid().as_raw() {
+            return Err(WorkerError::ForeignFolder { path: folder.to_owned(), owner: meta.uid() });
+        }
+        if meta.mode() & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(file)?;
+        }
+    }
+    // We hold the lock: a socket that is there belongs to a worker that is dead.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(socket(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(socket)?;
+    listener.set_nonblocking(true).map_err(socket)?;
+    Ok(listener)
+}
+
+impl Worker {
+    pub(super) fn listen(&mut self) -> Result<(), WorkerError> {
+        let listener = bind(&self.options.socket)?;
+        self.watch(&listener, Token::Listener, EventFlags::IN).map_err(WorkerError::kernel("epoll"))?;
+        self.peers.listener = Some(listener);
+        Ok(())
+    }
+
+    /// Stops listening, for good.
+    pub(super) fn unlisten(&mut self) {
+        if self.peers.listener.take().is_some() {
+            let _ = fs::remove_file(&self.options.socket);
+        }
+    }
+
+    /// Called when it is time to go: takes the socket away, and looks whether someone came just
+    /// before. Then the worker stays and listens again.
+    pub(super) fn late_guest(&mut self) -> bool {
+        let _ = fs::remove_file(&self.options.socket);
+        let before = self.peers.all.len();
+        self.accept();
+        if self.peers.all.len() == before {
+            return false;
+        }
+        self.idle_since = None;
+        self.peers.listener = None;
+        // Without a socket it would serve this guest only; that guest is what matters now.
+        let _ = self.listen();
+        true
+    }
+
+    pub(super) fn accept(&mut self) {
+        while let Some(Ok((stream, _))) = self.peers.listener.as_ref().map(UnixListener::accept) {
+            let is_ours = socket_peercred(&stream).is_ok_and(|peer| peer.uid == getuid());
+            if !is_ours || self.peers.all.len() >= PEERS_MAX || stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            self.peers.last_id = self.peers.last_id.wrapping_add(1);
+            let id = self.peers.last_id;
+            if self.watch(&stream, Token::Peer(id), EventFlags::IN).is_ok() {
+                let expires = Some(self.now + HELLO_WITHIN);
+                let peer = Peer {
+                    stream,
+                    framer: Framer::default(),
+                    waiting: Vec::new(),
+                    sent: 0,
+                    is_blocked: false,
+                    expires,
+                };
+                self.peers.all.insert(id, peer);
+            }
+        }
+    }
+
+    pub(super) fn expire_peers(&mut self) {
+        let now = self.now;
+        let late = |peer: &Peer| peer.expires.is_some_and(|expires| expires <= now);
+        let gone: Vec<u32> =
+            self.peers.all.iter().filter(|(_, peer)| late(peer)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.drop_peer(id);
+        }
+    }
+
+    fn drop_peer(&mut self, id: u32) {
+        self.peers.all.remove(&id);
+        if self.peers.engine == Some(id) {
+            self.peers.engine = None;
+        }
+    }
+
+    /// The latest engine wins; the one before is let go.
+    pub(super) fn crown(&mut self, id: u32) {
+        if let Some(before) = self.peers.engine.filter(|before| *before != id) {
+            self.drop_peer(before);
+        }
+        self.peers.engine = Some(id);
+        if let Some(peer) = self.peers.all.get_mut(&id) {
+            peer.expires = None;
+        }
+    }
+
+    /// Reads once per turn, so that no peer keeps the loop from the others, and writes on.
+    pub(super) fn peer_ready(&mut self, id: u32) {
+        self.write_to(id);
+        let Some(peer) = self.peers.all.get_mut(&id) else { return };
+        match peer.stream.read(&mut self.scratch) {
+            Ok(0) => return self.drop_peer(id),
+            Ok(length) => peer.framer.push(&self.scratch[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            Err(_) => return self.drop_peer(id),
+        }
+        // Each message may replace or drop this peer.
+        while let Some(peer) = self.peers.all.get_mut(&id) {
+            match peer.framer.next_line() {
+                Ok(Some(line)) => self.line_from(id, &line),
+                Ok(None) => return,
+                Err(too_long) => {
+                    self.refuse(id, None, Refusal::NotUnderstood, &too_long.to_string());
+                    return self.drop_peer(id);
+                }
+            }
+        }
+    }
+
+    fn line_from(&mut self, id: u32, line: &[u8]) {
+        match serde_json::from_slice::<ToWorker>(line) {
+            Ok(message) => self.order(id, message),
+            Err(error) => self.refuse(id, None, Refusal::NotUnderstood, &error.to_string()),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: u32, attempt: Option<AttemptId>, reason: Refusal, message: &str) {
+        self.send_to(id, &FromWorker::Refused { attempt, reason, message: message.to_owned() });
+    }
+
+    /// Tells the engine; when none is connected nobody hears it, and it asks when it comes.
+    pub(super) fn tell(&mut self, message: &FromWorker) {
+        if let Some(id) = self.peers.engine {
+            self.send_to(id, message);
+        }
+    }
+
+    pub(super) fn send_to(&mut self, id: u32, message: &FromWorker) {
+        // Our own messages always encode; one that did not would be asked for again.
+        let Ok(bytes) = encode(message) else { return };
+        let Some(peer) = self.peers.all.get_mut(&id) else { return };
+        peer.waiting.extend_from_slice(&bytes);
+        if peer.waiting.len() - peer.sent > WAITING_BYTES_MAX {
+            return self.drop_peer(id);
+        }
+        if !peer.is_blocked {
+            self.write_to(id);
+        }
+    }
+
+    fn write_to(&mut self, id: u32) {
+        let Some(peer) = self.peers.all.get_mut(&id) else { return };
+        while peer.sent < peer.waiting.len() {
+            match peer.stream.write(&peer.waiting[peer.sent..]) {
+                Ok(written) => peer.sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.drop_peer(id),
+            }
+        }
+        if peer.sent == peer.waiting.len() {
+            peer.waiting.clear();
+            peer.sent = 0;
+        }
+        let is_blocked = !peer.waiting.is_empty();
+        if is_blocked != peer.is_blocked {
+            peer.is_blocked = is_blocked;
+            let wanted = if is_blocked { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            // It is registered as long as it is in the table.
+            let _ = epoll::modify(&self.epoll, &peer.stream, Token::Peer(id).data(), wanted);
+        }
+    }
+}
