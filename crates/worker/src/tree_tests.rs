@@ -18,9 +18,18 @@ impl Facts for Fake {
     }
 }
 
-/// pid, parent, group, session, start
-fn stat(pid: u32, ppid: u32, pgid: u32, sid: u32, start: u64) -> Stat {
-    Stat { pid, state: b'S', ppid, pgid, sid, cpu_ticks: 0, start, threads: 1, is_systemd: false }
+fn stat(pid: u32, parent: u32, group: u32, session: u32, start: u64) -> Stat {
+    Stat {
+        pid,
+        state: b'S',
+        ppid: parent,
+        pgid: group,
+        sid: session,
+        cpu_ticks: 0,
+        start,
+        threads: 1,
+        is_systemd: false,
+    }
 }
 
 fn base() -> Vec<Stat> {

@@ -39,7 +39,7 @@ use live::Live;
 use peers::Peers;
 
 /// While agents live, ended orphans are collected and memory is sampled this often.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 /// Where and how a worker works.
 #[derive(Debug)]

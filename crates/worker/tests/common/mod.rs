@@ -1,5 +1,6 @@
 //! A worker in a process of its own (this test program, started again) and an engine's end of it.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
