@@ -19,6 +19,8 @@ static TRIGGERS: LazyLock<Finder<2>> = LazyLock::new(|| Finder::new(shapes::trig
 
 /// How many lines a private key may have; then its end is believed to be missing.
 const KEY_LINES_MAX: u32 = 1_000;
+/// How many lines of something else may stand between those of a private key.
+const KEY_OTHERS_MAX: u32 = 20;
 /// A line of a private key holds at least this much base64 in one piece, unless it is the last.
 const KEY_RUN_MIN: usize = 32;
 
@@ -36,11 +38,21 @@ pub struct Redactor {
     /// For each spelling, its value's place in `names`.
     owners: Vec<usize>,
     longest: usize,
-    /// Lines left until the private key that we are in must have ended; 0: in none.
-    key_lines: u32,
+    key: Option<Key>,
     /// Kept between calls only to save allocations.
     spans: Vec<Span>,
     rewritten: Vec<u8>,
+}
+
+/// A private key whose end has not been seen.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    /// Lines until its end is believed to be missing.
+    lines_left: u32,
+    /// Lines of something else in between that are put up with: two streams may be mixed.
+    others_left: u32,
+    /// Whether the line before was part of it.
+    is_close: bool,
 }
 
 /// A part of a line that is not to be shown.
@@ -87,7 +99,7 @@ impl Redactor {
             names,
             known: Finder::new(needles),
             owners,
-            key_lines: 0,
+            key: None,
             spans: Vec::new(),
             rewritten: Vec::new(),
         }
@@ -114,14 +126,14 @@ impl Redactor {
     /// `text` without its secrets, line by line, apart from the stream that
     /// [`Redactor::redact`] follows. Bytes that were no UTF-8 cannot arise.
     pub fn redact_text(&mut self, text: &str) -> String {
-        let stream = std::mem::take(&mut self.key_lines);
+        let stream = self.key.take();
         let mut result = Vec::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let mut line = line.as_bytes().to_vec();
             self.redact(&mut line);
             result.append(&mut line);
         }
-        self.key_lines = stream;
+        self.key = stream;
         String::from_utf8(result)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
@@ -145,7 +157,8 @@ impl Redactor {
                     range.end
                 }
                 Look::KeyBody(start) => {
-                    self.key_lines = KEY_LINES_MAX;
+                    self.key =
+                        Some(Key { lines_left: KEY_LINES_MAX, others_left: KEY_OTHERS_MAX, is_close: true });
                     self.key_body(line, start)
                 }
             };
@@ -155,15 +168,17 @@ impl Redactor {
     /// Goes on with a private key that an earlier line began. Returns where the ordinary part of
     /// the line begins.
     fn inside_key(&mut self, line: &[u8]) -> usize {
-        if self.key_lines == 0 {
-            return 0;
+        let Some(key) = &mut self.key else { return 0 };
+        key.lines_left = key.lines_left.saturating_sub(1);
+        let is_part = is_key_line(line, key.is_close);
+        key.is_close = is_part;
+        if !is_part {
+            key.others_left = key.others_left.saturating_sub(1);
         }
-        self.key_lines -= 1;
-        if is_key_line(line) {
-            return self.key_body(line, 0);
+        if key.lines_left == 0 || key.others_left == 0 {
+            self.key = None;
         }
-        self.key_lines = 0;
-        0
+        if is_part { self.key_body(line, 0) } else { 0 }
     }
 
     /// Hides the body of a private key from `start` to the key's end mark or the line's end, and
@@ -173,7 +188,7 @@ impl Redactor {
         let mark = rest.windows(8).position(|bytes| bytes == b"-----END");
         let end = mark.unwrap_or_else(|| rest.trim_ascii_end().len());
         if mark.is_some() {
-            self.key_lines = 0;
+            self.key = None;
         }
         // A quote or a line break alone is no body.
         if rest[..end].iter().any(u8::is_ascii_alphanumeric) {
@@ -228,14 +243,14 @@ impl Redactor {
     }
 }
 
-/// Whether a line can belong to the body of a private key: its end mark, base64, an empty line, or
-/// one of the headers that old formats have.
-fn is_key_line(line: &[u8]) -> bool {
+/// Whether a line can belong to the body of a private key: its end mark, base64, or one of the
+/// headers that old formats have; short or empty ones only when the line before did too.
+fn is_key_line(line: &[u8], is_close: bool) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let line = line.trim_ascii();
     let headers: [&[u8]; 4] = [b"Proc-Type:", b"DEK-Info:", b"Version:", b"Comment:"];
-    line.iter().all(is_base64)
+    (is_close && line.iter().all(is_base64))
         || line.windows(8).any(|bytes| bytes == b"-----END")
-        || headers.iter().any(|header| line.starts_with(header))
+        || (is_close && headers.iter().any(|header| line.starts_with(header)))
         || line.split(|byte| !is_base64(byte)).any(|run| run.len() >= KEY_RUN_MIN)
 }

@@ -164,6 +164,23 @@ fn the_head_of_a_private_key_alone_hides_nothing_else() {
 }
 
 #[test]
+fn other_lines_between_those_of_a_private_key_are_shown() {
+    let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+    let text = format!(
+        "-----BEGIN PRIVATE KEY-----\n{body}\nwarning: x\n{body}\nab==\n-----END PRIVATE KEY-----\n{body}\n"
+    );
+    let hidden = "[redacted private key]";
+    let expected = format!(
+        "-----BEGIN PRIVATE KEY-----\n{hidden}\nwarning: x\n{hidden}\n{hidden}\n-----END PRIVATE KEY-----\n{body}\n"
+    );
+    check(&mut plain(), &text, &expected);
+
+    let others = "some other line\n".repeat(20);
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{others}{body}\n");
+    check(&mut plain(), &text, &text);
+}
+
+#[test]
 fn text_is_apart_from_the_stream() {
     let mut redactor = plain();
     check(&mut redactor, "-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY-----\n");
