@@ -1,54 +1,126 @@
-//! Long runs that are no part of `cargo xtask test`: ignored tests of one package, by name.
+//! Long runs that are no part of `cargo xtask test`. All of them are built in the profile `fast`.
 
 use std::process::ExitCode;
 
-use crate::house::House;
+use anyhow::{Context, bail};
 
-/// A command that runs ignored tests.
+use crate::house::House;
+use crate::steps::show;
+
+/// A command that is one program or some ignored tests of one package.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
     /// The word behind `cargo xtask`.
     pub(crate) name: &'static str,
+    /// What may follow, in the list of commands.
+    pub(crate) words: &'static str,
     /// What it is for, in the list of commands.
     pub(crate) about: &'static str,
-    /// The package whose tests are run, in the profile `fast`.
     package: &'static str,
-    /// What the names of the ignored tests contain.
-    filter: &'static str,
-    /// Flags that take a number, and the variables that hand it to the tests.
-    pub(crate) settings: &'static [(&'static str, &'static str)],
+    target: Target,
 }
 
-/// All of them. A new long run is a line here and an ignored test.
-pub(crate) const HOOKS: [Hook; 3] = [
+/// What a hook runs.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    /// The program of this name, which gets the words as they are.
+    Program(&'static str),
+    /// The ignored tests whose names contain `filter`. Flags, which take a number, become variables.
+    IgnoredTests { filter: &'static str, flags: &'static [(&'static str, &'static str)] },
+}
+
+/// All of them. A new long run is an entry here, and a program or an ignored test.
+pub(crate) const HOOKS: [Hook; 4] = [
     Hook {
         name: "sim",
+        words: " [--worlds N] [--seed S]",
         about: "the simulator, longer or from one seed",
         package: "dayshift-sim",
-        filter: "long_worlds",
-        settings: &[("--worlds", "DAYSHIFT_SIM_WORLDS"), ("--seed", "DAYSHIFT_SIM_SEED")],
+        target: Target::Program("dayshift-sim"),
+    },
+    Hook {
+        name: "defects",
+        words: "",
+        about: "plants known defects in a copy of the core; the simulator must find each",
+        package: "dayshift-sim",
+        target: Target::Program("defects"),
     },
     Hook {
         name: "bench",
+        words: " [--runs N]",
         about: "the figures of docs/benchmarks.md",
         package: "dayshift",
-        filter: "long_bench",
-        settings: &[("--runs", "DAYSHIFT_BENCH_RUNS")],
+        target: Target::IgnoredTests { filter: "long_bench", flags: &[("--runs", "DAYSHIFT_BENCH_RUNS")] },
     },
     Hook {
         name: "soak",
+        words: " [--minutes N]",
         about: "a long run that looks for leaks",
         package: "dayshift",
-        filter: "long_soak",
-        settings: &[("--minutes", "DAYSHIFT_SOAK_MINUTES")],
+        target: Target::IgnoredTests {
+            filter: "long_soak",
+            flags: &[("--minutes", "DAYSHIFT_SOAK_MINUTES")],
+        },
     },
 ];
 
-/// Runs the tests of `hook` with `settings` as variables.
-pub(crate) fn run(house: &House, hook: &Hook, settings: &[(&str, String)]) -> anyhow::Result<ExitCode> {
-    let words =
-        ["test", "--profile", "fast", "-p", hook.package, "--", "--ignored", "--nocapture", hook.filter];
-    let mut cargo = house.cargo(&words);
-    cargo.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+/// Runs `hook` with the words that followed it.
+pub(crate) fn run(house: &House, hook: &Hook, words: &[String]) -> anyhow::Result<ExitCode> {
+    let mut cargo = match hook.target {
+        Target::Program(program) => {
+            let mut cargo =
+                house.cargo(&["run", "--profile", "fast", "-p", hook.package, "--bin", program, "--"]);
+            cargo.args(words);
+            cargo
+        }
+        Target::IgnoredTests { filter, flags } => {
+            let variables = read_flags(flags, words)?;
+            let mut cargo = house.cargo(&["test", "--profile", "fast", "-p", hook.package, "--"]);
+            cargo.args(["--ignored", "--nocapture", filter]).envs(variables);
+            cargo
+        }
+    };
+    println!("$ {}", show(&cargo));
     Ok(if cargo.status()?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_flags<'a>(
+    flags: &[(&'static str, &'static str)],
+    words: &'a [String],
+) -> anyhow::Result<Vec<(&'static str, &'a str)>> {
+    let mut variables = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some((_, variable)) = flags.iter().find(|(flag, _)| flag == word) else {
+            bail!("failed to read `{word}`; `cargo xtask` lists what there is");
+        };
+        let value = words.next().with_context(|| format!("failed to read `{word}`: it takes a number"))?;
+        value.parse::<u64>().with_context(|| format!("failed to read `{word} {value}`"))?;
+        variables.push((*variable, value.as_str()));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_flags;
+
+    #[test]
+    fn flags_become_variables() {
+        let check = |words: &str| {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            let read = read_flags(&[("--runs", "RUNS"), ("--minutes", "MINUTES")], &words);
+            read.map(|pairs| format!("{pairs:?}")).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(check("").as_deref(), Ok("[]"));
+        assert_eq!(check("--minutes 3 --runs 10").as_deref(), Ok(r#"[("MINUTES", "3"), ("RUNS", "10")]"#));
+        for (words, expected) in [
+            ("--worlds 1", "failed to read `--worlds`"),
+            ("--runs", "failed to read `--runs`: it takes a number"),
+            ("--runs many", "failed to read `--runs many`"),
+        ] {
+            let error = check(words).expect_err(words);
+            assert!(error.starts_with(expected), "{words}: {error}");
+        }
+    }
 }

@@ -34,6 +34,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Test(options) => Ok(checks::test(&House::find()?, &options)),
         Command::Setup => Ok(checks::setup(&House::find()?)),
-        Command::Hook { hook, settings } => hooks::run(&House::find()?, hook, &settings),
+        Command::Hook { hook, words } => hooks::run(&House::find()?, hook, &words),
     }
 }
