@@ -1,5 +1,6 @@
 //! A whole folder as a commit object, without touching its index or HEAD.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use dayshift_core::types::FailureClass;
 use crate::error::{At, WorkspaceError};
 use crate::git::is_real_dir;
 use crate::overrides::Filters;
-use crate::paths::lossy;
+use crate::paths::{fields, lossy, native};
 use crate::repository::{Author, Draft, Expected, Repository};
 use crate::scan::{self, Changes};
 use crate::session::{Session, first_line};
@@ -161,9 +162,16 @@ fn add(
         return Ok(());
     }
     let args = ["update-index", "--add", "--remove", "--replace", "-z", "--stdin"];
-    let Err(error) = session.call(args).work_tree(root).index(index).input(joined(paths)).long().ok() else {
-        return Ok(());
-    };
+    let request = session.call(args).work_tree(root).index(index).input(joined(paths)).long();
+    let ran = request.run()?;
+    if ran.code == 0 {
+        return if ran.stderr.is_empty() {
+            Ok(())
+        } else {
+            check_added(session, root, index, paths, changes)
+        };
+    }
+    let error = request.refused(&ran);
     if error.class() != FailureClass::Permanent || changes.unsaved.len() >= REFUSED_MAX {
         return Err(error);
     }
@@ -175,6 +183,25 @@ fn add(
     let (left, right) = paths.split_at(paths.len() / 2);
     add(session, root, index, left, changes)?;
     add(session, root, index, right, changes)
+}
+
+/// Git passes over a name like `.GIT` or `git~1` with no more than a word on stderr.
+fn check_added(
+    session: &Session,
+    root: &Path,
+    index: &Path,
+    paths: &[Vec<u8>],
+    changes: &mut Changes,
+) -> Result<(), WorkspaceError> {
+    let listing = session.call(["ls-files", "-z"]).work_tree(root).index(index).long().ok()?;
+    let stored: BTreeSet<&[u8]> = fields(&listing).collect();
+    for path in paths.iter().filter(|path| !stored.contains(path.as_slice())) {
+        if root.join(native(path)).symlink_metadata().is_ok() {
+            let name = lossy(path).escape_debug().to_string();
+            changes.unsaved.push(format!("`{name}`: git does not store a file of this name"));
+        }
+    }
+    Ok(())
 }
 
 fn joined(paths: &[Vec<u8>]) -> Vec<u8> {

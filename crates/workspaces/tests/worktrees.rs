@@ -143,7 +143,7 @@ fn half_made_workspaces_are_mended() {
     let damages: [(&str, Damage); 8] = [
         ("no folder", |_, root| fs::remove_dir_all(root).expect("removed")),
         ("no record of git", |world, _| {
-            fs::remove_dir_all(world.top.join(".git/worktrees")).expect("removed")
+            fs::remove_dir_all(world.top.join(".git/worktrees")).expect("removed");
         }),
         ("neither", |world, root| {
             fs::remove_dir_all(root).expect("removed");

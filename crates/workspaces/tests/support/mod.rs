@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
@@ -20,6 +21,7 @@ pub(crate) struct World {
     pub(crate) top: PathBuf,
     pub(crate) folder: PathBuf,
     pub(crate) environment: GitEnvironment,
+    found: OnceLock<Repository>,
 }
 
 pub(crate) const SHA1: &[&str] = &[];
@@ -52,7 +54,14 @@ impl World {
         .expect("user's configuration");
         let path = std::env::var_os("PATH").expect("PATH");
         let environment = GitEnvironment::new(path, Some(home.clone()));
-        let world = Self { folder: root.join("state/workspaces"), temp, home, top, environment };
+        let world = Self {
+            folder: root.join("state/workspaces"),
+            temp,
+            home,
+            top,
+            environment,
+            found: OnceLock::new(),
+        };
         world.git(&[&["init", "-q"], options].concat());
         world
     }
@@ -157,8 +166,12 @@ impl World {
         git_in(&self.home, dir, &[&safe, args].concat())
     }
 
+    /// Found once, as in a run: what is done to the repository later does not change what was found.
     pub(crate) fn repository(&self) -> Repository {
-        Repository::discover(&self.environment, &self.top).expect("git answers").expect("a repository")
+        let find = || {
+            Repository::discover(&self.environment, &self.top).expect("git answers").expect("a repository")
+        };
+        self.found.get_or_init(find).clone()
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
