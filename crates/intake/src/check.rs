@@ -66,8 +66,7 @@ fn missing_key(sink: &mut Sink<'_>, pos: Pos, entries: &[Entry], table: &Table, 
     // An unknown key that was meant to be this one already says what to do.
     let misspelt = entries
         .iter()
-        .filter(|entry| table.key(&entry.key).is_none())
-        .any(|entry| nearest(&entry.key, table.names()) == Some(required));
+        .any(|entry| table.key(&entry.key).is_none() && nearest(&entry.key, table.names()) == Some(required));
     if !misspelt {
         let doc = table.key(required).map_or("", |key| key.doc);
         let message = format!("{} has no `{required}`", table.what);
@@ -230,13 +229,18 @@ fn check_plain(sink: &mut Sink<'_>, node: &Node, form: Form, what: &str) {
     match fault(node, form) {
         Fault::None => {}
         Fault::Form(hint) => {
-            let message = format!("{what} must be {}, found {}", expected(form), node.describe());
-            let code =
-                if is_text_where_a_number_belongs(node, form) { code::WRONG_TYPE } else { code::BAD_VALUE };
+            let (code, kind) = if is_text_where_a_number_belongs(node, form) {
+                (code::WRONG_TYPE, "the text ")
+            } else {
+                (code::BAD_VALUE, "")
+            };
+            let message = format!("{what} must be {}, found {kind}{}", expected(form), node.describe());
             sink.error_hint(node.pos, code, message, hint);
         }
         Fault::Path(fault) => {
-            let message = format!("{what}: {} {fault}", node.describe());
+            let named = value::text(node).filter(|text| !text.trim().is_empty());
+            let named = named.map_or_else(String::new, |path| format!(": `{path}`"));
+            let message = format!("{what}{named} {fault}");
             sink.error_hint(
                 node.pos,
                 code::OUTSIDE,
@@ -314,7 +318,7 @@ fn one_of(text: &str, words: &[&'static str]) -> Fault {
 
 fn is_text_where_a_number_belongs(node: &Node, form: Form) -> bool {
     matches!(form, Form::Money | Form::Share | Form::Count { .. } | Form::Bool)
-        && matches!(node.kind, Kind::Text(_) | Kind::Bool(_))
+        && matches!(&node.kind, Kind::Text(text) if !text.trim().is_empty())
 }
 
 /// What a form wants, in words.

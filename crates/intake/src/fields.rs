@@ -7,6 +7,7 @@ use dayshift_core::money::Micros;
 use dayshift_core::time::Millis;
 
 use crate::form::{Form, Table};
+use crate::nearest::nearest;
 use crate::tree::{Entry, Kind, Node, Pos};
 use crate::value;
 
@@ -32,6 +33,14 @@ impl<'n> Fields<'n> {
     /// The first entry of that key, under whichever of its names.
     pub(crate) fn entry(&self, name: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| self.table.key(&entry.key).is_some_and(|key| key.name == name))
+    }
+
+    /// Whether the key is there, perhaps misspelt (which has been reported).
+    pub(crate) fn is_meant(&self, name: &str) -> bool {
+        let misspelt = |entry: &Entry| {
+            self.table.key(&entry.key).is_none() && nearest(&entry.key, self.table.names()) == Some(name)
+        };
+        self.entry(name).is_some() || self.entries.iter().any(misspelt)
     }
 
     fn node(&self, name: &str) -> Option<&'n Node> {

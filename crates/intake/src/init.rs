@@ -195,7 +195,7 @@ const TASKS_TAIL: &str = r#"    # agent: claude                 # or scripted, o
 
   - id: second-task
     name: "A plain command that waits for the first task"
-    run: "git status --short"
+    run: "ls -l"
     needs: [first-task]           # or {task: first-task, when: always}
 
 # agents:

@@ -96,6 +96,11 @@ impl<'s> Sink<'s> {
         self.push(Severity::Warning, pos, code, &message.into(), Some(&hint.into()));
     }
 
+    /// Whether the text could not be read as it stands, so that parts of it may be missing.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.found.iter().any(|found| matches!(found.code, code::SYNTAX | code::TOO_LARGE))
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.found.iter().any(|found| found.severity == Severity::Error)
     }

@@ -8,6 +8,9 @@ use crate::sink::{Sink, code};
 
 /// How many circles are drawn; more would not help anybody.
 const CIRCLES_MAX: usize = 20;
+/// How many unknown names get a hint, and with how many ids each is compared.
+const HINTS_MAX: usize = 100;
+const COMPARED_MAX: usize = 10_000;
 /// How many names of one circle are drawn.
 const DRAWN_MAX: usize = 12;
 
@@ -32,6 +35,7 @@ pub(crate) fn index<'t>(tasks: &'t [TaskDraft], sinks: &mut [Sink<'_>]) -> BTree
 
 /// Reports every need of a task that is not there.
 pub(crate) fn unknown_needs(tasks: &[TaskDraft], by_key: &BTreeMap<&str, usize>, sinks: &mut [Sink<'_>]) {
+    let mut reported = 0;
     for task in tasks {
         let needed = task.spec.needs.iter().map(|need| need.key.as_str()).zip(task.needs.iter().copied());
         let avoided = task.conflicts.iter().map(|(pos, key)| (key.as_str(), *pos));
@@ -40,7 +44,10 @@ pub(crate) fn unknown_needs(tasks: &[TaskDraft], by_key: &BTreeMap<&str, usize>,
                 continue;
             }
             let message = format!("there is no task `{key}`");
-            let hint = match nearest(key, by_key.keys().copied()) {
+            reported += 1;
+            // Comparing thousands of names with thousands of others would take minutes.
+            let compared = if reported <= HINTS_MAX { COMPARED_MAX } else { 0 };
+            let hint = match nearest(key, by_key.keys().copied().take(compared)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name the id of a task of this run".to_owned(),
             };

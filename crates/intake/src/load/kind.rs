@@ -144,10 +144,12 @@ fn looks_like_a_task(entries: &[Entry]) -> bool {
 }
 
 fn task_list(sink: &mut Sink<'_>, root: &Node, items: &[Node], draft: &mut Draft, ctx: &Context<'_>) {
-    if items.len() <= TASKS_MAX {
-        for item in items {
-            check(sink, item, Form::Table(&TASK), "a task");
-        }
+    if items.len() > TASKS_MAX {
+        let message = format!("there are {} tasks; {TASKS_MAX} are allowed", items.len());
+        return sink.error_hint(root.pos, code::TOO_LARGE, message, "split the file");
+    }
+    for item in items {
+        check(sink, item, Form::Table(&TASK), "a task");
     }
     read_tasks(sink, root.pos, items, &DayDefaults::default(), draft, ctx);
 }
@@ -164,12 +166,7 @@ fn read_tasks(
         let hint = "a task is at least `- id: NAME` and a `description`";
         return sink.error_hint(at, code::EMPTY, "there are no tasks", hint);
     }
-    if items.len() > TASKS_MAX {
-        // Form::List has reported it for day files; a bare list is judged here.
-        let message = format!("there are {} tasks; {TASKS_MAX} are allowed", items.len());
-        return sink.error_hint(at, code::TOO_LARGE, message, "split the file");
-    }
-    for item in items.iter().filter(|item| matches!(item.kind, Kind::Map(_))) {
+    for item in items.iter().take(TASKS_MAX).filter(|item| matches!(item.kind, Kind::Map(_))) {
         let fields = Fields::new(item, &TASK);
         draft.tasks.push(task::read_task(sink, fields, None, defaults, draft.source, ctx));
     }

@@ -29,9 +29,13 @@ pub(crate) fn link(
             format!("all files together have {} tasks; {TASKS_MAX} are allowed", joined.tasks.len());
         return Err(vec![flag_error("", &message, "run fewer files at once")]);
     }
+    // What is missing may stand in a part that could not be read.
+    let torn = sinks.iter().any(Sink::is_torn);
     let chosen = {
         let by_key = graph::index(&joined.tasks, sinks);
-        graph::unknown_needs(&joined.tasks, &by_key, sinks);
+        if !torn {
+            graph::unknown_needs(&joined.tasks, &by_key, sinks);
+        }
         graph::circles(&joined.tasks, &by_key, sinks);
         chosen(&joined.tasks, &by_key, overrides, &mut flags)
     };
@@ -46,8 +50,14 @@ pub(crate) fn link(
     if let Some(template) = &overrides.template {
         notice_first(sinks, &format!("`--template {template}` is accepted but not acted on yet"));
     }
-    name_agents(&mut joined, sinks, ctx, overrides, &mut flags);
-    unknown_gates(&joined, sinks, ctx);
+    name_agents(&mut joined, ctx, overrides, &mut flags);
+    if !torn {
+        // An agent from the command line is reported there, once.
+        if overrides.agent.is_none() {
+            unknown_agents(&joined, sinks, ctx);
+        }
+        unknown_gates(&joined, sinks, ctx);
+    }
     keep(&mut joined.tasks, chosen, sinks);
     in_place(&joined.tasks, sinks);
     if flags.is_empty() { Ok(assemble(joined, ctx, overrides, fingerprint)) } else { Err(flags) }
@@ -116,14 +126,8 @@ fn keep(
     });
 }
 
-/// Gives every task its agent, and reports agents that nobody knows.
-fn name_agents(
-    joined: &mut Joined,
-    sinks: &mut [Sink<'_>],
-    ctx: &Context<'_>,
-    overrides: &Overrides,
-    flags: &mut Vec<Diagnostic>,
-) {
+/// Gives every task its agent.
+fn name_agents(joined: &mut Joined, ctx: &Context<'_>, overrides: &Overrides, flags: &mut Vec<Diagnostic>) {
     let known = known_agents(joined, ctx);
     if let Some(name) = overrides.agent.as_deref().filter(|name| !known.contains(*name)) {
         flags.push(flag_error(&format!("--agent {name}"), &no_agent(name), &agent_hint(name, &known)));
@@ -138,10 +142,17 @@ fn name_agents(
         if agent.is_empty() {
             agent.clone_from(&default);
         }
-        if !known.contains(agent.as_str()) {
+    }
+}
+
+fn unknown_agents(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
+    let known = known_agents(joined, ctx);
+    for task in &joined.tasks {
+        let TaskWork::Agent { agent } = &task.spec.work else { continue };
+        if !known.contains(agent) {
             let pos = task.agent.unwrap_or(task.pos);
-            let code =
-                if PLANNED_AGENTS.contains(&agent.as_str()) { code::NOT_BUILT } else { code::UNKNOWN_AGENT };
+            let planned = PLANNED_AGENTS.contains(&agent.as_str());
+            let code = if planned { code::NOT_BUILT } else { code::UNKNOWN_AGENT };
             sinks[task.source].error_hint(pos, code, no_agent(agent), agent_hint(agent, &known));
         }
     }

@@ -131,7 +131,7 @@ fn words(sink: &mut Sink<'_>, fields: Fields<'_>, prompt: Option<&Prompt<'_>>, p
                 None => brief.trim().to_owned(),
             },
         );
-    let given = ["name", "description", "goal", "run"].iter().any(|key| fields.entry(key).is_some());
+    let given = ["name", "description", "goal", "run"].iter().any(|key| fields.is_meant(key));
     if prompt.is_none() && !given {
         let message = "a task says neither `description` nor `name` nor `goal`";
         sink.error_hint(
@@ -185,6 +185,7 @@ fn work(sink: &mut Sink<'_>, fields: Fields<'_>, defaults: &DayDefaults) -> (Tas
 
 fn needs(sink: &mut Sink<'_>, fields: Fields<'_>) -> Vec<(Pos, TaskNeed)> {
     let mut needs: Vec<(Pos, TaskNeed)> = Vec::new();
+    let mut seen = BTreeSet::new();
     for item in fields.list("needs") {
         let (pos, key, when) = if matches!(item.kind, Kind::Map(_)) {
             let need = Fields::new(item, &NEED);
@@ -195,11 +196,11 @@ fn needs(sink: &mut Sink<'_>, fields: Fields<'_>) -> Vec<(Pos, TaskNeed)> {
         };
         let Some(key) = key else { continue };
         let need = TaskNeed { key, when };
-        if needs.iter().any(|(_, other)| other.key == need.key) {
+        if seen.insert(need.key.clone()) {
+            needs.push((pos, need));
+        } else {
             let message = format!("`{}` is needed twice", need.key);
             sink.error_hint(pos, code::CONTRADICTION, message, "keep one of the two");
-        } else {
-            needs.push((pos, need));
         }
     }
     needs

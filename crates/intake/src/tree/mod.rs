@@ -15,7 +15,7 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// How large a source may be, in bytes.
 pub(crate) const SOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many values a source may hold, aliases followed.
-pub(crate) const NODES_MAX: usize = 500_000;
+pub(crate) const NODES_MAX: usize = 1_000_000;
 
 /// Why a text is no tree.
 #[derive(Debug)]

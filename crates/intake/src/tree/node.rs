@@ -63,6 +63,7 @@ impl Node {
         match &self.kind {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => format!("`{}`", self.raw),
+            Kind::Text(text) if text.trim().is_empty() => "empty text".to_owned(),
             Kind::Text(text) => format!("`{}`", shorten(text, 40)),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),

@@ -66,7 +66,8 @@ fn reword(text: &str, pos: Pos, message: String) -> SyntaxError {
         let hint = "write it flatter or shorter; aliases count with all that they stand for";
         return wrong(pos, SyntaxKind::Limit, &format!("too much in one file: {message}"), hint);
     }
-    if message.contains("tabs") {
+    if message.contains("tabs") || message.contains("found a tab") {
+        let pos = next_tab(text, pos);
         return wrong(pos, SyntaxKind::Tab, "a tab is used for indentation", "YAML wants spaces there");
     }
     if message.contains("multiple YAML documents") {
@@ -112,6 +113,14 @@ fn reword(text: &str, pos: Pos, message: String) -> SyntaxError {
     SyntaxError { pos, message, hint: None, kind: SyntaxKind::Line }
 }
 
+/// The tab that indents the line of `pos` or one below it.
+fn next_tab(text: &str, pos: Pos) -> Pos {
+    let from = text.lines().enumerate().skip(pos.line as usize - 1);
+    let indented = from.map(|(index, line)| (index, line.len() - line.trim_start_matches(' ').len(), line));
+    let tab = indented.take(1_000).find(|(_, spaces, line)| line[*spaces..].starts_with('\t'));
+    tab.map_or(pos, |(index, spaces, _)| Pos { line: number(index + 1), column: number(spaces + 1), len: 1 })
+}
+
 /// The `---` in front of `pos`.
 fn second_document(text: &str, pos: Pos) -> Pos {
     let before = text.lines().take(pos.line as usize).enumerate();
@@ -119,11 +128,15 @@ fn second_document(text: &str, pos: Pos) -> Pos {
     marks.last().map_or(pos, |(index, _)| Pos { line: number(index + 1), column: 1, len: 3 })
 }
 
+/// Lines longer than this are not searched for what was left open.
+const LOOKED_AT_MAX: usize = 4_096;
+
 /// The quote that was opened before `pos` and is still open there: the last one that stands
 /// where a value begins, on a line that does not close it.
 fn open_quote(text: &str, pos: Pos) -> Option<Pos> {
     let lines: Vec<&str> = text.lines().take(pos.line as usize).collect();
-    lines.iter().enumerate().rev().find_map(|(index, line)| {
+    let looked_at = lines.iter().enumerate().rev().filter(|(_, line)| line.len() <= LOOKED_AT_MAX);
+    looked_at.take(1_000).find_map(|(index, line)| {
         let letters: Vec<char> = line.chars().collect();
         let start = (0..letters.len()).find(|at| {
             matches!(letters[*at], '"' | '\'')

@@ -1,0 +1,85 @@
+//! Layers of settings.
+
+use dayshift_core::money::Micros;
+use dayshift_intake::config::{Level, Origin, read_config, read_variables};
+use dayshift_intake::{Config, Source};
+
+use crate::common::read;
+
+fn file(text: &str) -> Source {
+    Source { path: "dayshift.toml".to_owned(), text: text.to_owned() }
+}
+
+const FULL: &str = r#"
+max_daily_cost_usd = 20
+cost_warning_threshold = 0.5
+max_concurrent_agents = 4
+agent = "fixer"
+tasks = ["days/today.yaml"]
+
+[gates]
+unit = "cargo test"
+slow = { run = "make slow", timeout = "1h", required = false }
+
+[agents.fixer]
+kind = "command"
+run = "./fix.sh"
+
+[telegram]
+enabled = true
+"#;
+
+#[test]
+fn layers_win_in_order_and_know_their_origin() {
+    let built_in = Config::default();
+    let user = read_config(&file(FULL), Level::User, &built_in, &read).unwrap();
+    assert_eq!(user.warnings.len(), 1, "{:?}", user.warnings);
+    let config = built_in.with(user.partial);
+    let repository =
+        read_config(&file("max_daily_cost_usd = 10.5\n"), Level::Repository, &config, &read).unwrap();
+    let config = config.with(repository.partial);
+    let variables =
+        read_variables(&|name| (name == "DAYSHIFT_MAX_CONCURRENT_AGENTS").then(|| " 8 ".to_owned())).unwrap();
+    let config = config.with(variables);
+    assert_eq!(config.max_daily_cost.value, Micros(10_500_000));
+    assert_eq!(config.max_daily_cost.origin, Origin::Repository("dayshift.toml:1".to_owned()));
+    assert_eq!(config.max_concurrent_agents.value, 8);
+    insta::assert_json_snapshot!("config-rows", config.rows());
+}
+
+#[test]
+fn a_repository_cannot_bring_commands_or_raise_limits() {
+    let below = Config::default();
+    let text = FULL.replace("= 20", "= 200");
+    let layer = read_config(&file(&text), Level::Repository, &below, &read).unwrap();
+    assert!(layer.partial.gates.is_empty() && layer.partial.agents.is_empty());
+    assert_eq!(layer.partial.max_daily_cost, None);
+    let codes: Vec<(u32, &str)> = layer.warnings.iter().map(|it| (it.line, it.code)).collect();
+    assert_eq!(codes, [(2, "untrusted"), (8, "untrusted"), (12, "untrusted"), (16, "notice")]);
+
+    let trusted = read_config(&file(&text), Level::TrustedRepository, &below, &read).unwrap();
+    assert_eq!((trusted.partial.gates.len(), trusted.partial.agents.len()), (2, 1));
+    assert_eq!(trusted.partial.max_daily_cost.unwrap().value, Micros(200_000_000));
+}
+
+#[test]
+fn every_mistake_of_a_configuration_has_a_place() {
+    let text = "max_daily_cost = 5\ncost_warning_threshold = 75\nmax_concurrent_agents = -1\ntasks = \"a.yaml\"\n\n[gates]\nunit = { runn = \"x\" }\n\n[agents.a]\nkind = \"comand\"\n";
+    let report = read_config(&file(text), Level::User, &Config::default(), &read).unwrap_err();
+    insta::assert_snapshot!("config-mistakes", report);
+    let torn = "max_daily_cost_usd = \nagent = 'x\ntypo = 1\n[gates\n";
+    let report = read_config(&file(torn), Level::User, &Config::default(), &read).unwrap_err();
+    insta::assert_snapshot!("config-torn", report);
+}
+
+#[test]
+fn bad_variables_are_all_told() {
+    let get = |name: &str| match name {
+        "DAYSHIFT_MAX_DAILY_COST_USD" => Some("-5".to_owned()),
+        "DAYSHIFT_COST_WARNING_THRESHOLD" => Some("NaN".to_owned()),
+        "DAYSHIFT_MAX_CONCURRENT_AGENTS" => Some("0".to_owned()),
+        "DAYSHIFT_AGENT" => Some(String::new()),
+        _ => None,
+    };
+    insta::assert_snapshot!("config-variables", read_variables(&get).unwrap_err());
+}
