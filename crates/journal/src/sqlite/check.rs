@@ -58,9 +58,16 @@ fn verify_from(path: &Path, busy: Duration, anchor: Option<Head>) -> Result<Veri
 /// `SQLite`'s own check; the entries are all proven by now.
 fn check_structure(connection: &Connection, path: &Path, head: Head) -> Result<(), JournalError> {
     let after = head.seq.saturating_add(1);
-    let answer: String = connection
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| JournalError::sqlite(path, after, &error))?;
+    let sqlite = |error| JournalError::sqlite(path, after, &error);
+    let answer: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+    let uncounted: i64 = connection
+        .query_row("SELECT count(*) FROM journal WHERE seq < 1", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    if uncounted > 0 {
+        let what = format!("{uncounted} entries with numbers below 1 were put in by hand");
+        return Err(JournalError::corrupt(path, Damage::new(after, what)));
+    }
     if answer == "ok" {
         return Ok(());
     }
@@ -100,9 +107,9 @@ pub fn salvage(path: &Path, target: &Path) -> Result<(Verified, Option<Damage>),
     if target.try_exists().map_err(|error| JournalError::io(target, error))? {
         return Err(JournalError::io(target, "there is a file already"));
     }
+    let mut reader = Reader::open_damaged(path, Limits::default().busy)?;
     let mut saved = SqliteJournal::open(target, Open::ReadWrite)?;
     let mut batch = Vec::new();
-    let mut reader = Reader::open(path, Limits::default().busy)?;
     // When even the last entry cannot be found, read on until it hurts.
     let end = reader.head().map_or(u64::MAX, |head| head.seq);
     let walked = reader.walk_to(1, end, &mut |stored| {

@@ -55,6 +55,17 @@ impl Reader {
         Self::open_shared(path, busy, Sharing::Locked)?.checked()
     }
 
+    /// As [`open_locked`](Self::open_locked), and reads as far as it can in a file that `SQLite`
+    /// would refuse as a whole, such as one whose end is cut off.
+    pub(crate) fn open_damaged(path: &Path, busy: Duration) -> Result<Self, JournalError> {
+        let reader = Self::open_shared(path, busy, Sharing::Locked)?;
+        reader
+            .connection
+            .execute_batch("PRAGMA writable_schema = ON")
+            .map_err(|error| JournalError::sqlite(path, 1, &error))?;
+        reader.checked()
+    }
+
     fn checked(mut self) -> Result<Self, JournalError> {
         match self.read(|reader| file::format(&reader.connection, &reader.path))? {
             file::FILE_FORMAT => Ok(self),

@@ -21,6 +21,7 @@ fn run<J: Journal + Clone + Send + 'static, O: Fn() -> J>(fresh: impl Fn() -> O)
     a_visitor_can_stop(fresh()());
     knows_when_it_is_shorter_than_before(fresh()());
     nobody_builds_on_unseen_entries(&fresh());
+    a_clone_that_looks_hides_nothing(&fresh());
     many_appenders_keep_their_batches_whole(fresh()());
     readers_see_whole_batches_meanwhile(&fresh());
 }
@@ -122,6 +123,15 @@ fn nobody_builds_on_unseen_entries<J: Journal>(place: &impl Fn() -> J) {
     assert_eq!(first.append(&entries(9..=9)), Err(JournalError::Behind));
     assert_eq!(read_all(&mut first), (entries(1..=3), head));
     assert_eq!(first.head(), head);
+}
+
+fn a_clone_that_looks_hides_nothing<J: Journal + Clone>(place: &impl Fn() -> J) {
+    let (mut first, mut second) = (place(), place());
+    second.append(&entries(1..=2)).expect("appends");
+    assert_eq!(read_all(&mut first.clone()).0, entries(1..=2));
+    assert_eq!(first.append(&entries(9..=9)), Err(JournalError::Behind));
+    assert_eq!(read_all(&mut first).0, entries(1..=2));
+    first.append(&entries(3..=3)).expect("appends after a replay");
 }
 
 fn many_appenders_keep_their_batches_whole<J: Journal + Clone + Send + 'static>(journal: J) {

@@ -128,3 +128,72 @@ fn a_lock_held_by_another_process_is_named_and_passes() {
     journal.append(&entries(2..=2)).expect("appends");
     assert_eq!(read_all(&mut journal).0, entries(1..=2));
 }
+
+/// Child, on a disk of its own: fills it, and goes on when there is room again.
+#[test]
+#[ignore = "a child of other tests"]
+fn child_fills_its_disk() {
+    let Some(path) = child_journal() else { return };
+    let ballast = path.with_extension("ballast");
+    std::fs::write(&ballast, vec![1; 200 << 10]).expect("fits");
+    let mut journal = open(&path, Open::ReadWrite);
+    let mut kept = journal.append(&entries(1..=10)).expect("fits");
+    let full = loop {
+        match journal.append(&entries(kept.seq + 1..=kept.seq + 40)) {
+            Ok(head) => kept = head,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, JournalError::Full { .. }), "{full}");
+    for _ in 0..3 {
+        assert_eq!(read_all(&mut journal), (entries(1..=kept.seq), kept), "reads on a full disk");
+        let still = journal.append(&entries(kept.seq + 1..=kept.seq + 40)).expect_err("still full");
+        assert!(matches!(still, JournalError::Full { .. }), "{still}");
+    }
+    journal.idle();
+    std::fs::remove_file(ballast).expect("there");
+    assert_eq!(read_all(&mut journal), (entries(1..=kept.seq), kept));
+    let more = journal.append(&entries(kept.seq + 1..=kept.seq + 40)).expect("room again");
+    drop(journal);
+    assert_eq!(read_all(&mut open(&path, Open::ReadOnly)), (entries(1..=more.seq), more));
+    assert_eq!(verify(&path).map(|verified| verified.head), Ok(more));
+    let hog = std::fs::write(path.with_extension("hog"), vec![1; 2 << 20]);
+    assert!(hog.is_err(), "no disk of its own");
+    let unmade = SqliteJournal::open(&path.with_extension("second"), Open::ReadWrite).expect_err("no room");
+    assert!(matches!(unmade, JournalError::Full { .. }), "{unmade}");
+    writeln!(std::io::stdout(), "durable {}", more.seq).expect("the parent listens");
+}
+
+/// Needs user namespaces, to mount a small disk; without them there is nothing to test with.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_passes() {
+    use std::process::Command;
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount"]);
+        command
+    };
+    if !unshare().arg("true").status().is_ok_and(|status| status.success()) {
+        return;
+    }
+    for size in ["400k", "700k", "1500k"] {
+        let folder = Folder::new();
+        let output = unshare()
+            .args([
+                "sh",
+                "-c",
+                r#"mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@""#,
+                "sh",
+                size,
+            ])
+            .arg(folder.path())
+            .arg(std::env::current_exe().expect("known"))
+            .args(["--exact", "crash::child_fills_its_disk", "--ignored", "--nocapture"])
+            .env("DAYSHIFT_TEST_JOURNAL", folder.journal())
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("durable "), "{size}: {said}");
+    }
+}

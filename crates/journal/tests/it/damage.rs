@@ -85,6 +85,9 @@ fn each_edit_is_found() {
         let found = damage(verify(&folder.journal()));
         let expected = if edit.contains("cause = 'x'") { 4 } else { 5 };
         assert_eq!(found.seq, expected, "{edit}: {found}");
+        let gone =
+            edit.starts_with("DELETE") || edit.contains("SET seq = 5000") || edit.contains("SET seq = -7");
+        assert_eq!(found.what.contains("it is missing"), gone, "{edit}: {found}");
     }
 }
 
@@ -95,6 +98,12 @@ fn a_journal_without_its_start_or_with_a_second_zero_is_refused() {
         sql(&folder, edit);
         assert_eq!(damage(verify(&folder.journal())).seq, 1, "{edit}");
     }
+    let (folder, _) = journal(9);
+    sql(
+        &folder,
+        "INSERT INTO journal SELECT -3, at, version, cause, kind, body, hash FROM journal WHERE seq = 1",
+    );
+    assert_eq!(damage(verify(&folder.journal())).seq, 10);
     let (folder, _) = journal(1);
     sql(&folder, "UPDATE journal SET seq = -1");
     assert_eq!(damage(SqliteJournal::open(&folder.journal(), Open::ReadWrite)).seq, 1);
@@ -131,6 +140,38 @@ fn a_truncated_file_is_refused_wherever_it_was_cut() {
         // Opening for writing must not have grown or rewritten it.
         assert_eq!(std::fs::read(folder.journal()).expect("readable"), whole[..length], "cut at {length}");
     }
+}
+
+#[test]
+fn of_a_truncated_file_the_start_is_saved() {
+    let (folder, _) = journal(3_000);
+    let whole = std::fs::read(folder.journal()).expect("readable");
+    let mut most = 0;
+    for tenths in 0..10 {
+        std::fs::write(folder.journal(), &whole[..whole.len() * tenths / 10]).expect("writable");
+        let copy = folder.path().join(format!("{tenths}.db"));
+        let Ok((saved, damage)) = salvage(&folder.journal(), &copy) else { continue };
+        assert_eq!(damage.map(|damage| damage.seq), Some(saved.entries + 1), "{tenths} tenths");
+        assert_eq!(read_all(&mut open(&copy, Open::ReadOnly)).0, entries(1..=saved.entries));
+        most = most.max(saved.entries);
+    }
+    assert!(most > 2_000, "{most}");
+}
+
+#[test]
+fn a_damaged_structure_around_good_entries_is_found() {
+    let (folder, head) = journal(9);
+    sql(
+        &folder,
+        "CREATE TABLE other (name TEXT UNIQUE); INSERT INTO other VALUES ('a needle in a haystack')",
+    );
+    assert!(verify(&folder.journal()).is_ok(), "other tables are no damage");
+    let mut bytes = std::fs::read(folder.journal()).expect("readable");
+    let at = bytes.windows(8).position(|window| window == b"a needle").expect("stored as text");
+    bytes[at] = b'A';
+    std::fs::write(folder.journal(), bytes).expect("writable");
+    let found = damage(verify(&folder.journal()));
+    assert!(found.seq == head.seq + 1 && found.what.contains("structure"), "{found}");
 }
 
 #[test]
