@@ -119,6 +119,9 @@ fn a_session_that_is_gone_is_said_to_be_gone() {
     assert!(conclusion.session_lost);
     assert_eq!(conclusion.session, None);
     assert_eq!(conclusion.verdict.unwrap_err().class, FailureClass::Transient);
+    let init = r#"{"type":"system","subtype":"init","session_id":"s-2"}"#;
+    let (_, conclusion) = run(&claude(), [init.as_bytes(), b"\n", gone.as_bytes()], &Exit::Code(1));
+    assert_eq!(conclusion.session, None);
     assert!(!run(&claude(), [DONE.as_bytes()], &Exit::Code(0)).1.session_lost);
 }
 
