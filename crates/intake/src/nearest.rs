@@ -14,6 +14,8 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
     let reach = (length / 3).max(1);
     candidates
         .into_iter()
+        // Words of very different lengths are far apart without being compared letter by letter.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= reach || holds(candidate, &wanted))
         .filter(|candidate| candidate.chars().count() <= WORD_MAX)
         .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(away, candidate)| *away <= reach || holds(candidate, &wanted))
@@ -23,10 +25,11 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 
 /// `complexity` is a part of `estimated_complexity`, `max_cost` the beginning of `max_cost_usd`.
 fn holds(candidate: &str, word: &str) -> bool {
-    word.chars().count() >= 4
-        && (candidate.starts_with(&format!("{word}_"))
-            || candidate.ends_with(&format!("_{word}"))
-            || word.starts_with(&format!("{candidate}_")))
+    let ends_at =
+        |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('_'));
+    let begins_at =
+        |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.ends_with('_'));
+    word.len() >= 4 && (ends_at(candidate, word) || begins_at(candidate, word) || ends_at(word, candidate))
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words.

@@ -9,7 +9,7 @@ use crate::sink::{Sink, code};
 /// How many circles are drawn; more would not help anybody.
 const CIRCLES_MAX: usize = 20;
 /// How many unknown names get a hint, and with how many ids each is compared.
-const HINTS_MAX: usize = 100;
+const HINTS_MAX: usize = 20;
 const COMPARED_MAX: usize = 10_000;
 /// How many names of one circle are drawn.
 const DRAWN_MAX: usize = 12;

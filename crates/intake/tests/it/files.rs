@@ -29,7 +29,7 @@ fn broken_files_are_refused() {
     assert!(files.len() >= 25, "only {} broken files", files.len());
     for path in files {
         let source = source(&path);
-        let report = match load_git(&[source.clone()]) {
+        let report = match load_git(std::slice::from_ref(&source)) {
             Ok(loaded) => panic!("{} loads: {loaded:?}", source.path),
             Err(report) => report,
         };

@@ -41,7 +41,7 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec
     }
     match value {
         Value::Array(items) => {
-            if items.len() < schema.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize {
+            if schema.get("minItems").is_some() && items.is_empty() {
                 found.push(format!("{at}: too few items"));
             }
             for (index, item) in items.iter().enumerate() {
