@@ -162,6 +162,10 @@ pub enum Event {
         /// Tool calls that had not come back, one line each: the next attempt is told.
         #[serde(default)]
         unfinished: Vec<String>,
+        /// The agent did not know the session that it was to go on with: the next attempt
+        /// begins without one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        session_lost: bool,
         /// Totals of this attempt.
         spend: Spend,
     },

@@ -117,6 +117,8 @@ pub enum Report {
         verdict: Option<Failure>,
         /// Tool calls that had not come back, one line each.
         unfinished: Vec<String>,
+        /// The agent did not know the session that it was to go on with.
+        session_lost: bool,
         /// Totals of this attempt.
         spend: Spend,
     },

@@ -36,8 +36,11 @@ impl State {
                 self.session_named(*attempt, session, model.as_deref(), version.as_deref());
             }
             Event::CostCharged { attempt, spend } => self.charge(*attempt, *spend),
-            Event::ProcessEnded { attempt, process, claim, verdict, unfinished, spend } => {
+            Event::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
                 self.charge(*attempt, *spend);
+                if *session_lost {
+                    self.forget_session(*attempt);
+                }
                 let attempt = &mut self.attempts[*attempt];
                 attempt.process = Some(Box::new(process.clone()));
                 attempt.claim.clone_from(claim);
@@ -291,6 +294,11 @@ impl State {
         row.version = version.map(str::to_owned);
         let job = row.job;
         self.jobs[job].session = Some(session.to_owned());
+    }
+
+    fn forget_session(&mut self, attempt: AttemptId) {
+        let job = self.attempts[attempt].job;
+        self.jobs[job].session = None;
     }
 
     fn retry_counted(&mut self, job: JobId, counted: bool, context: Option<&ErrorContext>) {

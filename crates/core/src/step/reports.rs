@@ -42,9 +42,17 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
             }
         }
         Report::Spent { attempt, spend } => spent(turn, attempt, spend),
-        Report::ProcessEnded { attempt, process, claim, verdict, unfinished, spend } => {
-            let seen =
-                |spend| Event::ProcessEnded { attempt, process: *process, claim, verdict, unfinished, spend };
+        Report::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
+            let process = *process;
+            let seen = |spend| Event::ProcessEnded {
+                attempt,
+                process,
+                claim,
+                verdict,
+                unfinished,
+                session_lost,
+                spend,
+            };
             process_ended(turn, attempt, spend, seen);
         }
         Report::Collected { attempt, collected } => self::collected(turn, attempt, *collected),
