@@ -10,8 +10,9 @@ pub(crate) use node::{Entry, Kind, Node, Pos, shorten};
 pub(crate) use recover::read_yaml;
 pub(crate) use toml::read_toml;
 
-/// How deep lists and mappings may lie in one another.
-pub(crate) const DEPTH_MAX: usize = 64;
+/// How deep lists and mappings may lie in one another. A day file needs six; the reader is
+/// recursive, and unoptimised code on a thread's stack must bear it.
+pub(crate) const DEPTH_MAX: usize = 24;
 /// How large a source may be, in bytes.
 pub(crate) const SOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many values a source may hold, aliases followed.

@@ -62,9 +62,8 @@ fn reword(text: &str, pos: Pos, message: String) -> SyntaxError {
         hint: Some(hint.to_owned()),
         kind,
     };
-    if message.contains("budget") || message.contains("limit") || message.contains("replay") {
-        let hint = "write it flatter or shorter; aliases count with all that they stand for";
-        return wrong(pos, SyntaxKind::Limit, &format!("too much in one file: {message}"), hint);
+    if let Some((message, hint)) = limit(&message) {
+        return wrong(pos, SyntaxKind::Limit, message, hint);
     }
     if message.contains("tabs") || message.contains("found a tab") {
         let pos = next_tab(text, pos);
@@ -106,11 +105,33 @@ fn reword(text: &str, pos: Pos, message: String) -> SyntaxError {
         let hint = "keys of one mapping and items of one list start in the same column";
         return wrong(pos, SyntaxKind::Line, "this line is indented unlike the ones around it", hint);
     }
+    if message.contains("recursive references") {
+        return wrong(
+            pos,
+            SyntaxKind::Line,
+            "an alias stands for a value that holds the alias",
+            "write the value out",
+        );
+    }
     if message.contains("unknown anchor") {
         let hint = "put text that begins with `*` in quotes";
         return wrong(pos, SyntaxKind::Line, &message, hint);
     }
     SyntaxError { pos, message, hint: None, kind: SyntaxKind::Line }
+}
+
+/// What to say when the parser stopped at a limit.
+fn limit(message: &str) -> Option<(&'static str, &'static str)> {
+    let told = message.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| told.contains(word));
+    if has(&["depth", "nesting", "recursion limit"]) && !has(&["replay"]) {
+        return Some(("lists and mappings lie too deep in one another", "24 levels are allowed"));
+    }
+    if has(&["replay", "aliases", "anchors", "expansion"]) && has(&["budget", "limit", "exceeded"]) {
+        return Some(("the aliases stand for too much", "aliases count with all that they stand for"));
+    }
+    let large = has(&["budget", "limit"]);
+    large.then_some(("there is too much in one file", "put the tasks into several files"))
 }
 
 /// The tab that indents the line of `pos` or one below it.

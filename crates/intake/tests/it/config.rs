@@ -83,3 +83,19 @@ fn bad_variables_are_all_told() {
     };
     insta::assert_snapshot!("config-variables", read_variables(&get).unwrap_err());
 }
+
+#[test]
+fn deep_configuration_ends_in_a_finding_not_in_a_crash() {
+    let texts = [
+        format!("a = {}", "[".repeat(50_000)),
+        format!("a = {}", "{a=".repeat(50_000)),
+        "[a".repeat(9_000),
+        "a.".repeat(50_000) + "b = 1",
+    ];
+    let check = move || {
+        for text in &texts {
+            read_config(&file(text), Level::User, &Config::default(), &read).unwrap_err();
+        }
+    };
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
+}

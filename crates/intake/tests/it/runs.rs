@@ -239,3 +239,22 @@ fn secrets_never_get_into_a_report() {
     assert!(report.errors() >= 3, "{report}");
     assert!(!format!("{report} {report:?}").contains(key), "{report}");
 }
+
+#[test]
+fn deep_texts_end_in_a_finding_not_in_a_crash() {
+    let opened = "[".repeat(100_000);
+    let listed = "- ".repeat(20_000);
+    let keyed = "a: {".repeat(20_000);
+    let stepped: String = (0..2_000).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
+    let texts =
+        [opened, listed, keyed, stepped, "'".repeat(50_000), "\"\n".repeat(20_000), "&a ".repeat(5_000)];
+    let check = move || {
+        for text in &texts {
+            let report = load_git(&[yaml(text)]).unwrap_err();
+            assert!(report.errors() > 0, "{}", &text[..20]);
+            load_git(&[named("a.md", &format!("---\n{text}\n---\n# x"))]).unwrap_err();
+        }
+    };
+    // Half of what threads usually get: the reading must not depend on a large stack.
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
+}
