@@ -63,6 +63,8 @@ pub(crate) struct Records {
     file: File,
     bytes: u64,
     reserved: u64,
+    /// What the last compaction left.
+    compacted: u64,
     /// Lines that wait for the next write: forgotten ones, and such that a full disk refused.
     waiting: Vec<u8>,
 }
@@ -79,7 +81,8 @@ impl Records {
         }
         let known = read(&text[..whole]);
         let bytes = whole as u64;
-        let mut records = Self { path: path.to_owned(), file, bytes, reserved: 0, waiting: Vec::new() };
+        let mut records =
+            Self { path: path.to_owned(), file, bytes, reserved: 0, compacted: bytes, waiting: Vec::new() };
         records.reserve();
         Ok((records, known))
     }
@@ -130,7 +133,8 @@ impl Records {
 
     /// Whether the file is large enough for [`Self::compact`] to be worth it.
     pub(crate) fn is_big(&self) -> bool {
-        self.bytes > COMPACT_BYTES
+        // Doubled at least: what is still needed may itself be big.
+        self.bytes > COMPACT_BYTES.max(self.compacted.saturating_mul(2))
     }
 
     /// Replaces the file by one that holds only these records.
@@ -150,6 +154,7 @@ impl Records {
         fs::rename(&fresh, &self.path)?;
         self.file = file;
         self.bytes = bytes.len() as u64;
+        self.compacted = self.bytes;
         self.waiting.clear();
         self.reserve();
         Ok(())

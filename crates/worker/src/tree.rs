@@ -38,12 +38,16 @@ pub(crate) struct Found {
     pub(crate) zombies: Vec<u32>,
     /// Living orphans that could belong to several attempts.
     pub(crate) unclaimed: Vec<Identity>,
+    /// Orphans that were gone before it could be seen whose they were: they may have gone on
+    /// in a child that this look came too early for.
+    pub(crate) vanished: bool,
 }
 
 /// What is looked up only about few processes.
 pub(crate) trait Facts {
     fn mark(&self, pid: u32) -> Option<String>;
     fn cwd(&self, pid: u32) -> Option<PathBuf>;
+    fn is_there(&self, who: Identity) -> bool;
 }
 
 /// The facts of this machine.
@@ -56,6 +60,10 @@ impl Facts for ProcFacts {
 
     fn cwd(&self, pid: u32) -> Option<PathBuf> {
         proc::cwd(pid)
+    }
+
+    fn is_there(&self, who: Identity) -> bool {
+        proc::stat(who.pid).is_some_and(|stat| stat.identity() == who && !stat.is_dead())
     }
 }
 
@@ -207,6 +215,8 @@ fn find_inherited(table: &Table, me: u32, quarries: &[Quarry], facts: &dyn Facts
             let safe =
                 tree.into_iter().filter(|stat| !above.contains(&stat.pid) && !below.contains(&stat.pid));
             found.add(quarry.attempt, safe);
+        } else if mark.is_none() && adopters.contains(&stat.ppid) && !facts.is_there(stat.identity()) {
+            found.vanished = true;
         }
     }
 }

@@ -6,6 +6,7 @@ const ME: u32 = 100;
 struct Fake {
     marks: HashMap<u32, &'static str>,
     cwds: HashMap<u32, &'static str>,
+    gone: Vec<u32>,
 }
 
 impl Facts for Fake {
@@ -15,6 +16,10 @@ impl Facts for Fake {
 
     fn cwd(&self, pid: u32) -> Option<PathBuf> {
         self.cwds.get(&pid).map(PathBuf::from)
+    }
+
+    fn is_there(&self, who: Identity) -> bool {
+        !self.gone.contains(&who.pid)
     }
 }
 
@@ -162,6 +167,16 @@ fn neither_the_worker_nor_what_started_it_is_ever_found() {
     let quarries = [quarry(2, Some((50, 5)), true), quarry(3, Some((200, 20)), false)];
     let found = look(&[stat(200, ME, 200, 100, 20)], &quarries, &facts);
     assert_eq!((pids(&found, 2), pids(&found, 3)), (vec![], vec![]));
+}
+
+#[test]
+fn an_orphan_that_ended_during_the_look_makes_it_unsure() {
+    let extra = [stat(200, 1, 200, 200, 30), stat(201, 50, 201, 201, 30)];
+    let mut facts = Fake { gone: vec![201], ..Fake::default() };
+    assert!(!look(&extra, &[quarry(2, None, true)], &facts).vanished, "no orphan");
+    facts.gone.push(200);
+    assert!(look(&extra, &[quarry(2, None, true)], &facts).vanished);
+    assert!(!look(&extra, &[quarry(2, Some((300, 1)), false)], &facts).vanished, "nobody inherited");
 }
 
 #[test]

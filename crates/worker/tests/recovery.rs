@@ -218,3 +218,50 @@ fn nonsense_on_the_socket_is_refused() {
     }
     assert_eq!(code(&engine.run(&home.shell(1, "exit 2"))), Some(2));
 }
+
+#[test]
+fn an_orphan_that_only_its_folder_tells_of_is_killed_where_the_folder_is_private() {
+    for is_private in [true, false] {
+        let mut home = Home::new();
+        let engine = home.engine();
+        let left = home.path("left");
+        let mut launch = home.shell(
+            1,
+            &format!(
+                "(env -i setsid sh -c 'echo $$ > {}; exec sleep 600' &) ; exec sleep 600",
+                left.display()
+            ),
+        );
+        launch.cwd_private = is_private;
+        engine.start(&launch);
+        let pid = pid_in(&left);
+        home.murder_worker();
+        home.start_worker();
+        assert_eq!(home.engine().run(&launch).exit, Exit::Lost);
+        assert_eq!(is_alive(pid), !is_private);
+        if !is_private {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hopping_process_of_a_killed_worker_is_caught() {
+    let mut home = Home::new();
+    let engine = home.engine();
+    let launch = home.shell(1, &format!("{} & exec sleep 600", hopper(&home)));
+    engine.start(&launch);
+    engine.wait_started(1);
+    wait_until(LONG, || home.path("hopped").exists());
+    home.murder_worker();
+    home.start_worker();
+    let end = home.engine().run(&launch);
+    let is_dead = !comes_true(Duration::from_millis(300), || {
+        let _ = std::fs::remove_file(home.path("hopped"));
+        std::thread::sleep(Duration::from_millis(30));
+        home.path("hopped").exists()
+    });
+    std::fs::write(home.path("stop"), "").unwrap();
+    assert_eq!((end.exit, is_dead), (Exit::Lost, true));
+}

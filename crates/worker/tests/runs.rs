@@ -23,6 +23,7 @@ fn exits_and_signals_are_reported() {
         (Program::Shell("exit 77".into()), Exit::Code(77)),
         (Program::Shell("kill -TERM $$".into()), Exit::Signal(15)),
         (Program::Shell("kill -KILL $$".into()), Exit::Signal(9)),
+        (Program::Shell("ulimit -c 0; kill -SEGV $$".into()), Exit::Signal(11)),
     ];
     for (number, (program, exit)) in (1..).zip(exits) {
         let end = engine.run(&home.launch(number, program));
@@ -263,4 +264,49 @@ fn time_and_memory_are_measured() {
     let end = engine.run(&home.shell(1, work));
     assert!(end.cpu.0 > 20 && end.elapsed.0 >= end.cpu.0 / 2, "{end:?}");
     assert!(end.rss_bytes > 100_000, "{end:?}");
+}
+
+#[test]
+fn a_disk_that_hangs_stops_its_writer_and_nobody_else() {
+    let home = Home::new();
+    let engine = home.engine();
+    // Whoever opens this log for writing waits until someone reads it.
+    std::fs::create_dir_all(home.path("attempts/A1")).unwrap();
+    let log = home.path("attempts/A1/log");
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    engine.start(&home.launch(1, argv(&["seq", "1", "3000000"])));
+    let pid = engine.wait_started(1);
+    let pipe_wait =
+        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|wait| wait.contains("pipe"));
+    wait_until(LONG, pipe_wait);
+    // Silent runs go on as if nothing were.
+    for number in 2..=20 {
+        assert_eq!(code(&engine.run(&home.launch(number, argv(&["true"])))), Some(0));
+    }
+    let worker = home.worker.as_ref().unwrap().id();
+    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib < 60_000, "{kib} KiB");
+    let reader = std::thread::spawn(move || {
+        std::io::copy(&mut std::fs::File::open(log).unwrap(), &mut std::io::sink())
+    });
+    let end = engine.wait_ended(1);
+    assert_eq!((code(&end), end.output_bytes), (Some(0), 22_888_896));
+    assert!(reader.join().unwrap().unwrap() > 22_888_896);
+}
+
+#[test]
+fn no_more_is_admitted_than_there_are_descriptors_for() {
+    let home = Home::with(600_000, "ulimit -Sn 90; ulimit -Hn 100");
+    let engine = home.engine();
+    for number in [1, 2] {
+        engine.start(&home.shell(number, "exec sleep 600"));
+        engine.wait_started(number);
+    }
+    let end = engine.run(&home.shell(3, "true"));
+    assert!(matches!(end.exit, Exit::NotStarted { class: FailureClass::Transient, .. }), "{end:?}");
+    engine.stop(1, 1000, true);
+    engine.wait_ended(1);
+    assert_eq!(engine.run(&home.shell(4, "ulimit -Sn; ulimit -Hn")).output_tail, "90\n100\n");
 }

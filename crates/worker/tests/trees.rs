@@ -11,7 +11,7 @@ fn leaves(line: &str) -> (u32, dayshift_core::types::ProcessEnd) {
     let home = Home::new();
     let engine = home.engine();
     let left = home.path("left");
-    let end = engine.run(&home.shell(1, &line.replace("LEFT", left.to_str().unwrap())));
+    let end = engine.run(&home.shell(1, &line.replace("LEFT", &left.display().to_string())));
     let pid = pid_in(&left);
     assert!(!is_alive(pid), "{line} left {pid} behind");
     assert!(home.marked().is_empty());
@@ -175,21 +175,17 @@ fn an_open_pipe_does_not_keep_an_attempt_alive() {
 }
 
 #[test]
-fn a_busy_forker_is_caught() {
+fn a_hopping_process_is_caught() {
     let home = Home::new();
     let engine = home.engine();
-    // Each process starts its follower in a new session and ends: nothing stays put.
-    std::fs::create_dir_all(home.path("cwd")).unwrap();
-    let script = home.path("hop");
-    std::fs::write(&script, "trap '' INT TERM\nsleep 0.01\n[ -e stop ] || setsid sh \"$0\" &\n").unwrap();
-    let mut launch = home.shell(1, &format!("sh {} & echo ready; exec sleep 600", script.display()));
+    let mut launch = home.shell(1, &format!("{} & echo ready; exec sleep 600", hopper(&home)));
     launch.stream = true;
     engine.start(&launch);
     wait_output(&engine);
     engine.stop(1, 50, true);
     let end = engine.wait_ended(1);
     let alive = home.marked();
-    std::fs::write(home.path("cwd/stop"), "").unwrap();
+    std::fs::write(home.path("stop"), "").unwrap();
     assert_eq!((end.exit, alive), (Exit::Signal(9), vec![]));
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The tail is kept in segments of an eighth of the cap; this many of them.
 const SEGMENTS_MAX: usize = 4;
@@ -13,6 +14,10 @@ const SEGMENTS_PER_CAP: u64 = 8;
 pub(crate) const CAP_MIN: u64 = 64 * 1024;
 /// How much is held back at most, to make one write of many pieces.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
+
+/// Held while a file is opened: a child may be started meanwhile only in the slower way, because
+/// the quick way lowers the process's limit on descriptors for a moment.
+pub(crate) static OPENING: Mutex<()> = Mutex::new(());
 
 /// What a gap looks like in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +225,7 @@ impl CappedFile {
         }
         while let Some(segment) = self.segments.front() {
             if segment.bytes > 0 {
-                let mut tail = File::open(&segment.path)?;
+                let mut tail = open_tail(&segment.path)?;
                 self.head_bytes += io::copy(&mut tail, &mut head)?;
                 fs::remove_file(&segment.path)?;
             }
@@ -240,8 +245,14 @@ fn gap_mark(gaps: Gaps, fault: &Fault) -> Vec<u8> {
     }
 }
 
+fn open_tail(path: &Path) -> io::Result<File> {
+    let _gate = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    File::open(path)
+}
+
 /// Opens for appending; makes the folder, private to the user, when it is missing.
 fn open(path: &Path) -> io::Result<File> {
+    let _gate = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

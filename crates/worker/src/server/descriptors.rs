@@ -1,7 +1,13 @@
 //! The limit on open descriptors: raised for us, given back to children, and the measure of
 //! how many attempts are admitted.
 
+use std::fs::File;
+use std::io;
+use std::process::{Child, Command};
+
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+use crate::output::capped::OPENING;
 
 /// Descriptors that an attempt may need at once: two pipes, stdin, its pidfd, pidfds of its
 /// tree while that is ended, and the files of its output.
@@ -14,16 +20,19 @@ const OWN: u64 = 64;
 pub(super) struct Descriptors {
     original: Rlimit,
     soft: u64,
+    /// Kept open, as nothing can be opened while a child is being started.
+    null: File,
 }
 
 impl Descriptors {
     /// Raises our own soft limit to the hard one.
-    pub(super) fn raise() -> Self {
+    pub(super) fn raise() -> io::Result<Self> {
+        let null = File::open("/dev/null")?;
         let original = getrlimit(Resource::Nofile);
         let raised = Rlimit { current: original.maximum, maximum: original.maximum };
         let soft =
             if setrlimit(Resource::Nofile, raised).is_ok() { original.maximum } else { original.current };
-        Self { soft: soft.unwrap_or(u64::MAX), original }
+        Ok(Self { soft: soft.unwrap_or(u64::MAX), original, null })
     }
 
     /// Whether one more attempt can be run beside `live` others.
@@ -32,14 +41,32 @@ impl Descriptors {
         wanted <= self.soft
     }
 
-    /// Gives a child the limit that the worker was started with.
+    pub(super) fn null(&self) -> io::Result<File> {
+        self.null.try_clone()
+    }
+
+    /// Starts a child under the limit that the worker was started with.
     ///
-    /// A high soft limit breaks programs that loop over all descriptors or use `select`.
-    pub(super) fn give_back(&self, pid: Pid) {
-        if self.original.current != Some(self.soft) {
-            // Gone already, or of another user by now: nothing to do about either.
-            let _ = prlimit(Some(pid), Resource::Nofile, clone(&self.original));
+    /// A high soft limit breaks programs that loop over all descriptors or use `select`. Ours
+    /// is lowered for the moment of the start, so that the child never sees another one; only
+    /// while the writer thread opens a file, the child's is set right after.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        if self.original.current == Some(self.soft) {
+            return command.spawn();
         }
+        if let Ok(_gate) = OPENING.try_lock()
+            && setrlimit(Resource::Nofile, clone(&self.original)).is_ok()
+        {
+            let child = command.spawn();
+            let raised = Rlimit { current: self.original.maximum, maximum: self.original.maximum };
+            // Up to the hard limit is always allowed.
+            let _ = setrlimit(Resource::Nofile, raised);
+            return child;
+        }
+        let child = command.spawn()?;
+        // Gone already, or of another user by now: nothing to do about either.
+        let _ = prlimit(Some(Pid::from_child(&child)), Resource::Nofile, clone(&self.original));
+        Ok(child)
     }
 }
 

@@ -24,6 +24,11 @@ use crate::tree::{self, Found, ProcFacts, Quarry, Quick, Table};
 const SETTLE: Duration = Duration::from_millis(50);
 /// Between SIGTERM and SIGKILL for what is left after an exit.
 const SWEEP_GRACE: Duration = Duration::from_millis(500);
+/// Nobody waits for the processes of a dead worker on our behalf: while one hops from process to
+/// process, a single look may come between. So many looks in a row must find nothing.
+const CLEAN_LOOKS: u32 = 3;
+/// How long vanishing orphans, which on a busy machine may be anyone's, make a look unclean.
+const VANISHING_COUNTS_FOR: Duration = Duration::from_secs(2);
 /// Between two rounds of SIGKILL, growing from the first to the second.
 const KILL_AGAIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 /// After this time people are told that something cannot be killed.
@@ -117,8 +122,27 @@ impl Worker {
         let Some(found) = found else { return };
         for attempt in std::mem::take(&mut self.to_scan) {
             let members = found.members.get(&attempt).map_or(&[][..], Vec::as_slice);
-            self.scanned(attempt, members);
+            if self.is_proven_clean(attempt, members, found.vanished) {
+                self.scanned(attempt, members);
+            }
         }
+    }
+
+    /// Whether an empty look may be believed; for own attempts always, as their orphans wait for us.
+    fn is_proven_clean(&mut self, attempt: AttemptId, members: &[Identity], vanished: bool) -> bool {
+        let now = self.now;
+        let Some(live) = self.live.get_mut(&attempt).filter(|live| live.is_inherited()) else { return true };
+        let is_young = now.saturating_duration_since(live.started) < VANISHING_COUNTS_FOR;
+        if !members.is_empty() || vanished && is_young {
+            live.clean_looks = 0;
+        } else {
+            live.clean_looks += 1;
+        }
+        if members.is_empty() && live.clean_looks < CLEAN_LOOKS {
+            live.deadline = Some(now + KILL_AGAIN[0]);
+            return false;
+        }
+        true
     }
 
     /// All processes by attempt, at a moment at which no orphan waited to be reaped.
@@ -149,6 +173,8 @@ impl Worker {
     fn scanned(&mut self, attempt: AttemptId, members: &[Identity]) {
         let now = self.now;
         let Some(live) = self.live.get_mut(&attempt) else { return };
+        // Something that hops from process to process is only caught by looking again at once.
+        let is_hopping = members.iter().any(|member| !live.known.contains(member));
         live.remember(members);
         live.watchers.clear();
         match live.stage {
@@ -164,7 +190,7 @@ impl Worker {
             }
             Stage::Killing { since, tries } => {
                 live.stage = Stage::Killing { since, tries: tries + 1 };
-                live.deadline = Some(now + kill_again(tries));
+                live.deadline = Some(if is_hopping { now } else { now + kill_again(tries) });
                 signal_leader(live, Signal::KILL);
                 self.signal_members(attempt, members, Signal::KILL);
                 self.lament(attempt, since, members);
@@ -182,7 +208,7 @@ impl Worker {
             }
             Stage::SweepKill { since, tries } => {
                 live.stage = Stage::SweepKill { since, tries: tries + 1 };
-                live.deadline = Some(now + kill_again(tries));
+                live.deadline = Some(if is_hopping { now } else { now + kill_again(tries) });
                 self.signal_members(attempt, members, Signal::KILL);
                 self.lament(attempt, since, members);
             }

@@ -104,6 +104,8 @@ pub(super) struct Live {
     pub(super) watchers: Vec<OwnedFd>,
     pub(super) rss_bytes: u64,
     pub(super) rss_sampled: Option<Instant>,
+    /// Looks in a row that found nothing of it.
+    pub(super) clean_looks: u32,
     /// People were told that it cannot be killed.
     pub(super) is_lamented: bool,
 }
@@ -136,6 +138,7 @@ impl Live {
             watchers: Vec::new(),
             rss_bytes: 0,
             rss_sampled: None,
+            clean_looks: 0,
             is_lamented: false,
         }
     }

@@ -25,7 +25,7 @@ use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::ProcessEnd;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{WaitId, WaitIdOptions, set_child_subreaper, setsid, waitid};
 
 use crate::error::WorkerError;
@@ -53,7 +53,8 @@ pub struct Options {
     /// The grace of the stop ladder when the worker itself is told to stop.
     pub stop_grace: Millis,
     /// Tells the worker to stop everything and end: any byte that can be read from it means
-    /// stop, a second one means kill. (Signal handlers are the caller's business.)
+    /// stop, a second one means kill. (Signal handlers are the caller's business. Without one a
+    /// SIGTERM is a sudden death, after which the next worker cleans up.)
     pub stop: Option<OwnedFd>,
 }
 
@@ -175,6 +176,9 @@ pub fn run(options: Options, hooks: Hooks) -> Result<(), WorkerError> {
     let folder = options.state_dir.join("worker");
     private_folder(&folder)?;
     let Some(_lock) = lock(&folder.join("lock"))? else { return Ok(()) };
+    if let Some(stop) = &options.stop {
+        fcntl_setfd(stop, FdFlags::CLOEXEC).map_err(WorkerError::kernel("FD_CLOEXEC"))?;
+    }
     // Our own session: a closing terminal must not end us. A leader of a group cannot; then the
     // caller has chosen our session.
     let _ = setsid();
@@ -231,7 +235,7 @@ impl Worker {
             hooks,
             me,
             boot,
-            descriptors: Descriptors::raise(),
+            descriptors: Descriptors::raise().map_err(WorkerError::file("/dev/null"))?,
             epoll,
             writer: Writer::start()?,
             records,

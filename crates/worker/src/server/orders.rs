@@ -94,7 +94,7 @@ impl Worker {
                 format!("no descriptors are left for more than {} attempts at once", self.live.len());
             return self.end_unstarted(attempt, Failure::new(FailureClass::Transient, message));
         }
-        match spawn(&launch) {
+        match spawn(&launch, &self.descriptors) {
             Ok(spawned) => self.spawned(launch, begun, spawned),
             Err(failure) => {
                 remove_scratch(&launch);
@@ -127,7 +127,6 @@ impl Worker {
 
     fn spawned(&mut self, mut launch: Box<Launch>, begun: Begun, spawned: Spawned) {
         let attempt = launch.attempt;
-        self.descriptors.give_back(spawned.pid);
         let identity = spawned.identity;
         self.records.append_lazily(&Record::Spawned { attempt, pid: identity.pid, start: identity.start });
         self.records.flush_lazily();

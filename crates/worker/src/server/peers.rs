@@ -249,6 +249,9 @@ impl Worker {
         if peer.sent == peer.waiting.len() {
             peer.waiting.clear();
             peer.sent = 0;
+        } else if peer.sent > WAITING_BYTES_MAX / 64 {
+            peer.waiting.drain(..peer.sent);
+            peer.sent = 0;
         }
         let is_blocked = !peer.waiting.is_empty();
         if is_blocked != peer.is_blocked {

@@ -1,6 +1,7 @@
 //! Bytes from and to the agents. Bounded per turn, and stopped while the disk is behind.
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 
 use super::live::Stage;
-use super::{Token, Worker, wall};
+use super::{Hooks, Token, Worker, wall};
 use crate::output::lines::Source;
-use crate::output::recorder::{Plan, Summary};
+use crate::output::recorder::{Plan, Redactor, Summary};
 use crate::proc;
+use crate::protocol::Launch;
 
 pub(super) const STDOUT: usize = 0;
 pub(super) const STDERR: usize = 1;
@@ -63,7 +65,7 @@ impl Worker {
                 log_bytes_max: launch.log_bytes_max,
                 line_bytes_max: launch.line_bytes_max,
                 hash: launch.hash_output,
-                redactor: (self.hooks.redactor)(launch),
+                redactor: redactor(&self.hooks, launch),
             };
             self.writer.open(attempt, plan);
         }
@@ -188,6 +190,12 @@ impl Worker {
         live.rss_sampled = Some(now);
         live.rss_bytes = live.rss_bytes.max(proc::rss_peak(leader.identity.pid).unwrap_or(0));
     }
+}
+
+/// The hook's redactor. If making it fails, nothing is shown.
+fn redactor(hooks: &Hooks, launch: &Launch) -> Redactor {
+    catch_unwind(AssertUnwindSafe(|| (hooks.redactor)(launch)))
+        .unwrap_or_else(|_| Box::new(|line| *line = b"[line withheld: no redactor]".to_vec()))
 }
 
 fn watch_stdin(epoll: &OwnedFd, pipe: &OwnedFd, attempt: AttemptId) {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::descriptors::Descriptors;
 use crate::command_line;
 use crate::proc::{self, Identity};
 use crate::protocol::{Launch, MARK_VARIABLE, Program, Stdin};
@@ -25,7 +26,6 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Debug)]
 pub(super) struct Spawned {
     pub(super) identity: Identity,
-    pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
@@ -33,7 +33,7 @@ pub(super) struct Spawned {
 }
 
 /// Starts the process; says in a person's words why it could not be.
-pub(super) fn spawn(launch: &Launch) -> Result<Spawned, Failure> {
+pub(super) fn spawn(launch: &Launch, descriptors: &Descriptors) -> Result<Spawned, Failure> {
     if launch.make_cwd {
         // Private, as nobody but the attempt has business there.
         DirBuilder::new().recursive(true).mode(0o700).create(&launch.cwd).map_err(|error| {
@@ -41,12 +41,12 @@ pub(super) fn spawn(launch: &Launch) -> Result<Spawned, Failure> {
         })?;
     }
     let argv = resolve(launch)?;
-    match try_spawn(launch, &argv) {
+    match try_spawn(launch, &argv, descriptors) {
         // A script without a first line `#!`: the shell runs it, as it would have for a person.
         Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
             let mut by_shell = vec!["/bin/sh".to_owned()];
             by_shell.extend(argv);
-            try_spawn(launch, &by_shell).map_err(|error| explain(launch, &by_shell, &error))
+            try_spawn(launch, &by_shell, descriptors).map_err(|error| explain(launch, &by_shell, &error))
         }
         other => other.map_err(|error| explain(launch, &argv, &error)),
     }
@@ -88,7 +88,7 @@ fn text(path: PathBuf) -> Result<String, Failure> {
         .map_err(|path| failure(FailureClass::Permanent, format!("the path {} is not UTF-8", path.display())))
 }
 
-fn try_spawn(launch: &Launch, argv: &[String]) -> io::Result<Spawned> {
+fn try_spawn(launch: &Launch, argv: &[String], descriptors: &Descriptors) -> io::Result<Spawned> {
     let (stdout, child_stdout) = reading_pipe()?;
     let (stderr, child_stderr) = reading_pipe()?;
     let (stdin, child_stdin) = match &launch.stdin {
@@ -97,7 +97,7 @@ fn try_spawn(launch: &Launch, argv: &[String]) -> io::Result<Spawned> {
             fcntl_setfl(&ours, OFlags::NONBLOCK)?;
             (Some(ours), Stdio::from(child))
         }
-        Stdin::Null | Stdin::Text(_) => (None, Stdio::null()),
+        Stdin::Null | Stdin::Text(_) => (None, Stdio::from(descriptors.null()?)),
     };
     let Some((program, arguments)) = argv.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -107,7 +107,7 @@ fn try_spawn(launch: &Launch, argv: &[String]) -> io::Result<Spawned> {
     command.envs(launch.env.iter().map(|(name, value)| (name, value))).env(MARK_VARIABLE, &launch.mark);
     command.stdin(child_stdin).stdout(Stdio::from(child_stdout)).stderr(Stdio::from(child_stderr));
     command.process_group(0);
-    let child = command.spawn()?;
+    let child = descriptors.spawn(&mut command)?;
     let pid = Pid::from_child(&child);
     // Nothing reaps it before we do, so the number cannot mean another process yet.
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
@@ -115,7 +115,7 @@ fn try_spawn(launch: &Launch, argv: &[String]) -> io::Result<Spawned> {
     match (pidfd, start) {
         (Ok(pidfd), Some(start)) => {
             let identity = Identity { pid: child.id(), start };
-            Ok(Spawned { identity, pid, pidfd, stdout, stderr, stdin })
+            Ok(Spawned { identity, pidfd, stdout, stderr, stdin })
         }
         (pidfd, _) => {
             abandon(child);

@@ -25,7 +25,7 @@ fn argv(words: &[&str]) -> Program {
 }
 
 fn class_of(launch: &Launch) -> FailureClass {
-    spawn(launch).map(|_| ()).unwrap_err().class
+    spawn(launch, &Descriptors::raise().unwrap()).map(|_| ()).unwrap_err().class
 }
 
 #[test]

@@ -15,7 +15,7 @@ use dayshift_worker::client::{Client, ensure_running};
 use dayshift_worker::protocol::{FromWorker, Launch, PROTOCOL_VERSION, Program, Stdin, ToWorker};
 use dayshift_worker::server::{Hooks, Options, run};
 
-pub const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 const STATE: &str = "WORKER_TEST_STATE";
 const IDLE: &str = "WORKER_TEST_IDLE_MS";
 
@@ -38,37 +38,45 @@ fn worker_process() {
 }
 
 /// A state directory with its worker.
-pub struct Home {
-    pub folder: tempfile::TempDir,
-    pub worker: Option<Child>,
-    pub idle_ms: u64,
+pub(crate) struct Home {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) worker: Option<Child>,
+    pub(crate) idle_ms: u64,
+    /// What a shell does before it becomes the worker.
+    pub(crate) prelude: &'static str,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_idle(600_000)
     }
 
-    pub fn with_idle(idle_ms: u64) -> Self {
-        let mut home = Self { folder: tempfile::tempdir().unwrap(), worker: None, idle_ms };
+    pub(crate) fn with_idle(idle_ms: u64) -> Self {
+        Self::with(idle_ms, ":")
+    }
+
+    pub(crate) fn with(idle_ms: u64, prelude: &'static str) -> Self {
+        let mut home = Self { folder: tempfile::tempdir().unwrap(), worker: None, idle_ms, prelude };
         home.start_worker();
         home
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path("s/w.sock")
     }
 
-    pub fn spawn_worker(&self) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+    pub(crate) fn spawn_worker(&self) -> Child {
+        Command::new("/bin/sh")
+            .args(["-c", &format!("{}; exec \"$0\" \"$@\"", self.prelude)])
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "common::worker_process", "--nocapture"])
             .env(STATE, self.folder.path())
             .env(IDLE, self.idle_ms.to_string())
@@ -78,7 +86,7 @@ impl Home {
             .unwrap()
     }
 
-    pub fn start_worker(&mut self) {
+    pub(crate) fn start_worker(&mut self) {
         let child = std::cell::RefCell::new(None);
         let spawn = || {
             *child.borrow_mut() = Some(self.spawn_worker());
@@ -89,23 +97,23 @@ impl Home {
     }
 
     /// kill -9, and wait until it is gone.
-    pub fn murder_worker(&mut self) {
+    pub(crate) fn murder_worker(&mut self) {
         let mut worker = self.worker.take().unwrap();
         worker.kill().unwrap();
         worker.wait().unwrap();
     }
 
-    pub fn tell_stop(&mut self) {
+    pub(crate) fn tell_stop(&mut self) {
         self.worker.as_mut().unwrap().stdin.as_mut().unwrap().write_all(b"x").unwrap();
     }
 
-    pub fn wait_worker_end(&mut self) -> bool {
+    pub(crate) fn wait_worker_end(&mut self) -> bool {
         let mut worker = self.worker.take().unwrap();
         wait_until(LONG, || worker.try_wait().unwrap().is_some());
         worker.wait().unwrap().success()
     }
 
-    pub fn engine(&self) -> Engine {
+    pub(crate) fn engine(&self) -> Engine {
         let engine = self.guest();
         engine.send(&ToWorker::Hello { protocol: PROTOCOL_VERSION, engine_pid: std::process::id() });
         engine.wait(|message| matches!(message, FromWorker::Welcome { .. }).then_some(()));
@@ -113,14 +121,14 @@ impl Home {
     }
 
     /// A connection that has not said hello.
-    pub fn guest(&self) -> Engine {
+    pub(crate) fn guest(&self) -> Engine {
         let (sender, messages) = mpsc::channel();
         let client =
             Client::connect(&self.socket(), move |message| drop(sender.send(message)), || ()).unwrap();
         Engine { client, messages }
     }
 
-    pub fn launch(&self, number: u32, program: Program) -> Launch {
+    pub(crate) fn launch(&self, number: u32, program: Program) -> Launch {
         let cwd = self.path("cwd");
         std::fs::create_dir_all(&cwd).unwrap();
         Launch {
@@ -140,12 +148,12 @@ impl Home {
         }
     }
 
-    pub fn shell(&self, number: u32, line: &str) -> Launch {
+    pub(crate) fn shell(&self, number: u32, line: &str) -> Launch {
         self.launch(number, Program::Shell(line.into()))
     }
 
     /// Living processes that carry a mark of this home.
-    pub fn marked(&self) -> Vec<u32> {
+    pub(crate) fn marked(&self) -> Vec<u32> {
         let wanted = format!("DAYSHIFT_MARK={}:", self.folder.path().display());
         let carries = |pid: &u32| {
             let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -171,26 +179,26 @@ impl Drop for Home {
 }
 
 /// The engine's end.
-pub struct Engine {
-    pub client: Client,
-    pub messages: Receiver<FromWorker>,
+pub(crate) struct Engine {
+    pub(crate) client: Client,
+    pub(crate) messages: Receiver<FromWorker>,
 }
 
 impl Engine {
-    pub fn send(&self, message: &ToWorker) {
+    pub(crate) fn send(&self, message: &ToWorker) {
         self.client.send(message).unwrap();
     }
 
-    pub fn start(&self, launch: &Launch) {
+    pub(crate) fn start(&self, launch: &Launch) {
         self.send(&ToWorker::Start(Box::new(launch.clone())));
     }
 
-    pub fn stop(&self, number: u32, grace_ms: u64, urgent: bool) {
+    pub(crate) fn stop(&self, number: u32, grace_ms: u64, urgent: bool) {
         self.send(&ToWorker::Stop { attempt: AttemptId(number), grace_ms: Millis(grace_ms), urgent });
     }
 
     /// The first message that `pick` takes; the others are passed over.
-    pub fn wait<T>(&self, pick: impl Fn(&FromWorker) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, pick: impl Fn(&FromWorker) -> Option<T>) -> T {
         let end = Instant::now() + LONG;
         let mut seen = Vec::new();
         loop {
@@ -205,26 +213,26 @@ impl Engine {
         }
     }
 
-    pub fn wait_started(&self, number: u32) -> u32 {
+    pub(crate) fn wait_started(&self, number: u32) -> u32 {
         self.wait(|message| match message {
             FromWorker::Started { attempt, pid, .. } if attempt.0 == number => Some(*pid),
             _ => None,
         })
     }
 
-    pub fn wait_ended(&self, number: u32) -> ProcessEnd {
+    pub(crate) fn wait_ended(&self, number: u32) -> ProcessEnd {
         self.wait(|message| match message {
             FromWorker::Ended { attempt, end } if attempt.0 == number => Some(end.clone()),
             _ => None,
         })
     }
 
-    pub fn run(&self, launch: &Launch) -> ProcessEnd {
+    pub(crate) fn run(&self, launch: &Launch) -> ProcessEnd {
         self.start(launch);
         self.wait_ended(launch.attempt.0)
     }
 
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         let end = Instant::now() + LONG;
         loop {
             match self.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -235,11 +243,11 @@ impl Engine {
     }
 }
 
-pub fn wait_until(limit: Duration, condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(limit: Duration, condition: impl FnMut() -> bool) {
     assert!(comes_true(limit, condition), "the condition did not come true");
 }
 
-pub fn comes_true(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) fn comes_true(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {
         if condition() {
@@ -252,21 +260,31 @@ pub fn comes_true(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
     }
 }
 
-pub fn pids() -> Vec<u32> {
+pub(crate) fn pids() -> Vec<u32> {
     let names =
         std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Whether it lives (a zombie does not).
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
     !stat.is_empty() && state != Some('Z') && state != Some('X')
 }
 
+/// A command each of whose processes starts its follower in a new session and ends at once:
+/// nothing of it stays put. It writes `hopped`, and ends by itself when there is `stop`.
+pub(crate) fn hopper(home: &Home) -> String {
+    let script = home.path("hop");
+    let [stop, hopped] = ["stop", "hopped"].map(|name| home.path(name).display().to_string());
+    let text = format!("trap '' INT TERM PIPE\n: > {hopped}\n[ -e {stop} ] || setsid sh \"$0\" &\n");
+    std::fs::write(&script, text).unwrap();
+    format!("sh {} >/dev/null 2>&1", script.display())
+}
+
 /// The number that a test's process wrote to a file.
-pub fn pid_in(path: &Path) -> u32 {
+pub(crate) fn pid_in(path: &Path) -> u32 {
     let mut pid = None;
     wait_until(LONG, || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -276,7 +294,7 @@ pub fn pid_in(path: &Path) -> u32 {
     pid.unwrap()
 }
 
-pub fn code(end: &ProcessEnd) -> Option<i32> {
+pub(crate) fn code(end: &ProcessEnd) -> Option<i32> {
     match &end.exit {
         Exit::Code(code) => Some(*code),
         Exit::Signal(_) | Exit::NotStarted { .. } | Exit::Lost => None,
