@@ -96,6 +96,8 @@ const TRANSIENT: &[&str] = &[
     "Out of memory",
     "Too many open files",
     "Input/output error",
+    // The large files come over the network.
+    "smudge filter lfs failed",
 ];
 
 impl WorkspaceError {

@@ -145,6 +145,6 @@ fn content(path: &Path) -> io::Result<String> {
     Ok(format!("{:o} {}", metadata.mode(), hex(&hash.finalize())))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -8,6 +8,7 @@ mod error;
 mod fingerprint;
 mod git;
 mod in_place;
+mod lfs;
 mod merge;
 mod order;
 mod overrides;

@@ -3,6 +3,7 @@
 //! Overrides travel in `GIT_CONFIG_KEY_n` variables and not as `-c key=value`, because a planted
 //! subsection may hold an equals sign, and `-c` splits at the first one.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
@@ -102,24 +103,35 @@ pub(crate) fn parse(listing: &[u8]) -> Vec<Entry> {
 pub(crate) fn overrides(entries: &[Entry], filters: Filters) -> Result<Vec<Pair>, WorkspaceError> {
     let mut pairs: Vec<Pair> = ALWAYS.iter().map(|(key, value)| (key.into(), value.into())).collect();
     pairs.extend(entries.iter().filter(|entry| is_user_helper(entry)).filter_map(as_pair));
-    let mut seen = std::collections::BTreeSet::new();
+    let lfs = if filters == Filters::UserLfs { user_lfs(entries) } else { None };
+    let mut seen = BTreeSet::new();
     for entry in entries {
         if let Some(name) = middle(&entry.key, b"filter.")
             && seen.insert(name)
+            && !(name == b"lfs" && lfs.is_some())
         {
             pairs.extend(filter_off(name));
         }
         pairs.extend(program_off(entry));
     }
-    if filters == Filters::UserLfs {
-        let own = entries.iter().filter(|entry| entry.scope == Scope::User);
-        pairs.extend(own.filter(|entry| middle(&entry.key, b"filter.") == Some(b"lfs")).filter_map(as_pair));
-    }
+    pairs.extend(lfs.into_iter().flatten());
     if pairs.len() > OVERRIDES_MAX {
         let limit = format!("{OVERRIDES_MAX} overrides");
         return Err(WorkspaceError::TooMuch { what: "filters in the git configuration".into(), limit });
     }
     Ok(pairs)
+}
+
+/// The user's own `lfs` filter, where it can be had without anything of the repository's.
+pub(crate) fn user_lfs(entries: &[Entry]) -> Option<Vec<Pair>> {
+    let own =
+        entries.iter().filter(|entry| entry.scope == Scope::User && entry.key.starts_with(b"filter.lfs."));
+    let pairs: Vec<Pair> = own.filter_map(as_pair).collect();
+    let has = |key: &str| pairs.iter().any(|(own, _)| own == key);
+    let planted = |key: &str| !has(key) && entries.iter().any(|entry| entry.key == key.as_bytes());
+    // A set key cannot be unset again, and an empty `process` would switch `smudge` off as well.
+    let is_mixed = ["filter.lfs.process", "filter.lfs.smudge", "filter.lfs.clean"].into_iter().any(planted);
+    (has("filter.lfs.smudge") && !is_mixed).then_some(pairs)
 }
 
 /// The subsection of `section.subsection.name`.

@@ -40,16 +40,20 @@ fn every_filter_is_off_whatever_its_name() {
 
 #[test]
 fn only_the_users_own_lfs_comes_back() {
-    let rows = [
+    let mut rows = vec![
         ("global", "filter.lfs.smudge", Some("git-lfs smudge -- %f")),
+        ("global", "filter.lfs.process", Some("git-lfs filter-process")),
         ("local", "filter.lfs.smudge", Some("planted")),
-        ("local", "filter.lfs.process", Some("planted")),
         ("global", "filter.other.smudge", Some("other")),
     ];
     let all = effective(&rows, Filters::UserLfs);
     assert_eq!(all["filter.lfs.smudge"], "git-lfs smudge -- %f");
-    assert_eq!(all["filter.lfs.process"], "");
+    assert_eq!(all["filter.lfs.process"], "git-lfs filter-process");
     assert_eq!(all["filter.other.smudge"], "");
+    rows.push(("local", "filter.lfs.clean", Some("planted")));
+    let all = effective(&rows, Filters::UserLfs);
+    assert_eq!((all["filter.lfs.clean"].as_str(), all["filter.lfs.smudge"].as_str()), ("", ""));
+    assert_eq!(all["filter.lfs.required"], "false");
 }
 
 #[test]

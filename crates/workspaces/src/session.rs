@@ -19,6 +19,7 @@ pub(crate) struct Session {
     environment: Arc<GitEnvironment>,
     git_dir: PathBuf,
     top: PathBuf,
+    common_dir: PathBuf,
     variables: Vec<Pair>,
     entries: Vec<Entry>,
 }
@@ -39,6 +40,7 @@ impl Session {
             environment: Arc::clone(&repository.environment),
             git_dir: git_dir.to_path_buf(),
             top: repository.top.clone(),
+            common_dir: repository.common_dir.clone(),
             variables: Vec::new(),
             entries: Vec::new(),
         };
@@ -67,9 +69,14 @@ impl Session {
         entry.value.as_deref()
     }
 
-    /// Whether the user's own configuration has the `lfs` filter.
+    /// Whether the user's own `lfs` filter can be had.
     pub(crate) fn has_user_lfs(&self) -> bool {
-        self.entries.iter().any(|entry| entry.scope == Scope::User && entry.key.starts_with(b"filter.lfs."))
+        overrides::user_lfs(&self.entries).is_some()
+    }
+
+    /// The git directory that all worktrees share.
+    pub(crate) fn common_dir(&self) -> &Path {
+        &self.common_dir
     }
 
     pub(crate) fn limits(&self) -> Limits {

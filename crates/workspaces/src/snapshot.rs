@@ -8,6 +8,7 @@ use dayshift_core::types::FailureClass;
 
 use crate::error::{At, WorkspaceError};
 use crate::git::is_real_dir;
+use crate::lfs;
 use crate::overrides::Filters;
 use crate::paths::{fields, lossy, native};
 use crate::repository::{Author, Draft, Expected, Repository};
@@ -143,7 +144,7 @@ fn fill(session: &Session, root: &Path, index: &Path) -> Result<Tree, WorkspaceE
         let args = ["update-index", "-z", "--force-remove", "--stdin"];
         session.call(args).work_tree(root).index(index).input(joined(&changes.removed)).long().ok()?;
     }
-    let updated = std::mem::take(&mut changes.updated);
+    let updated = lfs::store(session, root, index, std::mem::take(&mut changes.updated))?;
     add(session, root, index, &updated, &mut changes)?;
     let id = session.call(["write-tree"]).work_tree(root).index(index).long().line()?;
     let nested = changes.nested.iter().map(|path| lossy(path)).collect();

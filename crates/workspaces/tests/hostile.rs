@@ -167,7 +167,7 @@ fn an_agent_on_another_branch_or_a_detached_head_loses_nothing() {
         world.git_quiet(&there, &["commit", "-qm", "one"]);
         let agents = world.git_quiet(&there, &["rev-parse", "HEAD"]);
         let commit = world.collect(1, 1, WORKTREE, &ready).commit.expect("a result");
-        assert_eq!(world.files_of(&commit).contains(&"one.txt".to_owned()), true);
+        assert!(world.files_of(&commit).contains(&"one.txt".to_owned()));
         assert_eq!(world.git_quiet(&there, &["symbolic-ref", "HEAD"]), "refs/heads/dayshift/R1/task-001");
         world.git_quiet(
             &world.top,
