@@ -1,1 +1,17 @@
-//! (to come)
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod client;
+mod coverage;
+mod driver;
+mod generate;
+mod journal;
+mod rng;
+mod shared;
+mod swarm;
+mod world;
+mod worlds;
+
+pub use coverage::Coverage;
+pub use world::Tally;
+pub use worlds::{Options, Summary, Violation, run_world, run_worlds, tell_world};

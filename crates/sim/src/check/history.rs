@@ -1,0 +1,328 @@
+//! Rules over the journal's entries, with books of its own: none of the core's state is used,
+//! so a wrong fold cannot hide a wrong decision.
+
+mod closing;
+mod opening;
+
+use std::collections::BTreeMap;
+
+use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::money::{Micros, Spend};
+use dayshift_core::time::Timestamp;
+use dayshift_core::types::{
+    End, JobWork, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
+};
+
+use super::{Broken, ensure};
+
+#[derive(Debug)]
+pub(crate) struct RunBook {
+    pub(crate) spec: Box<RunSpec>,
+    pub(crate) tasks: Vec<TaskId>,
+    is_paused: bool,
+    pub(crate) is_closed: bool,
+    spent: Micros,
+}
+
+#[derive(Debug)]
+pub(crate) struct TaskBook {
+    pub(crate) run: RunId,
+    pub(crate) index: usize,
+    needs: Vec<TaskEdge>,
+    pub(crate) jobs: Vec<JobId>,
+    pub(crate) outcome: Option<Outcome>,
+    /// Whether an attempt was opened since it was accepted or reopened.
+    is_begun: bool,
+    /// Whether its work stands accepted.
+    is_accepted: bool,
+    live: Option<AttemptId>,
+    spent: Micros,
+}
+
+#[derive(Debug)]
+pub(crate) struct JobBook {
+    pub(crate) task: TaskId,
+    pub(crate) gate: Option<String>,
+    is_held: bool,
+    is_failed: bool,
+    /// What the gate said about the accepted work.
+    decided: Option<bool>,
+    not_before: Timestamp,
+    /// Tries that counted since the task was accepted or reopened.
+    counted: u32,
+    last_end: Option<End>,
+    pub(crate) last_attempt: Option<AttemptId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AttemptBook {
+    pub(crate) job: JobId,
+    pub(crate) is_over: bool,
+    pub(crate) is_prepared: bool,
+    pub(crate) is_collecting: bool,
+    pub(crate) stop: Option<StopReason>,
+    pub(crate) spend: Spend,
+    reserved: Micros,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) runs: Vec<RunBook>,
+    pub(crate) tasks: Vec<TaskBook>,
+    pub(crate) jobs: Vec<JobBook>,
+    pub(crate) attempts: Vec<AttemptBook>,
+    /// Which append carried what a request led to.
+    causes: BTreeMap<String, u64>,
+}
+
+fn at<Row>(rows: &[Row], id: u32) -> Result<&Row, Broken> {
+    let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
+    rows.get(index).ok_or_else(|| ("unknown-id", format!("an entry names row {id}, which does not exist")))
+}
+
+fn at_mut<Row>(rows: &mut [Row], id: u32) -> Result<&mut Row, Broken> {
+    let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
+    rows.get_mut(index)
+        .ok_or_else(|| ("unknown-id", format!("an entry names row {id}, which does not exist")))
+}
+
+impl History {
+    pub(crate) fn run(&self, id: RunId) -> Result<&RunBook, Broken> {
+        at(&self.runs, id.0)
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> Result<&TaskBook, Broken> {
+        at(&self.tasks, id.0)
+    }
+
+    pub(crate) fn job(&self, id: JobId) -> Result<&JobBook, Broken> {
+        at(&self.jobs, id.0)
+    }
+
+    pub(crate) fn attempt(&self, id: AttemptId) -> Result<&AttemptBook, Broken> {
+        at(&self.attempts, id.0)
+    }
+
+    pub(crate) fn spec(&self, task: TaskId) -> Result<&TaskSpec, Broken> {
+        let book = self.task(task)?;
+        Ok(&self.run(book.run)?.spec.tasks[book.index])
+    }
+
+    fn open(&mut self, id: AttemptId) -> Result<&mut AttemptBook, Broken> {
+        let book = at_mut(&mut self.attempts, id.0)?;
+        ensure(!book.is_over, "ended-once", || format!("{id} has ended, and something happens to it"))?;
+        Ok(book)
+    }
+
+    /// Takes one more entry in.
+    pub(crate) fn take(&mut self, batch: u64, entry: &Entry) -> Result<(), Broken> {
+        if let Some(cause) = &entry.cause {
+            let first = *self.causes.entry(cause.clone()).or_insert(batch);
+            ensure(first == batch, "request-once", || format!("request {cause} was carried out twice"))?;
+        }
+        match &entry.event {
+            Event::RunSubmitted { run, spec, plans } => return self.submitted(*run, spec, plans),
+            Event::RunPaused { run, by: _ } => at_mut(&mut self.runs, run.0)?.is_paused = true,
+            Event::RunResumed { run } => at_mut(&mut self.runs, run.0)?.is_paused = false,
+            Event::RunClosed { run, outcome } => return self.run_closed(*run, outcome),
+            Event::TaskClosed { task, outcome } => return self.task_closed(*task, outcome),
+            Event::TaskReopened { task } => return self.reopened(*task),
+            Event::AttemptOpened { attempt, job, route: _, reserved, resume: _ } => {
+                return self.opened(*attempt, *job, *reserved, entry.at);
+            }
+            Event::WorkspaceReady { attempt, workspace: _ } => self.open(*attempt)?.is_prepared = true,
+            Event::AgentStarted { attempt, pid: _ }
+            | Event::SessionNamed { attempt, session: _, model: _, version: _ } => {
+                self.open(*attempt)?;
+            }
+            Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend),
+            Event::ProcessEnded { attempt, process: _, claim: _, verdict: _, unfinished: _, session_lost: _, spend } => {
+                let book = self.open(*attempt)?;
+                ensure(!book.is_collecting, "ended-once", || format!("the process of {attempt} ended twice"))?;
+                book.is_collecting = true;
+                return self.charged(*attempt, *spend);
+            }
+            Event::StopOrdered { attempt, reason } => self.open(*attempt)?.stop = Some(reason.clone()),
+            Event::AttemptEnded { attempt, end, collected: _ } => return self.ended(*attempt, end),
+            Event::GateDecided { job, result } => {
+                at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
+            }
+            Event::RetryScheduled { job, until, because: _, context: _, counted } => {
+                return self.retried(*job, *until, *counted);
+            }
+            Event::WorkSentBack { job, until, because: _, context: _ } => {
+                return self.sent_back(*job, *until);
+            }
+            Event::JobHeld { job, reason: _ } => at_mut(&mut self.jobs, job.0)?.is_held = true,
+            Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
+            Event::BudgetWarned { run: _, task: _, percent } => {
+                return ensure(*percent >= 75, "warned-early", || format!("warned at {percent} %"));
+            }
+            Event::ObligationFailed { obligation: _, failure: _, not_before: _ }
+            | Event::WorkspaceReleased { task: _, kept: _ }
+            | Event::ReportWritten { run: _, path: _ } => {}
+        }
+        Ok(())
+    }
+
+    fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
+        let next = u32::try_from(self.runs.len()).unwrap_or(u32::MAX) + 1;
+        ensure(run.0 == next, "ids-count", || format!("{run} comes after {} runs", next - 1))?;
+        self.runs.push(RunBook {
+            spec: Box::new(spec.clone()),
+            tasks: plans.iter().map(|plan| plan.task).collect(),
+            is_paused: false,
+            is_closed: false,
+            spent: Micros::ZERO,
+        });
+        for plan in plans {
+            for job in &plan.jobs {
+                self.jobs.push(JobBook {
+                    task: plan.task,
+                    gate: match &job.work {
+                        JobWork::Work => None,
+                        JobWork::Check { gate } => Some(gate.clone()),
+                    },
+                    is_held: false,
+                    is_failed: false,
+                    decided: None,
+                    not_before: Timestamp(0),
+                    counted: 0,
+                    last_end: None,
+                    last_attempt: None,
+                });
+            }
+            self.tasks.push(TaskBook {
+                run,
+                index: plan.index as usize,
+                needs: plan.needs.clone(),
+                jobs: plan.jobs.iter().map(|job| job.job).collect(),
+                outcome: None,
+                is_begun: false,
+                is_accepted: false,
+                live: None,
+                spent: Micros::ZERO,
+            });
+        }
+        Ok(())
+    }
+
+    fn charged(&mut self, attempt: AttemptId, spend: Spend) -> Result<(), Broken> {
+        let book = self.open(attempt)?;
+        let before = std::mem::replace(&mut book.spend, spend);
+        let more = spend.cost.saturating_sub(before.cost);
+        let job = book.job;
+        ensure(spend.cost >= before.cost, "charge-shrinks", || format!("{attempt} was charged less"))?;
+        let task = self.job(job)?.task;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.spent += more;
+        let run = book.run;
+        at_mut(&mut self.runs, run.0)?.spent += more;
+        Ok(())
+    }
+
+    fn ended(&mut self, attempt: AttemptId, end: &End) -> Result<(), Broken> {
+        let book = self.open(attempt)?;
+        book.is_over = true;
+        let job = book.job;
+        let book = at_mut(&mut self.jobs, job.0)?;
+        book.last_end = Some(end.clone());
+        let task = book.task;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        ensure(book.live == Some(attempt), "one-live", || format!("{attempt} was not the live one of {task}"))?;
+        book.live = None;
+        Ok(())
+    }
+
+    fn retried(&mut self, job: JobId, until: Timestamp, counted: bool) -> Result<(), Broken> {
+        let book = at_mut(&mut self.jobs, job.0)?;
+        book.not_before = until;
+        book.counted += u32::from(counted);
+        let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
+        let limit = self.spec(task)?.attempts_max;
+        ensure(is_gate || tries < limit, "tries-max", || {
+            format!("{job} is to be tried again after {tries} tries of {limit}")
+        })
+    }
+
+    fn sent_back(&mut self, job: JobId, until: Timestamp) -> Result<(), Broken> {
+        let book = at_mut(&mut self.jobs, job.0)?;
+        book.not_before = until;
+        book.counted += 1;
+        let (task, tries) = (book.task, book.counted);
+        let limit = self.spec(task)?.attempts_max;
+        ensure(tries < limit, "tries-max", || format!("{job} is sent back after {tries} tries of {limit}"))?;
+        self.forget_evidence(task)
+    }
+
+    /// What was accepted and decided before does not count any more.
+    fn forget_evidence(&mut self, task: TaskId) -> Result<(), Broken> {
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.is_accepted = false;
+        for job in book.jobs.clone() {
+            let book = at_mut(&mut self.jobs, job.0)?;
+            book.decided = None;
+            book.is_failed = false;
+        }
+        Ok(())
+    }
+
+    fn reopened(&mut self, task: TaskId) -> Result<(), Broken> {
+        self.forget_evidence(task)?;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.outcome = None;
+        book.is_begun = false;
+        let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
+        for job in jobs {
+            let book = at_mut(&mut self.jobs, job.0)?;
+            (book.is_held, book.counted, book.not_before) = (false, 0, Timestamp(0));
+        }
+        let book = at_mut(&mut self.runs, run.0)?;
+        if book.is_closed {
+            (book.is_closed, book.is_paused) = (false, false);
+        }
+        ensure(live.is_none(), "reopened-live", || format!("{task} was reopened while {live:?} is live"))
+    }
+
+    fn finished(&mut self, job: JobId, outcome: &Outcome) -> Result<(), Broken> {
+        let book = at_mut(&mut self.jobs, job.0)?;
+        book.is_failed = matches!(outcome, Outcome::Failed(_));
+        if *outcome != Outcome::Succeeded || book.gate.is_some() {
+            return Ok(());
+        }
+        ensure(book.last_end == Some(End::Succeeded), "accepted-success", || {
+            format!("{job} was accepted after {:?}", book.last_end)
+        })?;
+        let task = book.task;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        ensure(!book.is_accepted, "accepted-once", || format!("the work of {task} was accepted twice"))?;
+        book.is_accepted = true;
+        Ok(())
+    }
+}
+
+/// Whether an outcome is what is waited for; written afresh, not taken from the core.
+fn meets(when: When, outcome: &Outcome) -> bool {
+    let (succeeded, failed) = (*outcome == Outcome::Succeeded, matches!(outcome, Outcome::Failed(_)));
+    match when {
+        When::Success => succeeded,
+        When::Failure => failed,
+        When::Completed => succeeded || failed,
+        When::Always => true,
+    }
+}
+
+/// Whether attempts of the task's work can cost money.
+fn is_spender(spec: &TaskSpec) -> bool {
+    match spec.work {
+        TaskWork::Agent { .. } => true,
+        TaskWork::Run { .. } => false,
+    }
+}
+
+/// Whether the task works in the user's own checkout.
+pub(crate) fn is_in_place(spec: &TaskSpec) -> bool {
+    spec.workspace == WorkspaceKind::InPlace
+}

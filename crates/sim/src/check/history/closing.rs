@@ -1,0 +1,99 @@
+//! What must be true when a task or a run is closed.
+
+use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::types::{End, Outcome, StopReason};
+
+use super::super::{Broken, ensure};
+use super::{History, at_mut, meets};
+
+impl History {
+    pub(super) fn task_closed(&mut self, task: TaskId, outcome: &Outcome) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        ensure(book.outcome.is_none(), "closed-once", || format!("{task} was closed twice"))?;
+        ensure(book.live.is_none(), "closed-live", || {
+            format!("{task} was closed while {:?} is live", book.live)
+        })?;
+        match outcome {
+            Outcome::Succeeded => self.may_succeed(task)?,
+            Outcome::Failed(_) => self.may_fail(task)?,
+            Outcome::Skipped { .. } => {
+                let is_hopeless = book.needs.iter().any(|need| {
+                    let other = self.task(need.task).ok().and_then(|other| other.outcome.as_ref());
+                    other.is_some_and(|other| !meets(need.when, other))
+                });
+                ensure(is_hopeless && !book.is_begun, "skipped", || format!("{task} was skipped for nothing"))?;
+            }
+            Outcome::Deferred { .. } => {
+                ensure(!book.is_begun, "deferred", || format!("{task} was begun and then deferred"))?;
+            }
+            Outcome::Cancelled { .. } => {}
+        }
+        at_mut(&mut self.tasks, task.0)?.outcome = Some(outcome.clone());
+        Ok(())
+    }
+
+    /// Success has evidence: accepted work, and every required gate green on it.
+    fn may_succeed(&self, task: TaskId) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        ensure(book.is_accepted, "evidence", || format!("{task} succeeded, its work was not accepted"))?;
+        for job in &book.jobs {
+            let row = self.job(*job)?;
+            let Some(gate) = &row.gate else { continue };
+            let is_required = self.is_required(task, gate)?;
+            ensure(!is_required || row.decided == Some(true), "evidence", || {
+                format!("{task} succeeded, gate {job} said {:?} about it", row.decided)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Failure has a cause: the work failed, or a required gate.
+    fn may_fail(&self, task: TaskId) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        for job in &book.jobs {
+            let row = self.job(*job)?;
+            let counts = match &row.gate {
+                None => true,
+                Some(gate) => self.is_required(task, gate)?,
+            };
+            if row.is_failed && counts {
+                return Ok(());
+            }
+        }
+        Err(("failed-for-nothing", format!("{task} failed, though neither its work nor a required gate did")))
+    }
+
+    fn is_required(&self, task: TaskId, gate: &str) -> Result<bool, Broken> {
+        let run = self.run(self.task(task)?.run)?;
+        Ok(run.spec.gates.iter().any(|known| known.name == gate && known.required))
+    }
+
+    pub(super) fn run_closed(&mut self, run: RunId, outcome: &Outcome) -> Result<(), Broken> {
+        let book = self.run(run)?;
+        ensure(!book.is_closed, "closed-once", || format!("{run} was closed twice"))?;
+        for task in &book.tasks {
+            let of_task = &self.task(*task)?.outcome;
+            let Some(of_task) = of_task else {
+                return Err(("closed-open", format!("{run} was closed, {task} is open")));
+            };
+            let is_worse = matches!(of_task, Outcome::Failed(_)) && !matches!(outcome, Outcome::Failed(_));
+            ensure(!is_worse, "run-outcome", || format!("{run} is {outcome:?}, {task} has failed"))?;
+        }
+        at_mut(&mut self.runs, run.0)?.is_closed = true;
+        Ok(())
+    }
+
+    /// A task whose stop was ordered by a person ends cancelled, never tried again.
+    pub(crate) fn cancelled_stay_closed(&self) -> Result<(), Broken> {
+        for (index, task) in self.tasks.iter().enumerate() {
+            for job in &task.jobs {
+                let row = self.job(*job)?;
+                let is_cancelled = matches!(&row.last_end, Some(End::Stopped(StopReason::Cancelled { .. })));
+                let Some(last) = row.last_attempt else { continue };
+                ensure(!is_cancelled || !self.attempt(last)?.is_over || task.outcome.is_some() || !task.is_begun,
+                    "cancelled", || format!("task {} was cancelled and goes on", index + 1))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! What must be true when an attempt is opened.
+
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::money::Micros;
+use dayshift_core::time::Timestamp;
+
+use super::super::{Broken, ensure};
+use super::{AttemptBook, History, at_mut, is_in_place, is_spender, meets};
+
+impl History {
+    pub(super) fn opened(
+        &mut self,
+        attempt: AttemptId,
+        job: JobId,
+        reserved: Micros,
+        now: Timestamp,
+    ) -> Result<(), Broken> {
+        let next = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX) + 1;
+        ensure(attempt.0 == next, "ids-count", || format!("{attempt} comes after {} attempts", next - 1))?;
+        let task = self.job(job)?.task;
+        self.may_open(task, job, now)?;
+        self.has_room(task)?;
+        self.has_money(task, job, reserved)?;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.live = Some(attempt);
+        book.is_begun = true;
+        at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
+        self.attempts.push(AttemptBook {
+            job,
+            is_over: false,
+            is_prepared: false,
+            is_collecting: false,
+            stop: None,
+            spend: dayshift_core::money::Spend::default(),
+            reserved,
+        });
+        Ok(())
+    }
+
+    fn may_open(&self, task: TaskId, job: JobId, now: Timestamp) -> Result<(), Broken> {
+        let (book, row) = (self.task(task)?, self.job(job)?);
+        let run = self.run(book.run)?;
+        ensure(book.outcome.is_none(), "opened-closed", || format!("{task} has ended, {job} was opened"))?;
+        ensure(!run.is_paused, "opened-paused", || format!("{} is paused, {job} was opened", book.run))?;
+        ensure(!run.is_closed, "opened-closed", || format!("{} is closed, {job} was opened", book.run))?;
+        ensure(book.live.is_none(), "one-live", || format!("{task} has a live attempt, {job} was opened"))?;
+        ensure(!row.is_held, "opened-held", || format!("{job} is held and was opened"))?;
+        ensure(row.not_before <= now, "opened-early", || {
+            format!("{job} waits until {}, opened at {}", row.not_before.0, now.0)
+        })?;
+        ensure(row.gate.is_none() || book.is_accepted, "gate-order", || {
+            format!("gate {job} was opened before its work was accepted")
+        })?;
+        ensure(row.gate.is_some() || !book.is_accepted, "accepted-once", || {
+            format!("{job} was accepted and opened again")
+        })?;
+        for need in &book.needs {
+            let is_met = self.task(need.task)?.outcome.as_ref().is_some_and(|it| meets(need.when, it));
+            ensure(book.is_begun || is_met, "needs", || {
+                format!("{task} needs {:?} of {}, {job} was opened", need.when, need.task)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn live(&self, run: RunId) -> impl Iterator<Item = (TaskId, AttemptId)> {
+        let tasks = self.runs.get(run.0 as usize - 1).into_iter().flat_map(|book| &book.tasks);
+        tasks.filter_map(|task| Some((*task, self.task(*task).ok()?.live?)))
+    }
+
+    fn has_room(&self, task: TaskId) -> Result<(), Broken> {
+        let run = self.task(task)?.run;
+        let live = u32::try_from(self.live(run).count()).unwrap_or(u32::MAX);
+        let slots = self.run(run)?.spec.slots_max;
+        ensure(live < slots, "slots", || format!("{run} has {live} of {slots} slots in use"))?;
+        if !is_in_place(self.spec(task)?) {
+            return Ok(());
+        }
+        let repo = &self.run(run)?.spec.repo;
+        for (other, book) in self.tasks.iter().enumerate() {
+            let id = TaskId(u32::try_from(other).unwrap_or(u32::MAX) + 1);
+            let shares = book.live.is_some()
+                && is_in_place(self.spec(id)?)
+                && self.run(book.run)?.spec.repo == *repo;
+            ensure(!shares, "one-in-place", || format!("{id} works in {repo}, {task} was opened there"))?;
+        }
+        Ok(())
+    }
+
+    fn has_money(&self, task: TaskId, job: JobId, reserved: Micros) -> Result<(), Broken> {
+        let (book, spec) = (self.task(task)?, self.spec(task)?);
+        if self.job(job)?.gate.is_some() || !is_spender(spec) {
+            return ensure(reserved == Micros::ZERO, "reserved-free", || format!("{job} reserves money"));
+        }
+        let run = self.run(book.run)?;
+        for (limit, spent) in [(run.spec.budget, run.spent), (spec.budget, book.spent)] {
+            let Some(limit) = limit else { continue };
+            ensure(spent < limit.percent(95), "exhausted", || {
+                format!("{spent} of {limit} are spent, {job} was opened")
+            })?;
+        }
+        let Some(limit) = run.spec.budget else { return Ok(()) };
+        let set_aside: Micros = self
+            .live(book.run)
+            .filter_map(|(_, attempt)| self.attempt(attempt).ok())
+            .map(|attempt| attempt.reserved.saturating_sub(attempt.spend.cost))
+            .sum();
+        let total = run.spent + set_aside + reserved;
+        ensure(reserved == Micros::ZERO || total <= limit, "reserved", || {
+            format!("{job} reserves {reserved}: with {} spent and {set_aside} set aside that is over {limit}", run.spent)
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! People and programs that ask for things, and ask again until they hear an answer.
+
+use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::input::{Input, Request};
+use dayshift_core::state::{RunMode, State};
+use dayshift_core::validate;
+
+use crate::rng::Rng;
+
+/// How long a client waits before it asks again, in milliseconds.
+const PATIENCE: u64 = 400;
+
+/// A request on its way.
+#[derive(Debug)]
+struct Ask {
+    id: String,
+    request: Request,
+    at: u64,
+    is_answered: bool,
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    asks: Vec<Ask>,
+    count: u32,
+    /// Requests handed in, repeated ones included.
+    pub(crate) sent: u64,
+}
+
+impl Client {
+    /// Will ask at this time.
+    pub(crate) fn ask(&mut self, at: u64, request: Request) {
+        self.count += 1;
+        let id = format!("q{}", self.count);
+        self.asks.push(Ask { id, request, at, is_answered: false });
+    }
+
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.asks.iter().map(|ask| ask.at).min()
+    }
+
+    /// Faults have stopped: only work that was not taken yet is still handed in.
+    pub(crate) fn calm_down(&mut self) {
+        self.asks.retain(|ask| !ask.is_answered && matches!(ask.request, Request::SubmitRun(_)));
+    }
+
+    /// Nobody answers now.
+    pub(crate) fn wait(&mut self, now: u64) {
+        for ask in self.asks.iter_mut().filter(|ask| ask.at <= now) {
+            ask.at = now + PATIENCE;
+        }
+    }
+
+    /// What is asked now; what makes no sense is refused and forgotten, as the inbox does it.
+    pub(crate) fn due(&mut self, state: &State, now: u64) -> Vec<Input> {
+        self.asks.retain(|ask| {
+            let is_known = state.answered(&ask.id).is_some();
+            ask.at > now || is_known || validate(state, &ask.request).is_ok()
+        });
+        let due = self.asks.iter().filter(|ask| ask.at <= now);
+        let inputs: Vec<Input> =
+            due.map(|ask| Input::Request { id: ask.id.clone(), request: ask.request.clone() }).collect();
+        self.sent += u64::try_from(inputs.len()).unwrap_or(u64::MAX);
+        inputs
+    }
+
+    /// What was asked is durable; some do not believe it and ask once more.
+    pub(crate) fn answered(&mut self, now: u64, rng: &mut Rng, repeat_rate: u32) {
+        self.asks.retain_mut(|ask| {
+            if ask.at > now {
+                return true;
+            }
+            ask.at = now + rng.between(1, 10_000);
+            !std::mem::replace(&mut ask.is_answered, true) && rng.chance(repeat_rate)
+        });
+    }
+
+    /// Asks for anything at all.
+    pub(crate) fn ask_something(&mut self, state: &State, rng: &mut Rng, now: u64) {
+        let (runs, tasks) = (state.runs().count(), state.tasks().count());
+        if runs == 0 {
+            return;
+        }
+        let run = RunId(rng.small(1, u32::try_from(runs).unwrap_or(1)));
+        let task = TaskId(rng.small(1, u32::try_from(tasks).unwrap_or(1)));
+        let is_paused = state.runs().any(|run| matches!(run.mode, RunMode::Paused { .. }));
+        let by = "somebody".to_owned();
+        let resume = if is_paused { 20 } else { 1 };
+        let kind = rng.weighted(&[(6, 0), (4, 1), (3, 2), (3, 3), (1, 4), (resume, 5)]);
+        let request = match kind {
+            0 => Request::RetryTask { task },
+            1 => Request::CancelTask { task, by },
+            2 => Request::PauseRun { run, by },
+            3 => Request::Interrupt { by },
+            4 => Request::CancelRun { run, by },
+            _ => Request::ResumeRun(run),
+        };
+        self.ask(now + rng.between(0, 500), request);
+    }
+}

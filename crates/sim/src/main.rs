@@ -1,0 +1,106 @@
+//! `dayshift-sim`: runs seeded worlds and prints what they came to.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use dayshift_sim::{Options, Summary, run_worlds, tell_world};
+
+const USAGE: &str = "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--replay SEED] [--coverage]";
+
+struct Wish {
+    options: Options,
+    replay: Option<u64>,
+    has_coverage: bool,
+}
+
+fn main() -> ExitCode {
+    let wish = match read(std::env::args().skip(1)) {
+        Ok(wish) => wish,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(seed) = wish.replay {
+        let (story, result) = tell_world(seed);
+        story.iter().for_each(|line| println!("{line}"));
+        return conclude(result, false, Instant::now());
+    }
+    let begun = Instant::now();
+    conclude(run_worlds(&wish.options), wish.has_coverage, begun)
+}
+
+fn conclude(
+    result: Result<Summary, Box<dayshift_sim::Violation>>,
+    has_coverage: bool,
+    begun: Instant,
+) -> ExitCode {
+    match result {
+        Ok(summary) => {
+            show(&summary, has_coverage, begun.elapsed());
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            eprintln!("{violation}\nreplay it: dayshift-sim --replay {}", violation.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
+    let options = Options { seed: 1, worlds: 1_000, time_max: None };
+    let mut wish = Wish { options, replay: None, has_coverage: false };
+    while let Some(word) = words.next() {
+        if word == "--coverage" {
+            wish.has_coverage = true;
+            continue;
+        }
+        let number = words.next().ok_or_else(|| format!("{word} needs a number"))?;
+        let number: u64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
+        match word.as_str() {
+            "--worlds" => wish.options.worlds = number,
+            "--seed" => wish.options.seed = number,
+            "--seconds-max" => wish.options.time_max = Some(Duration::from_secs(number)),
+            "--replay" => wish.replay = Some(number),
+            _ => return Err(format!("unknown option `{word}`")),
+        }
+    }
+    Ok(wish)
+}
+
+fn show(summary: &Summary, has_coverage: bool, elapsed: Duration) {
+    let tally = &summary.tally;
+    if has_coverage {
+        for (name, counts) in [("events", &summary.coverage.events), ("reports", &summary.coverage.reports)] {
+            println!("{name}:");
+            for ((kind, before), count) in counts {
+                println!("  {count:>9} {kind} <- {before}");
+            }
+        }
+    }
+    println!(
+        "worlds {} | steps {} (idle {}) | events {} | crashes {} | failed appends {} | worker deaths {} | \
+         lost reports {} | repeated {} | dropped {} | performs {} | processes {} | requests {} | clock set {} | \
+         tasks {} (succeeded {}, waiting for a person {}) | state x event pairs {} | {:.1} s",
+        tally.worlds,
+        tally.steps,
+        tally.idle_steps,
+        tally.events,
+        tally.crashes,
+        tally.failed_appends,
+        tally.worker_deaths,
+        tally.lost_reports,
+        tally.repeated_reports,
+        tally.dropped_reports,
+        tally.performs,
+        tally.processes,
+        tally.requests,
+        tally.clock_jumps,
+        tally.tasks,
+        tally.succeeded,
+        tally.held,
+        summary.coverage.events.len() + summary.coverage.reports.len(),
+        elapsed.as_secs_f64(),
+    );
+}

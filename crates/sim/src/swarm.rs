@@ -1,0 +1,148 @@
+//! What a world is like. Each world has some faults and features and not others: two that are
+//! always present can hide what only one alone would show.
+
+use dayshift_core::types::FailureClass;
+
+use crate::rng::Rng;
+
+/// How a process of the world ends when nobody stops it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Exit code 0; whether it changed the tree and left its deliverables.
+    Success { changes: bool, delivers: bool },
+    /// An exit with a failure of this class.
+    Failure(FailureClass),
+    /// It never ends by itself.
+    Hang,
+    /// It cannot be started.
+    NotStarted(FailureClass),
+}
+
+/// Rates in thousandths per occasion, and weights.
+#[derive(Debug, Clone)]
+pub(crate) struct Swarm {
+    /// The engine dies during a turn or between two.
+    pub(crate) crash: u32,
+    /// An append fails and the engine lives on.
+    pub(crate) append_fails: u32,
+    /// The worker dies with all its processes.
+    pub(crate) worker_dies: u32,
+    /// A report of the worker is lost: its connection breaks.
+    pub(crate) report_lost: u32,
+    /// A report comes twice.
+    pub(crate) report_repeated: u32,
+    /// The longest way of a report, in milliseconds.
+    pub(crate) report_delay_max: u64,
+    /// A workspace cannot be made.
+    pub(crate) prepare_fails: u32,
+    /// A result cannot be collected.
+    pub(crate) collect_fails: u32,
+    /// A workspace cannot be taken down.
+    pub(crate) release_fails: u32,
+    /// A workspace is kept.
+    pub(crate) release_keeps: u32,
+    /// A report of a run cannot be written.
+    pub(crate) writing_fails: u32,
+    /// The worker cannot be reached.
+    pub(crate) worker_unreachable: u32,
+    /// The clock is set, per turn.
+    pub(crate) clock_jumps: u32,
+    /// People ask for something, per turn.
+    pub(crate) requests: u32,
+    /// A request is sent again although it was answered.
+    pub(crate) request_repeated: u32,
+    /// After how many turns faults and requests stop.
+    pub(crate) fault_turns: u64,
+    /// How long one turn of an agent takes at most, in milliseconds.
+    pub(crate) pace_max: u64,
+    /// How the work ends.
+    pub(crate) work_ends: Vec<(u32, Ending)>,
+    /// How gates end.
+    pub(crate) gate_ends: Vec<(u32, Ending)>,
+    /// Weights of worktree, in place, scratch.
+    pub(crate) places: [u32; 3],
+    /// Whether the folder is a git repository.
+    pub(crate) is_git: u32,
+    /// A task needs an earlier one, per pair within reach.
+    pub(crate) needs: u32,
+    /// A task has a gate, for each of three.
+    pub(crate) gates: u32,
+    /// A gate is not required.
+    pub(crate) optional_gates: u32,
+    /// A run or task has a budget.
+    pub(crate) budgets: u32,
+    /// Weights of claude-like, command, scripted agents and plain commands.
+    pub(crate) works: [u32; 4],
+    /// The most tasks of a run.
+    pub(crate) tasks_max: u32,
+}
+
+/// Off in half of the worlds, else one of the rates.
+fn sometimes(rng: &mut Rng, rates: &[u32]) -> u32 {
+    if rng.chance(500) { 0 } else { rng.pick(rates) }
+}
+
+impl Swarm {
+    /// Draws what a world is like.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        Self {
+            crash: sometimes(rng, &[3, 20, 80]),
+            append_fails: sometimes(rng, &[5, 40]),
+            worker_dies: sometimes(rng, &[3, 15, 40]),
+            report_lost: sometimes(rng, &[10, 60, 200]),
+            report_repeated: sometimes(rng, &[30, 200]),
+            report_delay_max: rng.pick(&[2, 50, 2_000, 20_000]),
+            prepare_fails: sometimes(rng, &[30, 200, 600]),
+            collect_fails: sometimes(rng, &[30, 200, 700]),
+            release_fails: sometimes(rng, &[50, 400, 900]),
+            release_keeps: sometimes(rng, &[100, 400]),
+            writing_fails: sometimes(rng, &[100, 900]),
+            worker_unreachable: sometimes(rng, &[20, 150, 500]),
+            clock_jumps: sometimes(rng, &[5, 30]),
+            requests: sometimes(rng, &[5, 25, 80]),
+            request_repeated: sometimes(rng, &[200, 600]),
+            fault_turns: rng.pick(&[0, 20, 60, 200, 500]),
+            pace_max: rng.pick(&[5, 500, 8_000, 40_000]),
+            work_ends: work_ends(rng),
+            gate_ends: gate_ends(rng),
+            places: rng.pick(&[[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 1, 1], [1, 1, 1]]),
+            is_git: rng.pick(&[0, 700, 1_000]),
+            needs: sometimes(rng, &[60, 250, 700]),
+            gates: sometimes(rng, &[300, 800]),
+            optional_gates: sometimes(rng, &[300, 800]),
+            budgets: sometimes(rng, &[300, 900]),
+            works: rng.pick(&[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [4, 2, 2, 2]]),
+            tasks_max: rng.weighted(&[(55, 4), (30, 10), (12, 20), (3, 40)]),
+        }
+    }
+}
+
+fn work_ends(rng: &mut Rng) -> Vec<(u32, Ending)> {
+    let done = |changes, delivers| Ending::Success { changes, delivers };
+    vec![
+        (rng.pick(&[100, 300, 1_000]), done(true, true)),
+        (sometimes(rng, &[30, 200]), done(false, true)),
+        (sometimes(rng, &[30, 200]), done(true, false)),
+        (sometimes(rng, &[50, 300]), Ending::Failure(FailureClass::Transient)),
+        (sometimes(rng, &[50, 300]), Ending::Failure(FailureClass::Work)),
+        (sometimes(rng, &[20, 80]), Ending::Failure(FailureClass::Permanent)),
+        (sometimes(rng, &[20, 80]), Ending::Failure(FailureClass::Safety)),
+        (sometimes(rng, &[20, 80]), Ending::Failure(FailureClass::Conflict)),
+        (sometimes(rng, &[20, 80]), Ending::Failure(FailureClass::Timeout)),
+        (sometimes(rng, &[20, 80]), Ending::Failure(FailureClass::Budget)),
+        (sometimes(rng, &[20, 150]), Ending::Hang),
+        (sometimes(rng, &[20, 100]), Ending::NotStarted(FailureClass::Transient)),
+        (sometimes(rng, &[10, 40]), Ending::NotStarted(FailureClass::Permanent)),
+    ]
+}
+
+fn gate_ends(rng: &mut Rng) -> Vec<(u32, Ending)> {
+    vec![
+        (rng.pick(&[100, 300, 1_000]), Ending::Success { changes: false, delivers: false }),
+        (sometimes(rng, &[100, 400]), Ending::Failure(FailureClass::Work)),
+        (sometimes(rng, &[30, 200]), Ending::Failure(FailureClass::Transient)),
+        (sometimes(rng, &[10, 60]), Ending::Failure(FailureClass::Permanent)),
+        (sometimes(rng, &[20, 100]), Ending::Hang),
+        (sometimes(rng, &[20, 100]), Ending::NotStarted(FailureClass::Transient)),
+    ]
+}

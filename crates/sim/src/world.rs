@@ -1,0 +1,349 @@
+//! The world outside: workspaces, a worker and its processes, with a truth of their own that
+//! survives the engine. It hears what the engine wants, lets it happen in virtual time, and
+//! checks on the way that nothing is wanted that must not happen.
+
+mod places;
+mod truth;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::AttemptId;
+use dayshift_core::input::Report;
+use dayshift_core::state::State;
+use dayshift_core::time::Timestamp;
+use dayshift_core::types::{Failure, Obligation};
+use dayshift_engine::Outside;
+
+use crate::check::Broken;
+use crate::check::history::History;
+use crate::coverage::Coverage;
+use crate::rng::Rng;
+use crate::shared::{About, Shared};
+use crate::swarm::Swarm;
+
+/// The moment at which worlds begin.
+const DAWN: u64 = 1_700_000_000_000;
+
+/// Something that happens at its time.
+#[derive(Debug)]
+enum Happening {
+    /// A report reaches the engine.
+    Arrives(Box<Report>),
+    /// Work inside the engine's process is done.
+    Done(Obligation),
+    /// A word of the engine reaches the worker.
+    Start(AttemptId),
+    /// Likewise.
+    Stop(AttemptId),
+    /// An agent has made a turn and makes this many more.
+    Turn(AttemptId, u32),
+    /// A process ends by itself.
+    Exit(AttemptId),
+    /// A process is killed because it was asked to stop.
+    Kill(AttemptId),
+}
+
+/// Counts of one or many worlds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Worlds.
+    pub worlds: u64,
+    /// Turns of the engine.
+    pub steps: u64,
+    /// Turns that nothing came in to and nothing came of.
+    pub idle_steps: u64,
+    /// Durable events.
+    pub events: u64,
+    /// Deaths of the engine.
+    pub crashes: u64,
+    /// Appends that failed while the engine lived on.
+    pub failed_appends: u64,
+    /// Deaths of the worker.
+    pub worker_deaths: u64,
+    /// Reports of the worker that were lost with its connection.
+    pub lost_reports: u64,
+    /// Reports that came twice.
+    pub repeated_reports: u64,
+    /// Reports that the core dropped.
+    pub dropped_reports: u64,
+    /// Obligations performed.
+    pub performs: u64,
+    /// Processes started.
+    pub processes: u64,
+    /// Requests handed in, repeated ones included.
+    pub requests: u64,
+    /// Times the clock was set.
+    pub clock_jumps: u64,
+    /// Tasks.
+    pub tasks: u64,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that are open at the end because they wait for a person.
+    pub held: u64,
+}
+
+/// The world. It outlives engines.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) rng: Rng,
+    pub(crate) swarm: Swarm,
+    /// Faults have stopped.
+    pub(crate) is_calm: bool,
+    /// How far the clock is off from virtual time.
+    pub(crate) clock: i64,
+    pub(crate) tally: Tally,
+    pub(crate) coverage: Coverage,
+    /// The journal's entries in our own books.
+    pub(crate) books: History,
+    /// The journal's entries, folded.
+    pub(crate) shadow: State,
+    /// The first check that does not hold.
+    pub(crate) broken: Option<Broken>,
+    /// How many more obligations are heard before the engine dies.
+    pub(crate) performs_left: Option<u32>,
+    queue: BTreeMap<(u64, u64), Happening>,
+    next: u64,
+    taken: usize,
+    /// What the engine asked for and, as far as it knows, is being done; since which reading
+    /// of the journal.
+    asked: BTreeMap<Obligation, u64>,
+    places: places::Places,
+    worker: worker::Worker,
+}
+
+impl World {
+    pub(crate) fn new(shared: Rc<Shared>, rng: Rng, swarm: Swarm) -> Self {
+        Self {
+            shared,
+            rng,
+            swarm,
+            is_calm: false,
+            clock: 0,
+            tally: Tally::default(),
+            coverage: Coverage::default(),
+            books: History::default(),
+            shadow: State::new(),
+            broken: None,
+            performs_left: None,
+            queue: BTreeMap::new(),
+            next: 0,
+            taken: 0,
+            asked: BTreeMap::new(),
+            places: places::Places::default(),
+            worker: worker::Worker::default(),
+        }
+    }
+
+    /// Virtual milliseconds since the beginning.
+    fn now(&self) -> u64 {
+        self.shared.now.get()
+    }
+
+    /// What the clock on the wall says.
+    pub(crate) fn wall(&self) -> Timestamp {
+        Timestamp((DAWN + self.now()).saturating_add_signed(self.clock))
+    }
+
+    /// Whether a fault of this rate strikes now.
+    pub(crate) fn strikes(&mut self, rate: u32) -> bool {
+        !self.is_calm && self.rng.chance(rate)
+    }
+
+    fn push(&mut self, at: u64, happening: Happening) {
+        self.next += 1;
+        self.queue.insert((at, self.next), happening);
+    }
+
+    fn fail(&mut self, check: &'static str, found: String) {
+        self.broken.get_or_insert((check, found));
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.queue.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Lets everything happen that is due; hands over the reports that arrive.
+    pub(crate) fn advance(&mut self) -> Vec<Report> {
+        let (mut arrived, now) = (Vec::new(), self.now());
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            match entry.remove() {
+                Happening::Arrives(report) => arrived.push(*report),
+                Happening::Done(obligation) => self.finish(obligation),
+                Happening::Start(attempt) => self.hear_start(attempt),
+                Happening::Stop(attempt) => self.hear_stop(attempt),
+                Happening::Turn(attempt, more) => self.agent_turns(attempt, more),
+                Happening::Exit(attempt) => self.process_exits(attempt),
+                Happening::Kill(attempt) => self.process_is_killed(attempt),
+            }
+        }
+        arrived
+    }
+
+    /// A report goes off to the engine.
+    fn post(&mut self, report: Report) {
+        let longest = if self.is_calm { 3 } else { self.swarm.report_delay_max };
+        let at = self.now() + self.rng.between(1, longest);
+        if self.strikes(self.swarm.report_repeated) {
+            self.tally.repeated_reports += 1;
+            // What speaks of a task or run carries no number of the time that is meant: it is
+            // repeated at once or not at all, as a connection inside one process would do it.
+            let later = match report {
+                Report::WorkspaceReleased { .. } | Report::ReportWritten { .. } => at,
+                Report::WorkspaceReady { .. }
+                | Report::AgentStarted { .. }
+                | Report::SessionNamed { .. }
+                | Report::Spent { .. }
+                | Report::ProcessEnded { .. }
+                | Report::Collected { .. }
+                | Report::Failed { .. } => at + self.rng.between(0, longest * 3),
+            };
+            self.push(later, Happening::Arrives(Box::new(report.clone())));
+        }
+        self.push(at, Happening::Arrives(Box::new(report)));
+    }
+
+    /// Tells the engine that something owed could not be done.
+    fn post_failure(&mut self, obligation: Obligation, failure: Failure) {
+        self.post(Report::Failed { obligation, failure });
+    }
+
+    /// A report is being handed to the engine.
+    pub(crate) fn hand_over(&mut self, report: &Report) {
+        self.coverage.report(&self.shadow, report);
+        self.shared.note("report", About::Nothing);
+        match report {
+            Report::Failed { obligation, failure: _ } => {
+                self.shared.note("  failed", About::Obligation(*obligation));
+                self.asked.remove(obligation);
+            }
+            Report::WorkspaceReleased { task, kept: _ } => {
+                self.shared.note("  released", About::Task(*task));
+                self.asked.remove(&Obligation::ReleaseWorkspace(*task));
+            }
+            Report::ReportWritten { run, path: _ } => {
+                self.shared.note("  written", About::Run(*run));
+                self.asked.remove(&Obligation::WriteReport(*run));
+            }
+            Report::WorkspaceReady { attempt, .. } => self.shared.note("  ready", About::Attempt(*attempt)),
+            Report::AgentStarted { attempt, .. } => self.shared.note("  started", About::Attempt(*attempt)),
+            Report::SessionNamed { attempt, .. } => self.shared.note("  session", About::Attempt(*attempt)),
+            Report::Spent { attempt, .. } => self.shared.note("  spent", About::Attempt(*attempt)),
+            Report::ProcessEnded { attempt, .. } => self.shared.note("  ended", About::Attempt(*attempt)),
+            Report::Collected { attempt, .. } => self.shared.note("  collected", About::Attempt(*attempt)),
+        }
+    }
+
+    /// The engine has died, and everything in its process with it: work that was going on may
+    /// have come to its end or not, words to the worker may have reached it or not.
+    pub(crate) fn engine_dies(&mut self) {
+        self.worker.watched.clear();
+        self.asked.clear();
+        self.performs_left = None;
+        for ((at, number), happening) in std::mem::take(&mut self.queue) {
+            match happening {
+                Happening::Arrives(_) => {}
+                Happening::Done(obligation) => {
+                    if self.rng.chance(400) {
+                        self.take_effect(obligation);
+                    }
+                }
+                Happening::Start(attempt) => {
+                    if self.rng.chance(500) {
+                        self.hear_start(attempt);
+                    }
+                }
+                Happening::Stop(attempt) => {
+                    if self.rng.chance(500) {
+                        self.hear_stop(attempt);
+                    }
+                }
+                Happening::Turn(..) | Happening::Exit(_) | Happening::Kill(_) => {
+                    self.queue.insert((at, number), happening);
+                }
+            }
+        }
+        self.places.forget_work();
+    }
+
+    /// Takes in what has become durable: into the books, the fold and the counts.
+    pub(crate) fn sync(&mut self) {
+        let shared = Rc::clone(&self.shared);
+        let entries = shared.entries.borrow();
+        while let Some(durable) = entries.get(self.taken) {
+            self.taken += 1;
+            self.tally.events += 1;
+            self.coverage.event(&self.shadow, &durable.entry);
+            let result = self.books.take(durable.batch, &durable.entry);
+            if let Err(broken) = result.and_then(|()| self.hold_against_truth(&durable.entry)) {
+                self.broken.get_or_insert(broken);
+            }
+            if let Event::TaskReopened { task } = &durable.entry.event {
+                self.asked.remove(&Obligation::ReleaseWorkspace(*task));
+                if let Some(run) = self.shadow.task(*task).map(|task| task.run) {
+                    self.asked.remove(&Obligation::WriteReport(run));
+                }
+            }
+            self.shadow.apply(&durable.entry);
+        }
+    }
+
+    /// Whether the engine dies before it can say this.
+    fn dies_here(&mut self) -> bool {
+        match &mut self.performs_left {
+            None => false,
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    /// Something is asked for again only when it failed, or when the engine has forgotten.
+    fn asked_once(&mut self, obligation: Obligation) {
+        let generation = self.shared.generation.get();
+        if self.asked.insert(obligation, generation) == Some(generation) {
+            self.fail("asked-once", format!("{obligation:?} is asked for while it is being done"));
+        }
+    }
+}
+
+impl Outside for World {
+    fn perform(&mut self, state: &State, obligation: Obligation) {
+        if self.dies_here() {
+            return;
+        }
+        self.shared.note("perform", About::Obligation(obligation));
+        self.tally.performs += 1;
+        if let Err(broken) = self.has_cause(obligation) {
+            self.broken.get_or_insert(broken);
+            return;
+        }
+        self.asked_once(obligation);
+        match obligation {
+            Obligation::PrepareWorkspace(attempt) | Obligation::CollectArtifacts(attempt) => {
+                self.know(state, attempt);
+                let place = self.place_of(attempt);
+                self.begin(obligation, place);
+            }
+            Obligation::RunAttempt(attempt) | Obligation::StopAttempt(attempt) => {
+                self.know(state, attempt);
+                self.send(obligation, attempt);
+            }
+            Obligation::ReleaseWorkspace(task) => self.begin(obligation, Some(places::Key::Own(task))),
+            Obligation::WriteReport(_) => self.begin(obligation, None),
+        }
+    }
+
+    fn committed(&mut self, _: &State, _: &[Entry]) {
+        self.sync();
+    }
+}

@@ -1,0 +1,173 @@
+//! What the engine wants and what the journal says, held against what is true.
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{AttemptId, JobId, TaskId};
+use dayshift_core::state::WorkspaceState;
+use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
+
+use super::World;
+use super::places::Key;
+use super::worker::Record;
+use crate::check::{Broken, ensure};
+
+impl World {
+    /// Whether the durable entries give a reason to do this now.
+    pub(super) fn has_cause(&self, obligation: Obligation) -> Result<(), Broken> {
+        let because = |holds: bool, why: &str| {
+            ensure(holds, "cause", || format!("{obligation:?} is asked for, but {why}"))
+        };
+        match obligation {
+            Obligation::PrepareWorkspace(attempt)
+            | Obligation::RunAttempt(attempt)
+            | Obligation::StopAttempt(attempt)
+            | Obligation::CollectArtifacts(attempt) => {
+                let Ok(book) = self.books.attempt(attempt) else {
+                    return because(false, "no durable entry opened it");
+                };
+                because(!book.is_over, "it has ended")?;
+                match obligation {
+                    Obligation::CollectArtifacts(_) => because(book.is_collecting, "its process has not ended"),
+                    Obligation::StopAttempt(_) => {
+                        because(!book.is_collecting, "its process has ended")?;
+                        because(book.stop.is_some(), "nobody ordered it")
+                    }
+                    Obligation::RunAttempt(_) => {
+                        because(!book.is_collecting, "its process has ended")?;
+                        because(book.stop.is_none(), "it is to stop")
+                    }
+                    Obligation::PrepareWorkspace(_)
+                    | Obligation::ReleaseWorkspace(_)
+                    | Obligation::WriteReport(_) => because(!book.is_prepared, "it is ready"),
+                }
+            }
+            Obligation::ReleaseWorkspace(task) => {
+                let live = self.shadow.task(task).and_then(|row| row.live);
+                because(live.is_none(), "an attempt is live in it")
+            }
+            Obligation::WriteReport(run) => {
+                because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
+            }
+        }
+    }
+
+    /// A process is about to begin.
+    pub(super) fn may_spawn(&mut self, attempt: AttemptId, key: &Key) -> Result<(), Broken> {
+        let book = self.books.attempt(attempt)?;
+        ensure(!book.is_over, "spawn-ended", || format!("a process is started for {attempt}, which has ended"))?;
+        let task = self.books.job(book.job)?.task;
+        let has_place = self.has_place(task, key);
+        ensure(has_place, "spawn-nowhere", || format!("{attempt} is started in {key:?}, which is not there"))?;
+        let other = self.places.at(key).process;
+        ensure(other.is_none(), "overlap", || format!("{attempt} is started beside {other:?} in {key:?}"))
+    }
+
+    /// Holds a durable entry against what is true; the books hold it already, the fold does not.
+    pub(super) fn hold_against_truth(&self, entry: &Entry) -> Result<(), Broken> {
+        match &entry.event {
+            Event::AttemptEnded { attempt, end: _, collected: _ } => self.spend_is_true(*attempt),
+            Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
+            Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
+            Event::RunSubmitted { .. }
+            | Event::RunPaused { .. }
+            | Event::RunResumed { .. }
+            | Event::RunClosed { .. }
+            | Event::TaskClosed { .. }
+            | Event::TaskReopened { .. }
+            | Event::AttemptOpened { .. }
+            | Event::WorkspaceReady { .. }
+            | Event::AgentStarted { .. }
+            | Event::SessionNamed { .. }
+            | Event::CostCharged { .. }
+            | Event::ProcessEnded { .. }
+            | Event::StopOrdered { .. }
+            | Event::GateDecided { .. }
+            | Event::RetryScheduled { .. }
+            | Event::WorkSentBack { .. }
+            | Event::JobHeld { .. }
+            | Event::JobFinished { .. }
+            | Event::BudgetWarned { .. }
+            | Event::ObligationFailed { .. }
+            | Event::WorkspaceReleased { .. }
+            | Event::ReportWritten { .. } => Ok(()),
+        }
+    }
+
+    fn spend_is_true(&self, attempt: AttemptId) -> Result<(), Broken> {
+        let charged = self.books.attempt(attempt)?.spend;
+        let Some(row) = self.worker.processes.get(&attempt) else {
+            return ensure(charged == Default::default(), "spend", || {
+                format!("{attempt} was never begun and is charged {charged:?}")
+            });
+        };
+        ensure(!row.is_alive, "ended-alive", || format!("{attempt} is called ended and its process lives"))?;
+        let is_lost = matches!(&row.record, Record::Ended(ended) if ended.exit == Exit::Lost);
+        let is_true = charged == row.spend || is_lost && charged.cost <= row.spend.cost;
+        ensure(is_true, "spend", || {
+            format!("{attempt} is charged {charged:?}, it used {:?}", row.spend)
+        })
+    }
+
+    fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {
+        let Some(attempt) = self.books.job(job)?.last_attempt else {
+            return Err(("gate-true", format!("{job} is green and was never tried")));
+        };
+        let is_green = match self.worker.processes.get(&attempt).map(|row| &row.record) {
+            Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
+            Some(Record::Nothing | Record::Begun) | None => false,
+        };
+        ensure(is_green, "gate-true", || format!("{job} is green, its process in {attempt} was not"))
+    }
+
+    /// A task that succeeded has changed something, and its required gates were green on the
+    /// very tree that is there now.
+    fn success_is_true(&self, task: TaskId) -> Result<(), Broken> {
+        let (book, spec) = (self.books.task(task)?, self.books.spec(task)?);
+        let run = self.books.run(book.run)?;
+        let key = match spec.workspace {
+            WorkspaceKind::InPlace => Key::Checkout(run.spec.repo.clone()),
+            WorkspaceKind::Worktree | WorkspaceKind::Scratch => Key::Own(task),
+        };
+        let Some(place) = self.places.get(&key) else {
+            return Err(("success-true", format!("{task} succeeded nowhere")));
+        };
+        let is_agent = match spec.work {
+            TaskWork::Agent { .. } => true,
+            TaskWork::Run { .. } => false,
+        };
+        ensure(place.is_changed || !is_agent, "success-true", || format!("{task} succeeded, unchanged"))?;
+        for job in &book.jobs {
+            let row = self.books.job(*job)?;
+            let Some(gate) = &row.gate else { continue };
+            if !run.spec.gates.iter().any(|known| known.name == *gate && known.required) {
+                continue;
+            }
+            let seen = row.last_attempt.and_then(|attempt| self.worker.processes.get(&attempt));
+            let seen = seen.map(|row| row.version);
+            ensure(seen == Some(place.version), "old-tree", || {
+                format!("{task} succeeded with tree {}, gate {job} saw {seen:?}", place.version)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// At the end no process lives, and no worktree is left that nobody knows of.
+    pub(crate) fn is_tidy(&self) -> Result<(), Broken> {
+        for (attempt, row) in &self.worker.processes {
+            ensure(!row.is_alive, "rest-process", || format!("the process of {attempt} lives at the end"))?;
+        }
+        for task in self.shadow.tasks() {
+            let is_made = self.places.get(&Key::Own(task.id)).is_some_and(|place| place.is_made);
+            if !is_made || task.outcome().is_none() {
+                continue;
+            }
+            let is_known = match &task.workspace {
+                WorkspaceState::Kept(..) => true,
+                WorkspaceState::Unmade | WorkspaceState::Ready(_) | WorkspaceState::Released(_) => false,
+            };
+            ensure(is_known, "rest-worktree", || {
+                format!("the worktree of {} is there at the end, and nobody knows of it", task.id)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! The worker: it starts exactly one process for an attempt, writes down that it begins and how
+//! it ended before it tells anybody, and answers the same question with the same answer.
+
+use std::collections::BTreeMap;
+
+use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::input::Report;
+use dayshift_core::money::{Micros, Spend};
+use dayshift_core::state::State;
+use dayshift_core::time::Millis;
+use dayshift_core::types::{
+    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, ProcessEnd,
+};
+
+use super::{Happening, World};
+use crate::shared::About;
+use crate::swarm::Ending;
+
+/// What runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gate,
+    Command,
+    /// An agent at a fixed price.
+    Fixed(Micros),
+    /// An agent that tells what it costs, up to this much a turn.
+    Metered(u64),
+}
+
+/// What the worker has written down.
+#[derive(Debug, Clone)]
+pub(super) enum Record {
+    /// Nothing.
+    Nothing,
+    /// A process begins.
+    Begun,
+    /// It has ended.
+    Ended(Box<Ended>),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) verdict: Option<Failure>,
+}
+
+/// What is true of an attempt's process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) task: TaskId,
+    kind: Kind,
+    pub(super) record: Record,
+    pub(super) is_alive: bool,
+    pub(super) spend: Spend,
+    ending: Ending,
+    /// The tree that it found.
+    pub(super) version: u64,
+    /// When the engine's last word about it arrives; the next one comes after it.
+    word_at: u64,
+}
+
+/// The worker's processes and the engine's connection to it.
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    pub(super) processes: BTreeMap<AttemptId, Process>,
+    /// Attempts that the engine hears of, and what it had asked for.
+    pub(super) watched: BTreeMap<AttemptId, Obligation>,
+}
+
+impl World {
+    /// Learns what an attempt is, when it is first heard of.
+    pub(super) fn know(&mut self, state: &State, attempt: AttemptId) {
+        if self.worker.processes.contains_key(&attempt) {
+            return;
+        }
+        let Some(row) = state.attempt(attempt) else { return };
+        let job = state.job_of(row);
+        let task = state.task_of(job);
+        let kind = match (&job.work, state.agent_of(task).map(|agent| &agent.dialect)) {
+            (JobWork::Check { .. }, _) => Kind::Gate,
+            (JobWork::Work, None) => Kind::Command,
+            (JobWork::Work, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
+            (JobWork::Work, Some(Dialect::Claude { .. })) => Kind::Metered(900_000),
+            (JobWork::Work, Some(Dialect::Scripted { .. })) => Kind::Metered(200_000),
+        };
+        let process = Process {
+            task: task.id,
+            kind,
+            record: Record::Nothing,
+            is_alive: false,
+            spend: Spend::default(),
+            ending: Ending::Hang,
+            version: 0,
+            word_at: 0,
+        };
+        self.worker.processes.insert(attempt, process);
+    }
+
+    /// The engine says a word to the worker, if it can be reached.
+    pub(super) fn send(&mut self, obligation: Obligation, attempt: AttemptId) {
+        if self.strikes(self.swarm.worker_unreachable) {
+            let failure = Failure::new(FailureClass::Transient, "the worker cannot be reached");
+            return self.post_failure(obligation, failure);
+        }
+        let now = self.now();
+        let way = self.rng.between(1, 2 + self.swarm.pace_max / 8);
+        let is_start = matches!(obligation, Obligation::RunAttempt(_));
+        // A process is started in its folder only when everything before is done there.
+        let free_at = match self.place_of(attempt).filter(|_| is_start) {
+            Some(key) => self.places.at(&key).busy_until,
+            None => 0,
+        };
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
+        let at = (now + way).max(row.word_at).max(free_at);
+        row.word_at = at;
+        self.worker.watched.insert(attempt, obligation);
+        self.push(at, if is_start { Happening::Start(attempt) } else { Happening::Stop(attempt) });
+    }
+
+    /// "Be running and watched."
+    pub(super) fn hear_start(&mut self, attempt: AttemptId) {
+        let Some(row) = self.worker.processes.get(&attempt) else { return };
+        match (&row.record, row.is_alive) {
+            (Record::Nothing, _) => self.spawn(attempt),
+            (Record::Begun, true) => self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 }),
+            (Record::Begun, false) => self.lost(attempt),
+            (Record::Ended(_), _) => self.tell_end(attempt),
+        }
+    }
+
+    /// "Bring it to an end."
+    pub(super) fn hear_stop(&mut self, attempt: AttemptId) {
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
+        match (&row.record, row.is_alive) {
+            (Record::Nothing, _) => {
+                let class = FailureClass::Transient;
+                let message = "stopped before it started".to_owned();
+                let exit = Exit::NotStarted { message: message.clone(), class };
+                let verdict = Some(Failure { class, message });
+                row.record = Record::Ended(Box::new(Ended { exit, verdict }));
+                self.tell_end(attempt);
+            }
+            (Record::Begun, true) => {
+                let at = self.now() + self.rng.pick(&[1, 20, 3_000, 20_000]);
+                self.push(at, Happening::Kill(attempt));
+            }
+            (Record::Begun, false) => self.lost(attempt),
+            (Record::Ended(_), _) => self.tell_end(attempt),
+        }
+    }
+
+    fn lost(&mut self, attempt: AttemptId) {
+        if let Some(row) = self.worker.processes.get_mut(&attempt) {
+            row.record = Record::Ended(Box::new(Ended { exit: Exit::Lost, verdict: None }));
+        }
+        self.tell_end(attempt);
+    }
+
+    fn spawn(&mut self, attempt: AttemptId) {
+        self.shared.note("spawn", About::Attempt(attempt));
+        self.tally.processes += 1;
+        let Some(key) = self.place_of(attempt) else { return };
+        if let Err(broken) = self.may_spawn(attempt, &key) {
+            self.broken.get_or_insert(broken);
+        }
+        let ending = match self.worker.processes.get(&attempt).map(|row| row.kind) {
+            Some(Kind::Gate) => self.rng.weighted(&self.swarm.gate_ends),
+            Some(Kind::Command | Kind::Fixed(_) | Kind::Metered(_)) | None => {
+                self.rng.weighted(&self.swarm.work_ends)
+            }
+        };
+        let version = self.places.at(&key).version;
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
+        row.version = version;
+        row.ending = ending;
+        if let Ending::NotStarted(class) = ending {
+            let message = "it cannot be started".to_owned();
+            let exit = Exit::NotStarted { message: message.clone(), class };
+            row.record = Record::Ended(Box::new(Ended { exit, verdict: Some(Failure { class, message }) }));
+            return self.tell_end(attempt);
+        }
+        row.record = Record::Begun;
+        row.is_alive = true;
+        let turns = match row.kind {
+            Kind::Gate | Kind::Command | Kind::Fixed(_) => 0,
+            Kind::Metered(_) => self.rng.small(0, 6),
+        };
+        self.places.at(&key).process = Some(attempt);
+        self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });
+        if turns > 0 {
+            let session = format!("session of {attempt}");
+            self.tell(attempt, Report::SessionNamed { attempt, session, model: None, version: None });
+        }
+        let at = self.now() + self.rng.between(1, self.swarm.pace_max);
+        self.push(at, Happening::Turn(attempt, turns));
+    }
+
+    /// The process has made a turn; after the last one it ends, unless it hangs.
+    pub(super) fn agent_turns(&mut self, attempt: AttemptId, left: u32) {
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
+        if !row.is_alive {
+            return;
+        }
+        if left == 0 {
+            if row.ending != Ending::Hang {
+                self.push(self.now(), Happening::Exit(attempt));
+            }
+            return;
+        }
+        if let Kind::Metered(price) = row.kind {
+            row.spend.cost += Micros(self.rng.between(0, price));
+            row.spend.api_calls += 1;
+            row.spend.tokens.output += self.rng.below(1_000);
+            let spend = row.spend;
+            self.tell(attempt, Report::Spent { attempt, spend });
+        }
+        let at = self.now() + self.rng.between(1, self.swarm.pace_max);
+        self.push(at, Happening::Turn(attempt, left - 1));
+    }
+
+    /// The process ends by itself.
+    pub(super) fn process_exits(&mut self, attempt: AttemptId) {
+        let Some(row) = self.worker.processes.get(&attempt) else { return };
+        let (exit, verdict) = match row.ending {
+            Ending::Success { .. } => (Exit::Code(0), None),
+            Ending::Failure(class) => (Exit::Code(1), Some(Failure::new(class, "it did not work"))),
+            Ending::Hang | Ending::NotStarted(_) => return,
+        };
+        self.ends(attempt, Ended { exit, verdict });
+    }
+
+    /// The process is killed because it was asked to stop.
+    pub(super) fn process_is_killed(&mut self, attempt: AttemptId) {
+        let verdict = Some(Failure::new(FailureClass::Transient, "it was stopped"));
+        self.ends(attempt, Ended { exit: Exit::Signal(15), verdict });
+    }
+
+    fn ends(&mut self, attempt: AttemptId, ended: Ended) {
+        let Some(key) = self.place_of(attempt) else { return };
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
+        if !row.is_alive {
+            return;
+        }
+        row.is_alive = false;
+        if let Kind::Fixed(cost) = row.kind {
+            row.spend.cost = cost;
+        }
+        let (changes, delivers) = match row.ending {
+            _ if row.kind == Kind::Gate => (false, false),
+            Ending::Success { changes, delivers } if ended.verdict.is_none() => (changes, delivers),
+            Ending::Success { .. } | Ending::Failure(_) | Ending::Hang | Ending::NotStarted(_) => {
+                (self.rng.chance(500), false)
+            }
+        };
+        row.record = Record::Ended(Box::new(ended));
+        self.shared.note("exit", About::Attempt(attempt));
+        let place = self.places.at(&key);
+        place.process = None;
+        if changes {
+            place.version += 1;
+            place.is_changed = true;
+        }
+        place.is_delivered |= delivers;
+        self.tell_end(attempt);
+    }
+
+    fn tell_end(&mut self, attempt: AttemptId) {
+        let at = self.wall();
+        // Of a lost process some of the stream may be gone, and with it what it used last.
+        let is_cut = self.rng.chance(300);
+        let Some(row) = self.worker.processes.get(&attempt) else { return };
+        let Record::Ended(ended) = &row.record else { return };
+        let spend = if is_cut && ended.exit == Exit::Lost { Spend::default() } else { row.spend };
+        let is_agent = matches!(row.kind, Kind::Metered(_));
+        let claim = (is_agent && matches!(ended.exit, Exit::Code(_))).then(|| Claim {
+            is_error: ended.verdict.is_some(),
+            class: ended.verdict.as_ref().map(|failure| failure.class),
+            text: String::new(),
+        });
+        let process = ProcessEnd {
+            exit: ended.exit.clone(),
+            at,
+            elapsed: Millis(0),
+            cpu: Millis(0),
+            rss_bytes: 0,
+            output_bytes: 0,
+            output_sha256: None,
+            output_tail: String::new(),
+            leftovers: 0,
+        };
+        let report = Report::ProcessEnded {
+            attempt,
+            process: Box::new(process),
+            claim,
+            verdict: ended.verdict.clone(),
+            unfinished: Vec::new(),
+            session_lost: false,
+            spend,
+        };
+        self.tell(attempt, report);
+    }
+
+    /// The worker tells the engine, if it listens; when that goes wrong the connection is
+    /// broken, and the engine's side of it says so.
+    fn tell(&mut self, attempt: AttemptId, report: Report) {
+        let Some(obligation) = self.worker.watched.get(&attempt).copied() else { return };
+        if self.strikes(self.swarm.report_lost) {
+            self.tally.lost_reports += 1;
+            self.shared.note("lost report", About::Attempt(attempt));
+            self.connection_breaks(attempt, obligation);
+        } else {
+            self.post(report);
+        }
+    }
+
+    fn connection_breaks(&mut self, attempt: AttemptId, obligation: Obligation) {
+        self.worker.watched.remove(&attempt);
+        let failure = Failure::new(FailureClass::Transient, "the connection to the worker broke");
+        self.post_failure(obligation, failure);
+    }
+
+    /// The worker dies, and all its processes with it; what was on its way to it is lost.
+    pub(crate) fn worker_dies(&mut self) {
+        self.tally.worker_deaths += 1;
+        self.shared.note("worker dies", About::Nothing);
+        let alive: Vec<AttemptId> =
+            self.worker.processes.iter().filter(|(_, row)| row.is_alive).map(|(id, _)| *id).collect();
+        for attempt in alive {
+            if let Some(row) = self.worker.processes.get_mut(&attempt) {
+                row.is_alive = false;
+            }
+            let changes = self.rng.chance(300);
+            if let Some(key) = self.place_of(attempt) {
+                let place = self.places.at(&key);
+                place.process = None;
+                place.version += u64::from(changes);
+                place.is_changed |= changes;
+            }
+        }
+        self.queue.retain(|_, happening| !matches!(happening, Happening::Start(_) | Happening::Stop(_)));
+        for (attempt, obligation) in std::mem::take(&mut self.worker.watched) {
+            self.connection_breaks(attempt, obligation);
+        }
+    }
+}
