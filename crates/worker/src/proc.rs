@@ -1,5 +1,6 @@
 //! What `/proc` tells about processes. Nothing in here decides anything.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -81,18 +82,47 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
     Stat::parse(&buffer[..length])
 }
 
-/// All processes that can be seen, by pid.
+/// At most this often the table is brought up to date with processes born meanwhile.
+const ROUNDS_MAX: u32 = 64;
+/// More births than this between two looks at the last pid are found by reading everything again.
+const BIRTHS_MAX: u32 = 256;
+
+/// All processes that can be seen, or some more: everything that lives at the moment at which
+/// this returns was seen alive.
+///
+/// Reading takes a while, in which a process may start its follower and end. So pids that were
+/// given out meanwhile are looked at until there are no new ones. An error also means that
+/// births never paused.
 pub(crate) fn table() -> io::Result<Vec<Stat>> {
-    let mut all = Vec::with_capacity(256);
+    let mut last = last_pid();
+    let mut all = read_all()?;
+    for _ in 0..ROUNDS_MAX {
+        let now = last_pid();
+        match (last, now) {
+            (Some(before), Some(now)) if before == now => return Ok(all.into_values().collect()),
+            (Some(before), Some(now)) if before < now && now - before <= BIRTHS_MAX => {
+                let born = (before + 1..=now).filter_map(|pid| stat(pid).map(|stat| (pid, stat)));
+                all.extend(born);
+            }
+            // Pids have gone round.
+            (Some(_), Some(_)) => all.extend(read_all()?),
+            (_, None) | (None, _) => return Err(io::ErrorKind::NotFound.into()),
+        }
+        last = now;
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+fn read_all() -> io::Result<BTreeMap<u32, Stat>> {
+    let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
             && let Some(stat) = stat(pid)
         {
-            all.push(stat);
+            all.insert(pid, stat);
         }
     }
-    all.sort_unstable_by_key(|stat| stat.pid);
     Ok(all)
 }
 
@@ -107,15 +137,35 @@ pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// What a process's environment tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It carries this mark.
+    Is(String),
+    /// It carries none.
+    None,
+    /// It has no environment: it was started without one, has just ended, or is in the middle
+    /// of an exec, when it shows none for a moment.
+    Blank,
+    /// It may not be read, or is gone.
+    Hidden,
+}
+
 /// The mark that a process carries in its environment.
-pub(crate) fn mark(pid: u32) -> Option<String> {
+pub(crate) fn mark(pid: u32) -> Mark {
     let mut environ = Vec::new();
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(ENVIRON_BYTES_MAX).read_to_end(&mut environ).ok()?;
-    environ.split(|byte| *byte == 0).find_map(|variable| {
+    let read = File::open(format!("/proc/{pid}/environ"))
+        .and_then(|file| file.take(ENVIRON_BYTES_MAX).read_to_end(&mut environ));
+    match read {
+        Err(_) => return Mark::Hidden,
+        Ok(0) => return Mark::Blank,
+        Ok(_) => {}
+    }
+    let found = environ.split(|byte| *byte == 0).find_map(|variable| {
         let value = variable.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
         Some(String::from_utf8_lossy(value).into_owned())
-    })
+    });
+    found.map_or(Mark::None, Mark::Is)
 }
 
 /// Where a process works.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use dayshift_core::ids::AttemptId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::proc::{self, Identity, Stat};
+use crate::proc::{self, Identity, Mark, Stat};
 
 /// An attempt whose processes are looked for.
 #[derive(Debug, Clone)]
@@ -41,11 +41,13 @@ pub(crate) struct Found {
     /// Orphans that were gone before it could be seen whose they were: they may have gone on
     /// in a child that this look came too early for.
     pub(crate) vanished: bool,
+    /// Orphans that show no environment at all; in the middle of an exec everyone looks so.
+    pub(crate) blank: BTreeSet<Identity>,
 }
 
 /// What is looked up only about few processes.
 pub(crate) trait Facts {
-    fn mark(&self, pid: u32) -> Option<String>;
+    fn mark(&self, pid: u32) -> Mark;
     fn cwd(&self, pid: u32) -> Option<PathBuf>;
     fn is_there(&self, who: Identity) -> bool;
 }
@@ -54,7 +56,7 @@ pub(crate) trait Facts {
 pub(crate) struct ProcFacts;
 
 impl Facts for ProcFacts {
-    fn mark(&self, pid: u32) -> Option<String> {
+    fn mark(&self, pid: u32) -> Mark {
         proc::mark(pid)
     }
 
@@ -172,8 +174,10 @@ fn owner(subtree: &[Stat], quarries: &[Quarry], facts: &dyn Facts) -> Option<Att
         // A main process is reaped only after its tree is dead, so its pid still is its own.
         .or_else(|| by(&|quarry, stat| leads(quarry, stat.pgid) || leads(quarry, stat.sid)))
         .or_else(|| {
-            let marks: Vec<String> = subtree.iter().filter_map(|stat| facts.mark(stat.pid)).collect();
-            own().find(|quarry| marks.contains(&quarry.mark)).map(|quarry| quarry.attempt)
+            let marks: Vec<Mark> = subtree.iter().map(|stat| facts.mark(stat.pid)).collect();
+            let carries =
+                |wanted: &str| marks.iter().any(|mark| matches!(mark, Mark::Is(mark) if mark == wanted));
+            own().find(|quarry| carries(&quarry.mark)).map(|quarry| quarry.attempt)
         })
         .or_else(|| by(&|quarry, stat| works_in(facts, stat.pid, quarry.private_cwd.as_deref())))
         .or_else(|| {
@@ -203,19 +207,25 @@ fn find_inherited(table: &Table, me: u32, quarries: &[Quarry], facts: &dyn Facts
         if stat.is_dead() || above.contains(&stat.pid) || below.contains(&stat.pid) {
             continue;
         }
-        let mark = facts.mark(stat.pid);
+        let mark = match facts.mark(stat.pid) {
+            Mark::Is(mark) => Some(mark),
+            Mark::None | Mark::Hidden => None,
+            Mark::Blank => {
+                found.blank.extend(adopters.contains(&stat.ppid).then_some(stat.identity()));
+                None
+            }
+        };
+        let is_orphan = mark.is_none() && adopters.contains(&stat.ppid);
         let owner = inherited.iter().find(|quarry| {
             is_inherited(table, stat, mark.as_deref(), quarry)
-                || mark.is_none()
-                    && adopters.contains(&stat.ppid)
-                    && works_in(facts, stat.pid, quarry.private_cwd.as_deref())
+                || is_orphan && works_in(facts, stat.pid, quarry.private_cwd.as_deref())
         });
         if let Some(quarry) = owner {
             let tree = table.subtree(stat.pid);
             let safe =
                 tree.into_iter().filter(|stat| !above.contains(&stat.pid) && !below.contains(&stat.pid));
             found.add(quarry.attempt, safe);
-        } else if mark.is_none() && adopters.contains(&stat.ppid) && !facts.is_there(stat.identity()) {
+        } else if is_orphan && !facts.is_there(stat.identity()) {
             found.vanished = true;
         }
     }
@@ -248,7 +258,7 @@ pub(crate) fn marked(me: u32, facts: &dyn Facts, all: &[Stat]) -> BTreeMap<Strin
     let above = table.ancestors(me);
     let mut marked: BTreeMap<String, Vec<Identity>> = BTreeMap::new();
     for stat in all.iter().filter(|stat| !stat.is_dead() && !above.contains(&stat.pid)) {
-        if let Some(mark) = facts.mark(stat.pid) {
+        if let Mark::Is(mark) = facts.mark(stat.pid) {
             marked.entry(mark).or_default().push(stat.identity());
         }
     }

@@ -10,8 +10,12 @@ struct Fake {
 }
 
 impl Facts for Fake {
-    fn mark(&self, pid: u32) -> Option<String> {
-        self.marks.get(&pid).map(|mark| (*mark).to_owned())
+    fn mark(&self, pid: u32) -> Mark {
+        match self.marks.get(&pid) {
+            Some(&"") => Mark::Blank,
+            Some(mark) => Mark::Is((*mark).to_owned()),
+            None => Mark::None,
+        }
     }
 
     fn cwd(&self, pid: u32) -> Option<PathBuf> {
@@ -177,6 +181,15 @@ fn an_orphan_that_ended_during_the_look_makes_it_unsure() {
     facts.gone.push(200);
     assert!(look(&extra, &[quarry(2, None, true)], &facts).vanished);
     assert!(!look(&extra, &[quarry(2, Some((300, 1)), false)], &facts).vanished, "nobody inherited");
+}
+
+#[test]
+fn an_orphan_without_an_environment_is_told() {
+    let extra = [stat(200, 1, 200, 200, 30), stat(201, 200, 201, 201, 30)];
+    let mut facts = Fake::default();
+    facts.marks.extend([(200, ""), (201, "")]);
+    let found = look(&extra, &[quarry(2, None, true)], &facts);
+    assert_eq!(found.blank, BTreeSet::from([Identity { pid: 200, start: 30 }]));
 }
 
 #[test]

@@ -193,9 +193,13 @@ fn a_hopping_process_is_caught() {
 fn the_worker_ends_everything_when_it_is_told_to() {
     let mut home = Home::new();
     let engine = home.engine();
-    engine.start(&home.shell(1, "setsid sleep 600 & trap '' INT TERM; while :; do sleep 0.05; done"));
     engine.start(&home.shell(2, "exec sleep 600"));
     engine.wait_started(2);
+    let mut stubborn =
+        home.shell(1, "setsid sleep 600 & trap '' INT TERM; echo ready; while :; do sleep 0.05; done");
+    stubborn.stream = true;
+    engine.start(&stubborn);
+    wait_output(&engine);
     home.tell_stop();
     let exits: Vec<Exit> = [2, 1].into_iter().map(|number| engine.wait_ended(number).exit).collect();
     assert_eq!(exits, [Exit::Signal(2), Exit::Signal(9)]);

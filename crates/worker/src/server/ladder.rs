@@ -24,11 +24,11 @@ use crate::tree::{self, Found, ProcFacts, Quarry, Quick, Table};
 const SETTLE: Duration = Duration::from_millis(50);
 /// Between SIGTERM and SIGKILL for what is left after an exit.
 const SWEEP_GRACE: Duration = Duration::from_millis(500);
-/// Nobody waits for the processes of a dead worker on our behalf: while one hops from process to
-/// process, a single look may come between. So many looks in a row must find nothing.
-const CLEAN_LOOKS: u32 = 3;
-/// How long vanishing orphans, which on a busy machine may be anyone's, make a look unclean.
-const VANISHING_COUNTS_FOR: Duration = Duration::from_secs(2);
+/// Orphans of a dead worker do not wait for us to reap them: while one hops from process to
+/// process, a look may come between. So many looks in a row must find nothing.
+const CLEAN_LOOKS: u32 = 2;
+/// How long orphans that cannot be read, which on a busy machine may be anyone's, make a look unclean.
+const DOUBT_MAX: Duration = Duration::from_secs(10);
 /// Between two rounds of SIGKILL, growing from the first to the second.
 const KILL_AGAIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 /// After this time people are told that something cannot be killed.
@@ -120,20 +120,23 @@ impl Worker {
         // The look failed, or orphans ended faster than they could be reaped: soon again.
         self.scan_not_before = found.is_none().then(|| self.now + KILL_AGAIN[0]);
         let Some(found) = found else { return };
+        // One that looks so twice was started without an environment.
+        let is_doubtful = found.vanished || !found.blank.is_subset(&self.blank);
+        self.blank = found.blank;
         for attempt in std::mem::take(&mut self.to_scan) {
             let members = found.members.get(&attempt).map_or(&[][..], Vec::as_slice);
-            if self.is_proven_clean(attempt, members, found.vanished) {
+            if self.is_proven_clean(attempt, members, is_doubtful) {
                 self.scanned(attempt, members);
             }
         }
     }
 
     /// Whether an empty look may be believed; for own attempts always, as their orphans wait for us.
-    fn is_proven_clean(&mut self, attempt: AttemptId, members: &[Identity], vanished: bool) -> bool {
+    fn is_proven_clean(&mut self, attempt: AttemptId, members: &[Identity], is_doubtful: bool) -> bool {
         let now = self.now;
         let Some(live) = self.live.get_mut(&attempt).filter(|live| live.is_inherited()) else { return true };
-        let is_young = now.saturating_duration_since(live.started) < VANISHING_COUNTS_FOR;
-        if !members.is_empty() || vanished && is_young {
+        let is_young = now.saturating_duration_since(live.started) < DOUBT_MAX;
+        if !members.is_empty() || is_doubtful && is_young {
             live.clean_looks = 0;
         } else {
             live.clean_looks += 1;

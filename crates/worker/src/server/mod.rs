@@ -157,6 +157,8 @@ struct Worker {
     marked: BTreeMap<String, Vec<Identity>>,
     /// Who waits for a look at all processes at the end of the turn.
     to_scan: BTreeSet<AttemptId>,
+    /// Orphans that the last look saw without an environment.
+    blank: BTreeSet<Identity>,
     /// The last look failed: not before this moment again.
     scan_not_before: Option<Instant>,
     /// Whose pipes are not read because the disk is behind.
@@ -246,6 +248,7 @@ impl Worker {
             leaders: BTreeSet::new(),
             marked: BTreeMap::new(),
             to_scan: BTreeSet::new(),
+            blank: BTreeSet::new(),
             scan_not_before: None,
             starved: BTreeSet::new(),
             now,
