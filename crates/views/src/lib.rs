@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+mod brief;
+mod files;
+mod lists;
+mod progress;
+mod report;
+mod run_log;
+mod status;
+mod task;
+mod text;
+mod words;
+
+pub use brief::run_brief;
+pub use files::{ProcessFacts, agent_status, registry, task_state_file};
+pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summary_json};
+pub use progress::{live_lines, progress};
+pub use report::{ReportExtra, report};
+pub use run_log::RunLog;
+pub use status::{status_json, status_text};
+pub use task::{task_json, task_tree};
+pub use text::{date, iso};
+pub use words::{TASK_STATES, task_state_word, waiting_for};

@@ -1,0 +1,438 @@
+//! What the state means, in one word or one line: shared by all views.
+
+use dayshift_core::ids::TaskId;
+use dayshift_core::money::{Micros, Spend};
+use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{
+    Dialect, End, Exit, FailureClass, HoldReason, JobWork, Outcome, StopReason, TaskWork, When, WorkspaceKind,
+};
+
+use crate::text::{clock, line, line_of, shell_word};
+
+/// The words for where a task stands, in the order of its life.
+pub const TASK_STATES: &[&str] = &[
+    "new",
+    "planning",
+    "plan_review",
+    "plan_approved",
+    "plan_rejected",
+    "implementing",
+    "code_review",
+    "quality_gate",
+    "awaiting_human",
+    "done",
+    "failed",
+];
+
+/// How many unmet needs are named.
+const NEEDS_NAMED_MAX: usize = 3;
+
+/// Where a task stands, one of [`TASK_STATES`]. A task that was cancelled, skipped or
+/// deferred reads `failed`; its outcome says which.
+pub fn task_state_word(state: &State, task: &Task) -> &'static str {
+    match task.outcome() {
+        Some(Outcome::Succeeded) => return "done",
+        Some(
+            Outcome::Failed(_)
+            | Outcome::Skipped { .. }
+            | Outcome::Deferred { .. }
+            | Outcome::Cancelled { .. },
+        ) => return "failed",
+        None => {}
+    }
+    if held(state, task).is_some() {
+        return "awaiting_human";
+    }
+    let work = task.jobs.first().and_then(|job| state.job(*job));
+    match work.map(|job| &job.state) {
+        Some(JobState::Done { .. }) => "quality_gate",
+        _ if task.started_at.is_none() || task.unmet > 0 => "new",
+        Some(
+            JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Held { .. },
+        ) => "implementing",
+        None => "new",
+    }
+}
+
+/// Why a task that has not ended is not being worked on: one line; `None` when it is, or
+/// when it has ended.
+pub fn waiting_for(state: &State, task: &Task) -> Option<String> {
+    if task.outcome().is_some() || task.live.is_some() {
+        return None;
+    }
+    if let Some(reason) = held(state, task) {
+        let retry = shell_word(&state.spec(task).key);
+        return Some(format!("a person: {}; go on with `dayshift retry {retry}`", line(reason.message())));
+    }
+    let run = state.run_of(task);
+    match &run.mode {
+        RunMode::Paused { by } => {
+            return Some(format!("the run to go on: paused by {}; `dayshift resume`", line_of(by, 80)));
+        }
+        RunMode::Open | RunMode::Closed { .. } => {}
+    }
+    if task.unmet > 0 {
+        return Some(unmet_needs(state, task));
+    }
+    task.jobs.iter().filter_map(|job| state.job(*job)).find_map(|job| match &job.state {
+        JobState::Backoff { until, because } => {
+            let message = line(&because.message);
+            Some(format!("the next attempt at {} UTC, because: {message}", clock(*until)))
+        }
+        JobState::Ready => Some(start_of(state, run, task, job)),
+        JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => None,
+    })
+}
+
+fn unmet_needs(state: &State, task: &Task) -> String {
+    let open: Vec<String> = task
+        .needs
+        .iter()
+        .filter_map(|need| Some((state.task(need.task)?, need.when)))
+        .filter(|(other, _)| other.outcome().is_none())
+        .map(|(other, when)| {
+            let key = line_of(&state.spec(other).key, 80);
+            match when {
+                When::Success => format!("`{key}`"),
+                When::Failure => format!("`{key}` to fail"),
+                When::Completed | When::Always => format!("`{key}` to end"),
+            }
+        })
+        .collect();
+    let named = open.iter().take(NEEDS_NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match open.len() {
+        0 => "what it needs".to_owned(),
+        number if number > NEEDS_NAMED_MAX => format!("{named} and {} more", number - NEEDS_NAMED_MAX),
+        _ => named,
+    }
+}
+
+/// What a ready job waits for.
+fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
+    if run.live >= run.spec.slots_max {
+        return format!("a free slot ({} of {} in use)", run.live, run.spec.slots_max);
+    }
+    if let Some(holder) = in_place_holder(state, run, task) {
+        return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
+    }
+    let estimate = dayshift_core::estimate::reservation(state, job.id);
+    if estimate > Micros::ZERO && run.reserved > Micros::ZERO && run.spec.budget.is_some() {
+        return format!("money: it may cost {estimate}, and live attempts have set aside {}", run.reserved);
+    }
+    "its start".to_owned()
+}
+
+fn in_place_holder<'a>(state: &'a State, run: &Run, task: &Task) -> Option<&'a Task> {
+    match state.spec(task).workspace {
+        WorkspaceKind::Worktree | WorkspaceKind::Scratch => None,
+        WorkspaceKind::InPlace => {
+            state.live().map(|attempt| state.task_of(state.job_of(attempt))).find(|other| {
+                other.id != task.id
+                    && state.spec(other).workspace == WorkspaceKind::InPlace
+                    && state.run_of(other).spec.repo == run.spec.repo
+            })
+        }
+    }
+}
+
+/// Why a task waits for a person, if it does.
+pub(crate) fn held<'a>(state: &'a State, task: &Task) -> Option<&'a HoldReason> {
+    if task.outcome().is_some() {
+        return None;
+    }
+    task.jobs.iter().filter_map(|job| state.job(*job)).find_map(|job| match &job.state {
+        JobState::Held { reason } => Some(reason),
+        JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Done { .. } => None,
+    })
+}
+
+/// Whether a task is being worked on or is about to be again: begun, not ended, not held.
+pub(crate) fn is_active(state: &State, task: &Task) -> bool {
+    matches!(task_state_word(state, task), "implementing" | "quality_gate")
+}
+
+/// The user's own name for a task, safe, on one line.
+pub(crate) fn key(state: &State, task: &Task) -> String {
+    line_of(&state.spec(task).key, 100)
+}
+
+/// Whether keys alone may not say which task is meant.
+pub(crate) fn has_many_runs(state: &State) -> bool {
+    state.runs().nth(1).is_some()
+}
+
+/// The short name of a task, safe, on one line.
+pub(crate) fn name(state: &State, task: &Task) -> String {
+    line_of(&state.spec(task).name, 200)
+}
+
+/// A run's word in JSON: open, paused, done, failed or cancelled.
+pub(crate) fn run_word(run: &Run) -> &'static str {
+    match &run.mode {
+        RunMode::Open => "open",
+        RunMode::Paused { .. } => "paused",
+        RunMode::Closed { outcome, .. } => match outcome {
+            Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Deferred { .. } => "done",
+            Outcome::Failed(_) => "failed",
+            Outcome::Cancelled { .. } => "cancelled",
+        },
+    }
+}
+
+/// The true word for an outcome; other than in JSON, deferred is deferred.
+pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed(_) => "failed",
+        Outcome::Skipped { .. } => "skipped",
+        Outcome::Deferred { .. } => "deferred",
+        Outcome::Cancelled { .. } => "cancelled",
+    }
+}
+
+/// Why an outcome is not a success, on one line.
+pub(crate) fn reason(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Succeeded => None,
+        Outcome::Failed(failure) => Some(line(&failure.message)),
+        Outcome::Skipped { because } | Outcome::Deferred { because } => Some(line(because)),
+        Outcome::Cancelled { by } => Some(format!("by {}", line_of(by, 80))),
+    }
+}
+
+/// A failure class as people read it.
+pub(crate) fn class_word(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Transient => "transient",
+        FailureClass::Work => "work",
+        FailureClass::Permanent => "permanent",
+        FailureClass::Timeout => "timeout",
+        FailureClass::Safety => "safety",
+        FailureClass::Budget => "budget",
+        FailureClass::Conflict => "conflict",
+    }
+}
+
+/// How an attempt ended, on one line.
+pub(crate) fn end_line(end: &End) -> String {
+    match end {
+        End::Succeeded => "succeeded".to_owned(),
+        End::Failed(failure) => format!("failed ({}): {}", class_word(failure.class), line(&failure.message)),
+        End::Stopped(reason) => format!("stopped: {}", stop_line(reason)),
+        End::Lost => "lost with its worker".to_owned(),
+    }
+}
+
+/// Why an attempt is stopped, on one line.
+pub(crate) fn stop_line(reason: &StopReason) -> String {
+    match reason {
+        StopReason::Cancelled { by } => format!("cancelled by {}", line_of(by, 80)),
+        StopReason::Interrupted => "dayshift was stopped".to_owned(),
+        StopReason::TimedOut => "the time limit was reached".to_owned(),
+        StopReason::Budget => "the budget is used up".to_owned(),
+    }
+}
+
+/// How a process ended, on one line.
+pub(crate) fn exit_line(exit: &Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("ended by signal {signal}"),
+        Exit::NotStarted { message, class: _ } => format!("not started: {}", line(message)),
+        Exit::Lost => "end unknown".to_owned(),
+    }
+}
+
+/// Where a live attempt is, in one word.
+pub(crate) fn phase_word(attempt: &Attempt) -> &'static str {
+    match (&attempt.phase, &attempt.stop) {
+        (Phase::Ended { .. }, _) => "ended",
+        (Phase::Collecting { .. }, _) => "collecting",
+        (Phase::Preparing | Phase::Starting | Phase::Running { .. }, Some(_)) => "stopping",
+        (Phase::Preparing, None) => "preparing",
+        (Phase::Starting, None) => "starting",
+        (Phase::Running { .. }, None) => "running",
+    }
+}
+
+/// The job's name as it stands in a sentence: `work`, `gate unit`.
+pub(crate) fn job_label(job: &Job) -> String {
+    match &job.work {
+        JobWork::Work => "work".to_owned(),
+        JobWork::Check { gate } => format!("gate {}", line_of(gate, 80)),
+    }
+}
+
+/// What does the attempt: agent, model where known.
+pub(crate) fn agent_model(attempt: &Attempt) -> String {
+    let agent = line_of(&attempt.route.agent, 80);
+    match attempt.model.as_ref().or(attempt.route.model.as_ref()) {
+        Some(model) => format!("{agent}/{}", line_of(model, 80)),
+        None => agent,
+    }
+}
+
+/// The command line that the attempt's process is, where the state knows it.
+pub(crate) fn command(state: &State, attempt: &Attempt) -> Option<String> {
+    let job = state.job_of(attempt);
+    let task = state.task_of(job);
+    let text = match (&job.work, &state.spec(task).work) {
+        (JobWork::Check { gate }, _) => state.run_of(task).gate(gate).map(|gate| gate.run.as_str()),
+        (JobWork::Work, TaskWork::Run { command }) => Some(command.as_str()),
+        (JobWork::Work, TaskWork::Agent { .. }) => state.agent_of(task).map(|agent| match &agent.dialect {
+            Dialect::Claude { program, .. } => program.as_str(),
+            Dialect::Command { run, .. } => run.as_str(),
+            Dialect::Scripted { .. } => "scripted",
+        }),
+    };
+    text.map(line)
+}
+
+/// The attempts of all of a task's jobs, in the order of the jobs.
+pub(crate) fn attempts<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item = &'a Attempt> {
+    task.jobs
+        .iter()
+        .filter_map(|job| state.job(*job))
+        .flat_map(|job| &job.attempts)
+        .filter_map(|attempt| state.attempt(*attempt))
+}
+
+/// The attempts of the task's own work.
+pub(crate) fn work_attempts<'a>(
+    state: &'a State,
+    task: &Task,
+) -> impl DoubleEndedIterator<Item = &'a Attempt> {
+    let job = task.jobs.first().and_then(|job| state.job(*job));
+    job.map_or(&[][..], |job| &job.attempts).iter().filter_map(|attempt| state.attempt(*attempt))
+}
+
+/// How many attempts a job may take.
+pub(crate) fn attempts_max(state: &State, job: &Job) -> u32 {
+    match job.work {
+        JobWork::Work => state.spec(state.task_of(job)).attempts_max,
+        // Gates are tried again only after troubles that are not their own.
+        JobWork::Check { .. } => 3,
+    }
+}
+
+/// When an attempt was over.
+pub(crate) fn ended_at(attempt: &Attempt) -> Option<Timestamp> {
+    match attempt.phase {
+        Phase::Ended { at, .. } => Some(at),
+        Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => None,
+    }
+}
+
+/// How long an attempt took, from its opening; `now` ends one that is live.
+pub(crate) fn span(attempt: &Attempt, now: Timestamp) -> Millis {
+    ended_at(attempt).unwrap_or(now) - attempt.opened_at
+}
+
+/// The sum of the times of a task's attempts.
+pub(crate) fn attempt_time(state: &State, task: &Task, now: Timestamp) -> Millis {
+    Millis(attempts(state, task).map(|attempt| span(attempt, now).0).fold(0, u64::saturating_add))
+}
+
+/// From a task's first attempt to its end.
+pub(crate) fn wall_time(task: &Task, now: Timestamp) -> Millis {
+    let Some(started) = task.started_at else { return Millis(0) };
+    match &task.state {
+        TaskState::Open => now - started,
+        TaskState::Closed { at, .. } => *at - started,
+    }
+}
+
+/// The latest moment that the state knows of a task; its own clock where none is handed in.
+pub(crate) fn last_moment(state: &State, task: &Task) -> Timestamp {
+    let submitted = state.run_of(task).submitted_at;
+    let closed = match &task.state {
+        TaskState::Open => None,
+        TaskState::Closed { at, .. } => Some(*at),
+    };
+    attempts(state, task)
+        .flat_map(|attempt| [Some(attempt.opened_at), attempt.started_at, ended_at(attempt)])
+        .chain([closed, Some(submitted)])
+        .flatten()
+        .max()
+        .unwrap_or(submitted)
+}
+
+/// Whether an amount says anything: plain commands spend nothing.
+pub(crate) fn has_spent(spend: Spend) -> bool {
+    spend != Spend::default()
+}
+
+/// How many tasks of a run ended how, or did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally {
+    pub(crate) total: usize,
+    pub(crate) succeeded: usize,
+    pub(crate) failed: usize,
+    pub(crate) cancelled: usize,
+    pub(crate) skipped: usize,
+    pub(crate) deferred: usize,
+    pub(crate) held: usize,
+    pub(crate) active: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Tally {
+    /// Counts the tasks.
+    pub(crate) fn of<'a>(state: &State, tasks: impl Iterator<Item = &'a Task>) -> Self {
+        let mut tally = Self::default();
+        for task in tasks {
+            tally.total += 1;
+            let slot = match task.outcome() {
+                Some(Outcome::Succeeded) => &mut tally.succeeded,
+                Some(Outcome::Failed(_)) => &mut tally.failed,
+                Some(Outcome::Cancelled { .. }) => &mut tally.cancelled,
+                Some(Outcome::Skipped { .. }) => &mut tally.skipped,
+                Some(Outcome::Deferred { .. }) => &mut tally.deferred,
+                None if held(state, task).is_some() => &mut tally.held,
+                None if is_active(state, task) => &mut tally.active,
+                None => &mut tally.waiting,
+            };
+            *slot += 1;
+        }
+        tally
+    }
+
+    /// Tasks that have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.succeeded + self.failed + self.cancelled + self.skipped + self.deferred
+    }
+
+    /// `5 succeeded, 1 failed`, without what is zero.
+    pub(crate) fn line(&self) -> String {
+        let parts = [
+            (self.succeeded, "succeeded"),
+            (self.failed, "failed"),
+            (self.cancelled, "cancelled"),
+            (self.skipped, "skipped"),
+            (self.deferred, "deferred"),
+            (self.held, "waiting for a person"),
+            (self.active, "active"),
+            (self.waiting, "not started"),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| format!("{number} {word}"))
+            .collect();
+        if parts.is_empty() { "no tasks".to_owned() } else { parts.join(", ") }
+    }
+}
+
+/// The tasks of a run, in file order.
+pub(crate) fn tasks_of<'a>(state: &'a State, run: &'a Run) -> impl Iterator<Item = &'a Task> {
+    run.tasks.iter().filter_map(|task: &TaskId| state.task(*task))
+}
