@@ -275,7 +275,7 @@ pub(crate) enum Quick {
 }
 
 /// Pids beyond this distance from the main process's are not looked at one by one.
-const QUICK_PIDS_MAX: u32 = 4096;
+const QUICK_PIDS_MAX: u32 = 512;
 
 /// A cheap proof, for short runs, that a main process left nothing behind.
 ///

@@ -169,7 +169,7 @@ fn there_is_one_worker_per_state_directory() {
 
 #[test]
 fn settled_attempts_are_forgotten_by_the_records_too() {
-    let mut home = Home::with_idle(100);
+    let mut home = Home::with_idle(3_000);
     let engine = home.engine();
     for number in 1..=50 {
         engine.run(&home.shell(number, ":"));
