@@ -19,20 +19,22 @@ pub(crate) fn time_limit(state: &State, attempt: &Attempt) -> Option<Timestamp> 
     Some(started + limit)
 }
 
-/// The earliest moment at which something becomes due that no report will announce.
-pub fn next_deadline(state: &State) -> Option<Timestamp> {
+/// The earliest moment after `now` at which something becomes due that no report will
+/// announce. What is due already and could not happen waits for a report, not for the clock:
+/// a moment that has passed wakes nobody, else the shell would turn without end.
+pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
     let limits = state
         .live()
         .filter(|attempt| attempt.stop.is_none())
         .filter_map(|attempt| time_limit(state, attempt));
     let backoffs = state
         .backoffs()
-        .filter(|(_, job)| {
+        .filter(|(until, job)| {
             let run = state.run_of_job(*job);
-            matches!(run.mode, RunMode::Open) && run.live < run.spec.slots_max
+            *until > now && matches!(run.mode, RunMode::Open) && run.live < run.spec.slots_max
         })
         .map(|(until, _)| until)
         .next();
     let delays = state.delays().map(|(_, delay)| delay.not_before);
-    limits.chain(backoffs).chain(delays).min()
+    limits.chain(backoffs).chain(delays).filter(|moment| *moment > now).min()
 }

@@ -87,6 +87,12 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         self.dropped
     }
 
+    /// Decisions that are applied to the state and wait for the next append: the state is what
+    /// the journal makes, followed by these.
+    pub fn lazy(&self) -> &[Entry] {
+        &self.lazy
+    }
+
     /// Takes the engine apart, as a crash would: what was not durable is gone.
     pub fn into_parts(self) -> (J, O) {
         (self.journal, self.outside)
@@ -127,12 +133,12 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             self.outside.committed(&self.state, &batch);
         }
         self.perform(now);
-        Ok(Turned { is_durable: true, wake: self.wake() })
+        Ok(Turned { is_durable: true, wake: self.wake(now) })
     }
 
-    fn wake(&self) -> Option<Timestamp> {
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let lazy = if self.lazy.is_empty() { None } else { self.lazy_since.map(|since| since + LAZY_MAX) };
-        [next_deadline(&self.state), lazy].into_iter().flatten().min()
+        [next_deadline(&self.state, now), lazy].into_iter().flatten().min()
     }
 
     /// An obligation that failed is not in flight any more: it is owed again after its delay.
@@ -143,10 +149,11 @@ impl<J: Journal, O: Outside> Engine<J, O> {
     }
 
     fn perform(&mut self, now: Timestamp) {
-        let owed = owed(&self.state, now);
-        let wanted: BTreeSet<Obligation> = owed.iter().copied().collect();
-        self.in_flight.retain(|obligation| wanted.contains(obligation));
-        for obligation in owed {
+        // What waits after a failure still stands: a clock that is set back must not make the
+        // engine forget that the next try of it is under way.
+        let standing: BTreeSet<Obligation> = owed(&self.state, Timestamp(u64::MAX)).into_iter().collect();
+        self.in_flight.retain(|obligation| standing.contains(obligation));
+        for obligation in owed(&self.state, now) {
             if self.in_flight.insert(obligation) {
                 self.outside.perform(&self.state, obligation);
             }
