@@ -29,15 +29,19 @@ pub(super) enum Allowance {
 
 /// Whether the job's money fits under the limits of its task and run.
 pub(super) fn allowance(state: &State, job: JobId) -> Allowance {
-    let estimate = estimate::reservation(state, job);
-    if estimate == Micros::ZERO {
+    let Some(row) = state.job(job) else { return Allowance::Granted(Micros::ZERO) };
+    if !estimate::can_spend(state, job) {
         return Allowance::Granted(Micros::ZERO);
     }
-    let Some(row) = state.job(job) else { return Allowance::Granted(Micros::ZERO) };
     let task = state.task_of(row);
     let run = state.run_of(task);
     if let Some(message) = exhausted(state, task, run) {
         return Allowance::Denied(message);
+    }
+    let estimate = estimate::reservation(state, job);
+    // Who reserves nothing can still spend: it starts while anything is left.
+    if estimate == Micros::ZERO {
+        return Allowance::Granted(Micros::ZERO);
     }
     let (of_run, of_task) = left(state, task, run);
     let left = of_run.min(of_task);
