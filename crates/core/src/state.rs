@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use crate::types::{
     Agent, Claim, Collected, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed, JobWork,
     Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
+    WorkspaceKind,
 };
 use table::Table;
 
@@ -318,7 +319,8 @@ pub struct State {
     backoff: BTreeSet<(Timestamp, JobId)>,
     /// Open tasks with a need that can never be met.
     doomed: BTreeSet<TaskId>,
-    /// Tasks that have ended and whose workspace is still there.
+    /// Tasks that have ended and whose workspace is to be taken down; a task that was reopened
+    /// since then stays here until it is.
     unreleased: BTreeSet<TaskId>,
     /// Runs that are not closed.
     open_runs: BTreeSet<RunId>,
@@ -328,8 +330,9 @@ pub struct State {
     delays: BTreeMap<Obligation, Delay>,
     /// Requests that were taken, with the run they made.
     answered: BTreeMap<String, Option<RunId>>,
-    /// The live attempt that works in the user's own checkout, by run's repository.
-    in_place: BTreeMap<String, AttemptId>,
+    /// The task that has the user's own checkout to itself, by run's repository: it has a live
+    /// attempt there, or accepted work whose gates have not all spoken.
+    in_place: BTreeMap<String, TaskId>,
 }
 
 impl State {
@@ -426,7 +429,23 @@ impl State {
             && self
                 .ready()
                 .chain(self.backoff.iter().map(|(_, job)| *job))
-                .all(|job| matches!(self.run_of_job(job).mode, RunMode::Paused { .. }))
+                .all(|job| {
+                    matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
+                        || self.waits_for_paused_checkout(job)
+                })
+    }
+
+    /// Whether a job waits for the user's checkout, which a task of a paused run has to itself.
+    fn waits_for_paused_checkout(&self, job: JobId) -> bool {
+        let task = &self.tasks[self.jobs[job].task];
+        let holder = match self.spec(task).workspace {
+            WorkspaceKind::InPlace => self.in_place_holder(&self.runs[task.run].spec.repo),
+            WorkspaceKind::Worktree | WorkspaceKind::Scratch => None,
+        };
+        holder.is_some_and(|holder| {
+            holder != task.id
+                && matches!(self.runs[self.tasks[holder].run].mode, RunMode::Paused { .. })
+        })
     }
 
     pub(crate) fn spec_of_job(&self, job: JobId) -> &TaskSpec {
@@ -457,6 +476,10 @@ impl State {
         self.unreleased.iter().copied()
     }
 
+    pub(crate) fn is_being_released(&self, task: TaskId) -> bool {
+        self.unreleased.contains(&task)
+    }
+
     pub(crate) fn unreported(&self) -> impl Iterator<Item = RunId> {
         self.unreported.iter().copied()
     }
@@ -469,7 +492,7 @@ impl State {
         self.ready.iter().map(|key| key.job)
     }
 
-    pub(crate) fn in_place_holder(&self, repo: &str) -> Option<AttemptId> {
+    pub(crate) fn in_place_holder(&self, repo: &str) -> Option<TaskId> {
         self.in_place.get(repo).copied()
     }
 

@@ -67,6 +67,7 @@ impl State {
                 self.set_job(*job, JobState::Done { outcome: outcome.clone() });
                 let task = self.jobs[*job].task;
                 self.refresh_task(task);
+                self.stay_in_checkout(*job, outcome);
             }
             Event::BudgetWarned { run, task, percent: _ } => match task {
                 Some(task) => self.tasks[*task].warned = true,
@@ -163,10 +164,17 @@ impl State {
         let run = row.run;
         let jobs = row.jobs.clone();
         let dependents = row.dependents.clone();
-        if matches!(row.workspace, WorkspaceState::Ready(_)) && self.is_worktree(task) {
+        // What failed while it was being made may have left something, too.
+        let may_be_there = match row.workspace {
+            WorkspaceState::Ready(_) => true,
+            WorkspaceState::Unmade => row.started_at.is_some(),
+            WorkspaceState::Kept(..) | WorkspaceState::Released(_) => false,
+        };
+        if may_be_there && self.is_worktree(task) {
             self.unreleased.insert(task);
         }
         self.doomed.remove(&task);
+        self.leave_checkout(task);
         for job in jobs {
             if !matches!(self.jobs[job].state, JobState::Done { .. }) {
                 self.set_job(job, JobState::Done { outcome: outcome.clone() });
@@ -184,10 +192,13 @@ impl State {
         let was_closed = matches!(row.state, TaskState::Closed { .. });
         row.state = TaskState::Open;
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
+        self.leave_checkout(task);
+        let row = &mut self.tasks[task];
         if let WorkspaceState::Released(_) | WorkspaceState::Kept(..) = row.workspace {
             row.workspace = WorkspaceState::Unmade;
         }
-        self.unreleased.remove(&task);
+        // What is being taken down stays owed: the next attempt waits until it is down, else it
+        // would be started in a folder that vanishes under it.
         for job in jobs {
             let row = &mut self.jobs[job];
             row.tries = 0;
@@ -202,6 +213,7 @@ impl State {
                 row.mode = RunMode::Open;
                 self.open_runs.insert(run);
                 self.unreported.remove(&run);
+                self.delays.remove(&Obligation::WriteReport(run));
             }
             for dependent in dependents {
                 self.recount_needs(dependent);
@@ -253,7 +265,7 @@ impl State {
         row.reserved += reserved;
         if self.is_in_place(task) {
             let repo = self.runs[run].spec.repo.clone();
-            self.in_place.insert(repo, attempt);
+            self.in_place.insert(repo, task);
         }
     }
 
@@ -356,17 +368,35 @@ impl State {
         let row = &mut self.runs[run];
         row.live = row.live.saturating_sub(1);
         row.reserved = row.reserved.saturating_sub(reserved);
-        let repo = &self.runs[run].spec.repo;
-        if self.in_place.get(repo) == Some(&attempt) {
-            let repo = repo.clone();
-            self.in_place.remove(&repo);
+        if matches!(self.jobs[job].work, JobWork::Work) {
+            self.leave_checkout(task);
         }
         // Until the next event says what becomes of the job, it waits like any blocked one.
         self.set_job(job, JobState::Blocked);
     }
 
+    /// Accepted work stays alone in the user's checkout until its gates have spoken: they must
+    /// judge the tree that it left, not what another task made of it since.
+    fn stay_in_checkout(&mut self, job: JobId, outcome: &Outcome) {
+        let task = self.jobs[job].task;
+        let is_work = matches!(self.jobs[job].work, JobWork::Work);
+        if is_work && *outcome == Outcome::Succeeded && self.is_in_place(task) {
+            let repo = self.runs[self.tasks[task].run].spec.repo.clone();
+            self.in_place.insert(repo, task);
+        }
+    }
+
+    fn leave_checkout(&mut self, task: TaskId) {
+        let repo = &self.runs[self.tasks[task].run].spec.repo;
+        if self.in_place.get(repo) == Some(&task) {
+            let repo = repo.clone();
+            self.in_place.remove(&repo);
+        }
+    }
+
     fn work_sent_back(&mut self, job: JobId, until: Timestamp, because: &Failure) {
         let task = self.jobs[job].task;
+        self.leave_checkout(task);
         self.set_job(job, JobState::Backoff { until, because: because.clone() });
         for gate in self.tasks[task].jobs.clone() {
             if matches!(self.jobs[gate].work, JobWork::Check { .. }) {

@@ -86,7 +86,9 @@ fn try_open(turn: &mut Turn<'_>, job: JobId) {
     let run = turn.state.run_of_job(job);
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
-    let is_free = task.live.is_none() && in_place_is_free(turn.state, run, task);
+    let is_free = task.live.is_none()
+        && !turn.state.is_being_released(task.id)
+        && in_place_is_free(turn.state, run, task);
     if !has_slot(run) || !is_free {
         return;
     }
@@ -104,7 +106,9 @@ fn try_open(turn: &mut Turn<'_>, job: JobId) {
 
 fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
     match state.spec(task).workspace {
-        WorkspaceKind::InPlace => state.in_place_holder(&run.spec.repo).is_none(),
+        WorkspaceKind::InPlace => {
+            state.in_place_holder(&run.spec.repo).is_none_or(|holder| holder == task.id)
+        }
         WorkspaceKind::Worktree | WorkspaceKind::Scratch => true,
     }
 }
