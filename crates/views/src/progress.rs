@@ -1,17 +1,212 @@
-//! Progress while a run goes on.
+//! Progress while a run goes on: one plain line per event that people care about, and one
+//! live line per task at work. Called for every event of large runs: nothing here looks at
+//! all tasks, except once when a run closes.
 
-use dayshift_core::event::Entry;
-use dayshift_core::state::State;
-use dayshift_core::time::Timestamp;
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::state::{Attempt, State};
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{Collected, End, JobWork, Outcome, RunSpec};
 
-/// One plain line for an event that people care about.
+use crate::text::{count, fit, line, line_of, shell_word};
+use crate::words::{
+    Tally, exit_line, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word, span,
+    stop_line, tasks_of,
+};
+
+/// How many live tasks are shown.
+const LIVE_LINES_MAX: usize = 30;
+
+/// One plain line for an event that people care about, `None` for the others. `state` is
+/// what holds after the entry; the line starts with the time since `started`.
 pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<String> {
-    let _ = state;
-    Some(format!("[{}] {}", entry.at - started, entry.event.kind()))
+    let text = match &entry.event {
+        Event::RunSubmitted { run, spec, .. } => format!("{run} running  {}", intent(spec)),
+        Event::RunPaused { run, by } => format!("{run} paused by {}", line_of(by, 80)),
+        Event::RunResumed { run } => format!("{run} running again"),
+        Event::RunClosed { run, .. } => run_closed(state, *run, entry.at)?,
+        Event::TaskClosed { task, outcome } => format!("{}: {}", of_task(state, *task)?, closed(outcome)),
+        Event::TaskReopened { task } => format!("{}: reopened", of_task(state, *task)?),
+        Event::AgentStarted { attempt, .. } => started_line(state, *attempt)?,
+        Event::StopOrdered { attempt, reason } => {
+            let job = state.attempt(*attempt)?.job;
+            format!("{}: stopping: {}", of_job(state, job)?, stop_line(reason))
+        }
+        Event::AttemptEnded { attempt, end, collected } => {
+            attempt_ended(state, *attempt, end, collected.as_deref())?
+        }
+        Event::GateDecided { job, result } => {
+            let verdict = if result.passed { "passed" } else { "failed" };
+            let exit = exit_line(&result.exit);
+            format!("{}: {verdict} in {} ({exit})", of_job(state, *job)?, result.elapsed)
+        }
+        Event::RetryScheduled { job, until, because, .. } => {
+            format!("{}: {}: {}", of_job(state, *job)?, retry(*until - entry.at), line(&because.message))
+        }
+        Event::WorkSentBack { job, until, because, .. } => {
+            let wait = retry(*until - entry.at);
+            format!("{}: sent back, {wait}: {}", of_job(state, *job)?, line(&because.message))
+        }
+        Event::JobHeld { job, reason } => {
+            let key = shell_word(&state.spec(state.task_of(state.job(*job)?)).key);
+            let why = line(reason.message());
+            format!("{}: waits for a person: {why}; go on with: dayshift retry {key}", of_job(state, *job)?)
+        }
+        Event::BudgetWarned { run, task, percent } => budget_warned(state, *run, *task, *percent)?,
+        Event::ObligationFailed { obligation, failure, .. } => {
+            format!("{}: {}", obligation_line(state, *obligation), line(&failure.message))
+        }
+        Event::WorkspaceReleased { task, kept: Some(why) } => {
+            format!("{}: its workspace is kept: {}", of_task(state, *task)?, line(why))
+        }
+        Event::ReportWritten { run, path } => format!("{run} report: {}", line(path)),
+        Event::WorkspaceReleased { kept: None, .. }
+        | Event::AttemptOpened { .. }
+        | Event::WorkspaceReady { .. }
+        | Event::SessionNamed { .. }
+        | Event::CostCharged { .. }
+        | Event::ProcessEnded { .. }
+        | Event::JobFinished { .. } => return None,
+    };
+    Some(format!("[{}] {text}", seconds(entry.at - started)))
 }
 
-/// One line per live task.
+/// `6 tasks, at most 3 at once, budget $10.00`.
+fn intent(spec: &RunSpec) -> String {
+    let tasks = count(spec.tasks.len(), "task");
+    let budget = spec.budget.map_or("no budget".to_owned(), |budget| format!("budget {budget}"));
+    format!("{tasks}, at most {} at once, {budget}", spec.slots_max)
+}
+
+fn run_closed(state: &State, run: RunId, at: Timestamp) -> Option<String> {
+    let row = state.run(run)?;
+    let tally = Tally::of(state, tasks_of(state, row));
+    let wall = at - row.submitted_at;
+    Some(format!("{run} {}: {}, {} in {wall}", run_word(row), tally.line(), row.spent.cost))
+}
+
+/// `R1 task-001`.
+fn of_task(state: &State, task: TaskId) -> Option<String> {
+    let task = state.task(task)?;
+    Some(format!("{} {}", task.run, key(state, task)))
+}
+
+/// `R1 task-001 gate unit`.
+fn of_job(state: &State, job: JobId) -> Option<String> {
+    let job = state.job(job)?;
+    Some(format!("{} {}", of_task(state, job.task)?, job_label(job)))
+}
+
+fn closed(outcome: &Outcome) -> String {
+    match (outcome, reason(outcome)) {
+        (Outcome::Succeeded, _) => "done".to_owned(),
+        (Outcome::Cancelled { .. }, Some(by)) => format!("cancelled {by}"),
+        (_, Some(reason)) => format!("{}: {reason}", outcome_word(outcome)),
+        (_, None) => outcome_word(outcome).to_owned(),
+    }
+}
+
+/// Work that begins to run; gates are told of when they have spoken.
+fn started_line(state: &State, attempt: AttemptId) -> Option<String> {
+    let attempt = state.attempt(attempt)?;
+    let job = state.job_of(attempt);
+    match job.work {
+        JobWork::Work => {
+            let agent = line_of(&attempt.route.agent, 80);
+            let resumed = if attempt.resume.is_some() { ", goes on with its session" } else { "" };
+            let number = attempt.number;
+            Some(format!("{}: running ({agent}, attempt {number}{resumed})", of_job(state, job.id)?))
+        }
+        JobWork::Check { .. } => None,
+    }
+}
+
+/// The end of an attempt at the work. Why it failed stands in the line that comes next: of
+/// the retry, or of the task's end.
+fn attempt_ended(
+    state: &State,
+    attempt: AttemptId,
+    end: &End,
+    collected: Option<&Collected>,
+) -> Option<String> {
+    let attempt = state.attempt(attempt)?;
+    let job = state.job_of(attempt);
+    match job.work {
+        JobWork::Work => {}
+        JobWork::Check { .. } => return None,
+    }
+    let head = of_job(state, job.id)?;
+    let took = attempt.process.as_ref().map(|process| process.elapsed);
+    let mut text = match end {
+        End::Succeeded => format!("{head}: succeeded"),
+        End::Failed(_) => format!("{head}: failed"),
+        End::Stopped(reason) => return Some(format!("{head}: stopped: {}", stop_line(reason))),
+        End::Lost => return Some(format!("{head}: lost with its worker")),
+    };
+    if let Some(took) = took {
+        text.push_str(&format!(" in {took}"));
+    }
+    if let Some(collected) = collected.filter(|collected| collected.changed) {
+        text.push_str(&format!(", {}", count(files(collected), "file")));
+    }
+    if attempt.spend.cost.0 > 0 {
+        text.push_str(&format!(", {}", attempt.spend.cost));
+    }
+    Some(text)
+}
+
+fn files(collected: &Collected) -> usize {
+    collected.files_created.len() + collected.files_modified.len() + collected.files_deleted.len()
+}
+
+fn retry(wait: Millis) -> String {
+    if wait.0 == 0 { "retry".to_owned() } else { format!("retry in {wait}") }
+}
+
+fn budget_warned(state: &State, run: RunId, task: Option<TaskId>, percent: u32) -> Option<String> {
+    let row = state.run(run)?;
+    let (head, spent, limit) = match task {
+        Some(task) => {
+            let task = state.task(task)?;
+            (of_task(state, task.id)?, task.spent.cost, state.spec(task).budget)
+        }
+        None => (run.to_string(), row.spent.cost, row.spec.budget),
+    };
+    let limit = limit.map_or(String::new(), |limit| format!(" of {limit}"));
+    Some(format!("{head} budget: {percent} % used, {spent}{limit}"))
+}
+
+/// Whole seconds: `2s`, `4m05s`, `2h07m`.
+fn seconds(span: Millis) -> String {
+    if span.0 < 10_000 { format!("{}s", span.0 / 1_000) } else { span.to_string() }
+}
+
+/// One line per live task for a terminal: key, job, agent, time, cost. At most 30 lines,
+/// each at most `width` columns, free of control characters.
 pub fn live_lines(state: &State, now: Timestamp, width: usize) -> Vec<String> {
-    let _ = (state, now, width);
-    Vec::new()
+    let live: Vec<&Attempt> = state.live().take(LIVE_LINES_MAX + 1).collect();
+    let is_cut = live.len() > LIVE_LINES_MAX;
+    let shown = if is_cut { LIVE_LINES_MAX - 1 } else { live.len() };
+    let mut lines: Vec<String> =
+        live.iter().take(shown).map(|attempt| fit(&live_line(state, attempt, now), width)).collect();
+    if is_cut {
+        let more = state.live().count().saturating_sub(shown);
+        lines.push(fit(&format!("… and {more} more"), width));
+    }
+    lines
+}
+
+fn live_line(state: &State, attempt: &Attempt, now: Timestamp) -> String {
+    let job = state.job_of(attempt);
+    let task = state.task_of(job);
+    let agent = line_of(&attempt.route.agent, 40);
+    let number = if attempt.number > 1 { format!(" #{}", attempt.number) } else { String::new() };
+    let took = span(attempt, now);
+    let phase = phase_word(attempt);
+    let mut text =
+        format!("{}  {}{number}  {agent}  {phase} {}", key(state, task), job_label(job), seconds(took));
+    if attempt.spend.cost.0 > 0 {
+        text.push_str(&format!("  {}", attempt.spend.cost));
+    }
+    text
 }

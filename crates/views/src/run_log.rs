@@ -1,11 +1,36 @@
-//! The run log.
+//! The run log: markdown that only grows, one block per run.
 
-use dayshift_core::event::Entry;
-use dayshift_core::state::State;
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::money::{Micros, Spend};
+use dayshift_core::state::{Attempt, State};
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{
+    End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
+};
+
+use crate::text::{clock, iso, iso_seconds, line_of, md, md_of};
+use crate::words::{
+    Tally, agent_model, attempts_max, class_word, end_line, exit_line, has_many_runs, job_label,
+    obligation_line, outcome_word, reason, span, stop_line, tasks_of, wall_time,
+};
+
+/// How many of a run's tasks its heading names.
+const TASKS_NAMED_MAX: usize = 100;
+
+const INFO: &str = "ℹ️";
+const GOOD: &str = "✅";
+const BAD: &str = "❌";
+const CARE: &str = "⚠️";
+const LOOK: &str = "🔍";
+const AGAIN: &str = "🔄";
 
 /// Writes the run log, entry by entry.
 #[derive(Debug, Clone, Default)]
-pub struct RunLog {}
+pub struct RunLog {
+    /// The run whose block is open. Lines of another one need a heading first.
+    current: Option<RunId>,
+}
 
 impl RunLog {
     /// A log that has said nothing yet.
@@ -13,9 +38,251 @@ impl RunLog {
         Self::default()
     }
 
-    /// The markdown to append for this entry; `state` is what holds after it.
+    /// The markdown to append for this entry, often none; `state` is what holds after it.
+    /// A line of a run whose block is not the last one is preceded by a heading of its own.
     pub fn push(&mut self, state: &State, entry: &Entry) -> String {
-        let _ = (state, entry);
-        String::new()
+        let Some((run, text)) = write(state, entry) else { return String::new() };
+        let is_heading = matches!(entry.event, Event::RunSubmitted { .. });
+        let was_open = self.current.replace(run) == Some(run);
+        let heading = if is_heading || was_open { String::new() } else { continued(run, entry.at) };
+        if matches!(entry.event, Event::RunClosed { .. }) {
+            self.current = None;
+        }
+        format!("{heading}{text}")
     }
+}
+
+fn continued(run: RunId, at: Timestamp) -> String {
+    format!("\n## Run: {} ({run} continued)\n\n### Execution Log\n\n", iso_seconds(at))
+}
+
+/// The text of an entry, and the run it belongs to.
+fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
+    let at = entry.at;
+    match &entry.event {
+        Event::RunSubmitted { run, spec, .. } => Some((*run, heading(*run, spec, at))),
+        Event::RunPaused { run, by } => {
+            let text = format!("Run {run} paused by {}", md_of(by, 80));
+            Some((*run, log(at, CARE, "task", &text)))
+        }
+        Event::RunResumed { run } => Some((*run, log(at, AGAIN, "task", &format!("Run {run} resumed")))),
+        Event::RunClosed { run, .. } => Some((*run, run_summary(state, *run, at)?)),
+        Event::TaskClosed { task, outcome } => task_closed(state, *task, outcome, at),
+        Event::TaskReopened { task } => {
+            let (run, tail) = of_task(state, *task)?;
+            Some((run, log(at, AGAIN, "task", &format!("Task reopened ({tail})"))))
+        }
+        Event::AttemptOpened { attempt, route, .. } => attempt_opened(state, *attempt, route, at),
+        Event::AttemptEnded { attempt, end, .. } => attempt_ended(state, *attempt, end, at),
+        Event::GateDecided { job, result } => gate_decided(state, *job, result, at),
+        Event::RetryScheduled { job, because, counted, .. } => retry(state, *job, because, *counted, at),
+        Event::WorkSentBack { job, because, .. } => retry(state, *job, because, true, at),
+        Event::JobHeld { job, reason } => held(state, *job, reason, at),
+        Event::BudgetWarned { run, task, percent } => budget_warned(state, *run, *task, *percent, at),
+        Event::StopOrdered { attempt, reason } => {
+            let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
+            let text = format!("Stopping {attempt}: {} ({tail})", md(&stop_line(reason)));
+            Some((run, log(at, CARE, "task", &text)))
+        }
+        Event::ObligationFailed { obligation, failure, .. } => {
+            let run = crate::words::run_of_obligation(state, *obligation)?;
+            let text = format!("{}: {}", md(&obligation_line(state, *obligation)), md(&failure.message));
+            Some((run, log(at, CARE, "task", &text)))
+        }
+        Event::WorkspaceReady { .. }
+        | Event::AgentStarted { .. }
+        | Event::SessionNamed { .. }
+        | Event::CostCharged { .. }
+        | Event::ProcessEnded { .. }
+        | Event::JobFinished { .. }
+        | Event::WorkspaceReleased { .. }
+        | Event::ReportWritten { .. } => None,
+    }
+}
+
+fn log(at: Timestamp, mark: &str, category: &str, text: &str) -> String {
+    format!("- `{}` {mark} **{category}**: {text}\n", clock(at))
+}
+
+/// The task's run, and how a line names the task: `task=ID`, with the run where needed.
+fn of_task(state: &State, task: TaskId) -> Option<(RunId, String)> {
+    let task = state.task(task)?;
+    let key = md_of(&state.spec(task).key, 100);
+    let run = task.run;
+    Some((run, if has_many_runs(state) { format!("task={key}, run={run}") } else { format!("task={key}") }))
+}
+
+fn heading(run: RunId, spec: &RunSpec, at: Timestamp) -> String {
+    let named: Vec<String> =
+        spec.tasks.iter().take(TASKS_NAMED_MAX).map(|task| md_of(&task.key, 100)).collect();
+    let mut tasks = named.join(", ");
+    if spec.tasks.len() > TASKS_NAMED_MAX {
+        tasks.push_str(&format!(", and {} more", spec.tasks.len() - TASKS_NAMED_MAX));
+    }
+    format!(
+        "\n## Run: {}\n\n**Started**: {}\n\n**Run**: {run} {}\n\n**Tasks**: {tasks}\n\n### Execution Log\n\n",
+        iso_seconds(at),
+        iso(at),
+        md_of(&spec.label, 100),
+    )
+}
+
+fn attempt_opened(state: &State, id: AttemptId, route: &Route, at: Timestamp) -> Option<(RunId, String)> {
+    let attempt = state.attempt(id)?;
+    let job = state.job_of(attempt);
+    let (run, tail) = of_task(state, job.task)?;
+    let spec = state.spec(state.task_of(job));
+    let mut text = String::new();
+    if job.work == JobWork::Work && attempt.number == 1 {
+        let started = format!("Task {} started: {}", md_of(&spec.key, 100), md_of(&spec.name, 200));
+        text.push_str(&log(at, INFO, "task", &started));
+    }
+    match (&job.work, &spec.work) {
+        (JobWork::Work, TaskWork::Agent { .. }) => {
+            let agent = md(&agent_model(attempt));
+            let routing = format!("Routing [work] → {agent}: {} ({tail})", md(&route.reason));
+            text.push_str(&log(at, INFO, "routing", &routing));
+        }
+        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => {}
+    }
+    (!text.is_empty()).then_some((run, text))
+}
+
+/// The end of an attempt at the work; what gates say has a line of its own.
+fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Option<(RunId, String)> {
+    let attempt = state.attempt(id)?;
+    let job = state.job_of(attempt);
+    let (run, tail) = of_task(state, job.task)?;
+    match (&job.work, &state.spec(state.task_of(job)).work) {
+        (JobWork::Work, TaskWork::Agent { .. }) => {}
+        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => return None,
+    }
+    let mark = match end {
+        End::Succeeded => GOOD,
+        End::Failed(_) => BAD,
+        End::Stopped(_) | End::Lost => CARE,
+    };
+    let took = took(attempt, at);
+    let Spend { cost, tokens, .. } = attempt.spend;
+    let mut text = format!(
+        "LLM call [work] {} (cost={}, {took}, tokens={}/{}, {tail})",
+        md(&agent_model(attempt)),
+        usd(cost),
+        tokens.input,
+        tokens.output
+    );
+    if *end != End::Succeeded {
+        text.push_str(&format!(": {}", md(&end_line(end))));
+    }
+    Some((run, log(at, mark, "llm_call", &text)))
+}
+
+fn took(attempt: &Attempt, at: Timestamp) -> String {
+    let elapsed = attempt.process.as_ref().map_or_else(|| span(attempt, at), |process| process.elapsed);
+    tenths(elapsed)
+}
+
+fn gate_decided(state: &State, job: JobId, result: &GateResult, at: Timestamp) -> Option<(RunId, String)> {
+    let job = state.job(job)?;
+    let (run, tail) = of_task(state, job.task)?;
+    let (mark, word) = if result.passed { (GOOD, "PASSED") } else { (BAD, "FAILED") };
+    let name = md(job_label(job).trim_start_matches("gate "));
+    let took = tenths(result.elapsed);
+    let head = format!("Quality Gate {mark} {word}: {name} ({tail}, {took})");
+    let check = format!("  - {mark} {name}: {}\n", md(&exit_line(&result.exit)));
+    Some((run, log(at, mark, "quality_gate", &head) + &check))
+}
+
+fn retry(
+    state: &State,
+    job: JobId,
+    because: &Failure,
+    counted: bool,
+    at: Timestamp,
+) -> Option<(RunId, String)> {
+    let job = state.job(job)?;
+    let (run, tail) = of_task(state, job.task)?;
+    let label = md(&job_label(job));
+    let message = md(&because.message);
+    let text = if counted {
+        let next = job.tries.saturating_add(1);
+        let limit = attempts_max(state, job);
+        format!("Retry attempt {next}/{limit} for step {label}: {message} ({tail})")
+    } else {
+        format!("Retry (not counted) for step {label}: {message} ({tail})")
+    };
+    Some((run, log(at, if counted { CARE } else { AGAIN }, "retry", &text)))
+}
+
+fn held(state: &State, job: JobId, why: &HoldReason, at: Timestamp) -> Option<(RunId, String)> {
+    let job = state.job(job)?;
+    let (run, tail) = of_task(state, job.task)?;
+    let text =
+        format!("Human review required for step {}: {} ({tail})", md(&job_label(job)), md(why.message()));
+    Some((run, log(at, LOOK, "human_review", &text)))
+}
+
+fn budget_warned(
+    state: &State,
+    run: RunId,
+    task: Option<TaskId>,
+    percent: u32,
+    at: Timestamp,
+) -> Option<(RunId, String)> {
+    let whose = match task {
+        Some(task) => format!("the task's ({})", of_task(state, task)?.1),
+        None => "the run's".to_owned(),
+    };
+    Some((run, log(at, CARE, "task", &format!("{percent} % of {whose} budget are used"))))
+}
+
+fn task_closed(state: &State, id: TaskId, outcome: &Outcome, at: Timestamp) -> Option<(RunId, String)> {
+    let (run, tail) = of_task(state, id)?;
+    let task = state.task(id)?;
+    let duration = tenths(wall_time(task, at));
+    let cost = usd(task.spent.cost);
+    let (mark, word) = match outcome {
+        Outcome::Succeeded => (GOOD, "done"),
+        Outcome::Failed(_) => (BAD, outcome_word(outcome)),
+        Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Cancelled { .. } => {
+            (CARE, outcome_word(outcome))
+        }
+    };
+    let mut text = format!("Task completed: {word} (duration={duration}, cost={cost}, {tail})");
+    if let Outcome::Failed(failure) = outcome {
+        text.push_str(&format!(": {}: {}", class_word(failure.class), md(&failure.message)));
+    } else if let Some(reason) = reason(outcome) {
+        text.push_str(&format!(": {}", md(&reason)));
+    }
+    Some((run, log(at, mark, "task", &text)))
+}
+
+fn run_summary(state: &State, run: RunId, at: Timestamp) -> Option<String> {
+    let row = state.run(run)?;
+    let tally = Tally::of(state, tasks_of(state, row));
+    let others = tally.cancelled + tally.skipped + tally.deferred;
+    let mut text = format!(
+        "\n### Run Summary\n\n**Ended**: {}\n\n**Total Duration**: {}\n**Total Cost**: {}\n\
+         **Tasks Completed**: {}\n**Tasks Failed**: {}\n",
+        iso(at),
+        tenths(at - row.submitted_at),
+        usd(row.spent.cost),
+        tally.succeeded,
+        tally.failed,
+    );
+    if others > 0 {
+        text.push_str(&format!("**Tasks Not Done**: {others} (cancelled, skipped or deferred)\n"));
+    }
+    text.push_str(&format!("**Needs Review**: {}\n", tally.held));
+    Some(text)
+}
+
+/// Seconds with one decimal: `900.5s`.
+fn tenths(span: Millis) -> String {
+    format!("{}.{}s", span.0 / 1_000, span.0 % 1_000 / 100)
+}
+
+/// Dollars with two decimals, four below a dollar.
+fn usd(cost: Micros) -> String {
+    line_of(&cost.to_string(), 40)
 }

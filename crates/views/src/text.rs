@@ -146,6 +146,11 @@ pub(crate) fn md(text: &str) -> String {
     escape(&line(text))
 }
 
+/// The same, at most `chars_max` characters of text.
+pub(crate) fn md_of(text: &str, chars_max: usize) -> String {
+    escape(&line_of(text, chars_max))
+}
+
 /// Escapes the markdown of a line that is safe already.
 fn escape(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len() + 8);

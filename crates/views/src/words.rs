@@ -1,11 +1,12 @@
 //! What the state means, in one word or one line: shared by all views.
 
-use dayshift_core::ids::TaskId;
+use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, End, Exit, FailureClass, HoldReason, JobWork, Outcome, StopReason, TaskWork, When, WorkspaceKind,
+    Dialect, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, StopReason, TaskWork, When,
+    WorkspaceKind,
 };
 
 use crate::text::{clock, line, line_of, shell_word};
@@ -435,4 +436,43 @@ impl Tally {
 /// The tasks of a run, in file order.
 pub(crate) fn tasks_of<'a>(state: &'a State, run: &'a Run) -> impl Iterator<Item = &'a Task> {
     run.tasks.iter().filter_map(|task: &TaskId| state.task(*task))
+}
+
+/// The run that an obligation belongs to.
+pub(crate) fn run_of_obligation(state: &State, obligation: Obligation) -> Option<RunId> {
+    match obligation {
+        Obligation::PrepareWorkspace(attempt)
+        | Obligation::RunAttempt(attempt)
+        | Obligation::CollectArtifacts(attempt)
+        | Obligation::StopAttempt(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
+        Obligation::ReleaseWorkspace(task) => Some(state.task(task)?.run),
+        Obligation::WriteReport(run) => Some(state.run(run)?.id),
+    }
+}
+
+/// What could not be done now, on one line: `R1 task-001: its process could not be started`.
+pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
+    let of_attempt = |attempt: AttemptId| {
+        let task = state.attempt(attempt).map(|attempt| state.task_of(state.job_of(attempt)));
+        task.map_or_else(|| attempt.to_string(), |task| format!("{} {}", task.run, key(state, task)))
+    };
+    match obligation {
+        Obligation::PrepareWorkspace(attempt) => {
+            format!("{}: its workspace could not be made", of_attempt(attempt))
+        }
+        Obligation::RunAttempt(attempt) => {
+            format!("{}: its process could not be started or watched", of_attempt(attempt))
+        }
+        Obligation::CollectArtifacts(attempt) => {
+            format!("{}: its result could not be collected", of_attempt(attempt))
+        }
+        Obligation::StopAttempt(attempt) => {
+            format!("{}: its process could not be stopped", of_attempt(attempt))
+        }
+        Obligation::ReleaseWorkspace(task) => {
+            let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));
+            format!("{key}: its workspace could not be taken down")
+        }
+        Obligation::WriteReport(run) => format!("{run}: its report could not be written"),
+    }
 }
