@@ -1,1 +1,14 @@
-fn main() {}
+//! dayshift: one binary that runs a crew of coding agents on a repository.
+
+mod cli;
+mod control;
+mod failure;
+mod follower;
+mod log;
+mod outside;
+mod paths;
+mod store;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,6 +1,6 @@
 //! The loop of a real process: one inbox, one thread that decides, one sleep.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use dayshift_core::ids::RunId;
@@ -11,9 +11,6 @@ use dayshift_core::validate;
 
 use crate::ports::{Clock, Journal, Outside};
 use crate::turn::{Engine, EngineError};
-
-/// How many messages may wait; senders wait when it is full.
-const INBOX_MAX: usize = 4_096;
 
 /// How many messages one turn takes at most.
 const TURN_MAX: usize = 1_024;
@@ -51,9 +48,13 @@ pub enum Message {
 }
 
 /// The way into an inbox; cheap to clone.
+///
+/// Sending never blocks, because the engine's own thread sends too (an obligation that fails
+/// at once). What can wait in the inbox is bounded by its senders: each obligation in flight
+/// has one answer, and each attempt tells of its spending a few times a second at most.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
 }
 
 impl Handle {
@@ -78,7 +79,7 @@ impl Handle {
 
     /// Makes the loop look again.
     pub fn wake(&self) {
-        let _ = self.sender.try_send(Message::Wake);
+        let _ = self.sender.send(Message::Wake);
     }
 }
 
@@ -103,7 +104,7 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         clock: C,
         outside: impl FnOnce(Handle) -> O,
     ) -> Result<(Self, Handle), EngineError> {
-        let (sender, inbox) = sync_channel(INBOX_MAX);
+        let (sender, inbox) = channel();
         let handle = Handle { sender };
         let engine = Engine::open(journal, outside(handle.clone()))?;
         Ok((Self { engine, inbox, clock }, handle))

@@ -1,0 +1,247 @@
+//! The command line: what can be said, and who answers.
+
+mod check;
+mod demo;
+mod doctor;
+mod engine;
+mod init;
+mod load;
+mod look;
+mod output;
+mod place;
+mod run;
+mod steer;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::{Code, Failure};
+
+pub(crate) use steer::now;
+
+/// Runs a crew of coding agents on a repository: isolated, metered, proven, never lost.
+#[derive(Debug, Parser)]
+#[command(name = "dayshift", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The repository or folder the work is about [default: that of the file, else this one]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) repo: Option<PathBuf>,
+    /// Where dayshift keeps its state [default: .dayshift in the repository]
+    #[arg(long, global = true, value_name = "DIR", env = "DAYSHIFT_STATE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What `run` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    /// Day files, prompt files or task lists [default: `tasks` of dayshift.toml]
+    pub(crate) files: Vec<PathBuf>,
+    /// How many agents work at once
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel: Option<u32>,
+    /// What everything together may cost
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<f64>,
+    /// The template of tasks that name none
+    #[arg(long, value_name = "T")]
+    pub(crate) template: Option<String>,
+    /// The agent of tasks that name none
+    #[arg(long, value_name = "A")]
+    pub(crate) agent: Option<String>,
+    /// Only these tasks, and what they need
+    #[arg(long, visible_alias = "task-id", value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Hand the work in and return; a background engine does it
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Show what would be done, and start nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask anything
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Make a new run of files whose run has ended
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Whether agents are jailed; only `off` exists so far
+    #[arg(long, value_name = "MODE", default_value = "off", value_parser = ["off"])]
+    pub(crate) sandbox: String,
+}
+
+/// What can be said.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Do the work of day files, prompt files or task lists, to the end
+    #[command(visible_alias = "start")]
+    Run(RunArgs),
+    /// Go on with every unfinished run
+    Resume {
+        /// Run in the background and return
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Say everything that is wrong with files, and start nothing
+    Check {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Write a commented example of a day file
+    Init {
+        /// Where to [default: day.yaml]
+        file: Option<PathBuf>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print the JSON Schema of day files
+    Schema,
+    /// What is going on now
+    Status {
+        /// Print it again whenever it changes
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Totals
+    Summary,
+    /// What is live
+    Active,
+    /// Tasks by state
+    ListTasks {
+        /// Only tasks in this state, `done` for instance
+        #[arg(long, value_name = "S")]
+        state: Option<String>,
+    },
+    /// One task whole: jobs, attempts, evidence, cost
+    Task {
+        /// Its id or key
+        id: String,
+    },
+    /// What a task printed
+    Logs {
+        /// Its id or key, or an attempt's id; none with --engine
+        #[arg(required_unless_present = "engine")]
+        id: Option<String>,
+        /// Go on until it ends
+        #[arg(short, long)]
+        follow: bool,
+        /// dayshift's own log
+        #[arg(long)]
+        engine: bool,
+    },
+    /// What a task changed
+    Diff {
+        /// Its id or key
+        id: String,
+        /// Only count
+        #[arg(long)]
+        stat: bool,
+    },
+    /// Stop a task or a run
+    Cancel {
+        /// The id or key of a task, or the id of a run
+        id: String,
+    },
+    /// Let an ended or held task try again
+    Retry {
+        /// Its id or key
+        id: String,
+    },
+    /// Write the end-of-day report again
+    Report {
+        /// The run's id, or a file it came from [default: the latest]
+        which: Option<String>,
+    },
+    /// Look at everything that dayshift needs, and say how to repair it
+    Doctor,
+    /// A sample repository and a day of six tasks: no key, no network
+    Demo {
+        /// Keep the sample in this folder [default: a new temporary one]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// The process that owns agents; started by the engine
+    #[command(hide = true)]
+    Worker,
+    /// An agent inside this binary
+    #[command(hide = true)]
+    Agent {
+        #[command(subcommand)]
+        kind: worker::AgentKind,
+    },
+}
+
+/// Answers the command line.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let code = if error.use_stderr() { Code::Invalid } else { Code::Done };
+            return code.into();
+        }
+    };
+    match answer(cli) {
+        Ok(code) => code.into(),
+        Err(error) => told(&error),
+    }
+}
+
+fn answer(cli: Cli) -> anyhow::Result<Code> {
+    let common = cli.common;
+    match cli.command {
+        Command::Run(args) => run::run(&common, &args),
+        Command::Resume { detach } => run::resume(&common, detach),
+        Command::Check { files } => check::check(&common, &files),
+        Command::Init { file, force } => init::init(&common, file, force),
+        Command::Schema => init::schema(),
+        Command::Status { watch } => look::status(&common, watch),
+        Command::Summary => look::summary(&common),
+        Command::Active => look::active(&common),
+        Command::ListTasks { state } => look::list_tasks(&common, state.as_deref()),
+        Command::Task { id } => look::task(&common, &id),
+        Command::Logs { id, follow, engine } => look::logs(&common, id.as_deref(), follow, engine),
+        Command::Diff { id, stat } => look::diff(&common, &id, stat),
+        Command::Cancel { id } => steer::cancel(&common, &id),
+        Command::Retry { id } => steer::retry(&common, &id),
+        Command::Report { which } => look::report(&common, which.as_deref()),
+        Command::Doctor => doctor::doctor(&common),
+        Command::Demo { folder } => demo::demo(&common, folder),
+        Command::Worker => worker::worker(&common),
+        Command::Agent { kind } => worker::agent(&kind),
+    }
+}
+
+/// Says what went wrong: a person's mistake and the environment's are told apart from a bug.
+fn told(error: &anyhow::Error) -> ExitCode {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        output::error(&format!("error: {failure}"));
+        return failure.code.into();
+    }
+    if error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe)) {
+        return Code::Done.into();
+    }
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    output::error(&format!("error: {}", causes.join(": ")));
+    let is_environment = error.chain().any(|cause| cause.is::<std::io::Error>());
+    if is_environment { Code::SomeFailed.into() } else { Code::Bug.into() }
+}
+
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}

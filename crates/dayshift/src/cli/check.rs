@@ -1,0 +1,37 @@
+//! `check`: everything that is wrong with files, and nothing started.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use dayshift_core::types::WorkspaceKind;
+use dayshift_intake::Overrides;
+
+use super::{Common, load, output};
+use crate::failure::Code;
+
+/// Says everything that is wrong.
+pub(crate) fn check(common: &Common, files: &[PathBuf]) -> Result<Code> {
+    let loaded = load::load_files(common, files, &Overrides::default())?;
+    if common.json {
+        output::json(
+            &serde_json::json!({ "valid": true, "run": loaded.spec, "warnings": loaded.spec.warnings }),
+        )?;
+        return Ok(Code::Done);
+    }
+    for warning in &loaded.warnings {
+        output::error(warning);
+    }
+    let in_place: Vec<&str> = loaded
+        .spec
+        .tasks
+        .iter()
+        .filter(|task| task.workspace == WorkspaceKind::InPlace)
+        .map(|task| task.key.as_str())
+        .collect();
+    if !in_place.is_empty() {
+        let list = in_place.join(", ");
+        output::print(&format!("note: these tasks work in your own checkout, one at a time: {list}"))?;
+    }
+    output::print(&load::plan(&loaded.spec))?;
+    Ok(Code::Done)
+}

@@ -1,0 +1,198 @@
+//! `doctor`: looks at everything that dayshift needs, and says how to repair it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use dayshift_core::types::Dialect;
+use dayshift_engine::Lock;
+
+use super::{Common, load, output, place};
+use crate::failure::Code;
+use crate::paths::Paths;
+
+/// Below this much free disk, in bytes, people are warned.
+const DISK_WARN: u64 = 1024 * 1024 * 1024;
+
+/// The oldest git that has all that is used.
+const GIT_MIN: (u32, u32) = (2, 40);
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Health {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One finding.
+struct Finding {
+    what: &'static str,
+    health: Health,
+    text: String,
+    repair: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, text: impl Into<String>) -> Self {
+        Self { what, health: Health::Good, text: text.into(), repair: None }
+    }
+
+    fn warn(what: &'static str, text: impl Into<String>, repair: impl Into<String>) -> Self {
+        Self { what, health: Health::Warn, text: text.into(), repair: Some(repair.into()) }
+    }
+
+    fn bad(what: &'static str, text: impl Into<String>, repair: impl Into<String>) -> Self {
+        Self { what, health: Health::Bad, text: text.into(), repair: Some(repair.into()) }
+    }
+}
+
+/// Looks, tells, and exits 69 when something that is needed is missing.
+pub(crate) fn doctor(common: &Common) -> Result<Code> {
+    let mut findings = vec![platform(), git(), claude(), sandbox()];
+    findings.extend(repository(common));
+    findings.extend(state(common));
+    if common.json {
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|found| {
+                serde_json::json!({ "what": found.what, "health": found.health.word(), "text": found.text, "repair": found.repair })
+            })
+            .collect();
+        output::json(&serde_json::Value::Array(rows))?;
+    } else {
+        for found in &findings {
+            output::print(&format!("{:<5} {:<11} {}", found.health.word(), found.what, found.text))?;
+            if let Some(repair) = &found.repair {
+                output::print(&format!("{:<17} -> {repair}", ""))?;
+            }
+        }
+    }
+    let is_bad = findings.iter().any(|found| found.health == Health::Bad);
+    Ok(if is_bad { Code::Missing } else { Code::Done })
+}
+
+fn platform() -> Finding {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release.trim();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= (5, 10) => {
+            Finding::good("platform", format!("Linux {release}"))
+        }
+        _ => Finding::bad("platform", format!("kernel `{release}`"), "agents run on Linux 5.10 or newer"),
+    }
+}
+
+fn version_of(program: &str) -> Option<String> {
+    let output =
+        Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn git() -> Finding {
+    let Some(version) = version_of("git") else {
+        return Finding::bad("git", "not found on PATH", "install git 2.40 or newer");
+    };
+    let numbers = version.rsplit(' ').find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    let mut numbers = numbers.unwrap_or_default().split('.').map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= GIT_MIN => Finding::good("git", version),
+        _ => Finding::warn(
+            "git",
+            version,
+            "2.40 or newer is tested; merging the results of several tasks needs it",
+        ),
+    }
+}
+
+fn claude() -> Finding {
+    let Some(version) = version_of("claude") else {
+        return Finding::warn(
+            "claude",
+            "not found on PATH",
+            "npm install -g @anthropic-ai/claude-code, or use a command agent",
+        );
+    };
+    let dialect = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
+    let number = version.split(' ').next().unwrap_or_default().to_owned();
+    match dayshift_agents::version_warning(&dialect, &number) {
+        None => Finding::good("claude", version),
+        Some(warning) => Finding::warn("claude", version, warning),
+    }
+}
+
+fn sandbox() -> Finding {
+    Finding::warn(
+        "sandbox",
+        "off: agents run with your rights; what clears its environment, leaves its folder and detaches can escape",
+        "run dayshift in a container or as a user of its own when the work is not trusted",
+    )
+}
+
+fn repository(common: &Common) -> Vec<Finding> {
+    let repo = match place::repo(common, None) {
+        Ok(repo) => repo,
+        Err(error) => return vec![Finding::bad("repository", error.to_string(), "name one with --repo DIR")],
+    };
+    let mut findings = Vec::new();
+    findings.push(match &repo.git {
+        Some(_) => Finding::good("repository", repo.path.display().to_string()),
+        None => Finding::warn(
+            "repository",
+            format!("{} is no git repository", repo.path.display()),
+            "`git init` and a first commit, else only plain commands and in-place work are possible",
+        ),
+    });
+    findings.push(match load::configuration(&repo) {
+        Ok((_, warnings)) if warnings.is_empty() => Finding::good("config", "valid"),
+        Ok((_, warnings)) => Finding::warn("config", warnings.join("; "), "see the lines named"),
+        Err(error) => Finding::bad("config", error.to_string(), "see the lines named"),
+    });
+    findings.push(disk(&repo.path));
+    findings
+}
+
+fn disk(folder: &Path) -> Finding {
+    match rustix::fs::statvfs(folder) {
+        Ok(facts) => {
+            let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+            let text = format!("{} MB free", free / 1024 / 1024);
+            if free < DISK_WARN {
+                Finding::warn("disk", text, "free some space")
+            } else {
+                Finding::good("disk", text)
+            }
+        }
+        Err(errno) => Finding::warn("disk", format!("cannot be measured: {errno}"), "look at `df`"),
+    }
+}
+
+fn state(common: &Common) -> Vec<Finding> {
+    let Ok(folder) = place::folder(common) else { return Vec::new() };
+    if !folder.join("dayshift.db").exists() {
+        return vec![Finding::good("state", format!("{} holds nothing yet", folder.display()))];
+    }
+    let Ok(paths) = Paths::of(&folder) else { return Vec::new() };
+    let mut findings = vec![match dayshift_journal::verify(&paths.journal()) {
+        Ok(found) => {
+            Finding::good("journal", format!("{} entries, head {}", found.entries, found.head.hex()))
+        }
+        Err(error) => Finding::bad("journal", error.to_string(), "keep the file; restore a backup"),
+    }];
+    findings.push(match Lock::holder(&paths.lock()) {
+        Some(pid) => Finding::good("engine", format!("lives, pid {pid}")),
+        None => Finding::good("engine", "none lives"),
+    });
+    findings
+}

@@ -1,0 +1,210 @@
+//! Running an engine in this process: lock, journal, world, control socket, signals, loop.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Request;
+use dayshift_core::state::{JobState, Run, RunMode, State};
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{HoldReason, Outcome};
+use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{now, output};
+use crate::control;
+use crate::failure::{Code, Failure};
+use crate::follower::{self, Style};
+use crate::outside::{Setting, World};
+use crate::paths::Paths;
+use crate::store::Store;
+
+/// How long an agent has after SIGINT, and again after SIGTERM.
+const GRACE: Millis = Millis(2_500);
+
+/// How long after a second signal the engine ends whatever still stands.
+const FORCE_MAX: Duration = Duration::from_millis(800);
+
+/// The wall clock.
+#[derive(Debug, Clone, Copy)]
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+}
+
+/// What the engine is to do before it looks on.
+pub(crate) enum Errand {
+    /// Take this work.
+    Submit(Box<dayshift_core::types::RunSpec>),
+    /// Go on with these runs.
+    Continue(Vec<RunId>),
+}
+
+/// Runs an engine until the errand's runs, and all others, are over or at rest.
+pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Result<(State, Vec<RunId>)> {
+    let store = Store::open(&paths.journal())?;
+    let setting = Setting { environment: std::env::vars_os().collect(), exe: own_binary()?, grace: GRACE };
+    let mut ending = None;
+    let mut killer: Option<Box<dyn Fn() + Send>> = None;
+    let (known, _) = super::place::read(paths)?;
+    let opened = Service::open(store, WallClock, |handle| {
+        let (follower, end) =
+            follower::start(paths, known, style, handle.clone()).expect("a thread can be started");
+        ending = Some(end);
+        let world = World::new(paths.clone(), setting, handle, follower);
+        killer = Some(Box::new(world.killer()));
+        world
+    });
+    let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
+    control::serve(&paths.engine_socket(), handle.clone())?;
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    if let Some(killer) = killer {
+        watch_signals(handle.clone(), killer, is_interrupted.clone())?;
+    }
+    let answers = send(&handle, errand);
+    let mut watcher = Watcher { is_interrupted, wanted: answers, runs: BTreeSet::new(), refused: None };
+    let result = service.run(&mut watcher);
+    let state = service.state().clone();
+    drop(service.into_parts());
+    if let Some(ending) = ending {
+        ending.finish();
+    }
+    let _ = std::fs::remove_file(paths.engine_socket());
+    drop(lock);
+    result.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
+    match watcher.refused {
+        Some(message) => Err(Failure::new(Code::Invalid, message).into()),
+        None => Ok((state, watcher.runs.into_iter().collect())),
+    }
+}
+
+/// This binary, also after it was replaced on disk: a worker that is started in mid-run
+/// speaks the same protocol as we do.
+pub(crate) fn own_binary() -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("failed to find the own binary")?;
+    let is_there = exe.exists();
+    Ok(if is_there { exe } else { PathBuf::from("/proc/self/exe") })
+}
+
+type Pending = (Option<RunId>, std::sync::mpsc::Receiver<Answer>);
+
+fn send(handle: &Handle, errand: Errand) -> Vec<Pending> {
+    let post = |run, request| handle.post(control::request_id(), request).map(|answer| (run, answer));
+    match errand {
+        Errand::Submit(spec) => post(None, Request::SubmitRun(spec)).into_iter().collect(),
+        Errand::Continue(runs) => {
+            runs.into_iter().filter_map(|run| post(Some(run), Request::ResumeRun(run))).collect()
+        }
+    }
+}
+
+/// Knows when there is nothing left to do.
+struct Watcher {
+    is_interrupted: Arc<AtomicBool>,
+    wanted: Vec<Pending>,
+    runs: BTreeSet<RunId>,
+    refused: Option<String>,
+}
+
+impl Observer for Watcher {
+    fn is_over(&mut self, state: &State, _: Timestamp) -> bool {
+        let (runs, refused) = (&mut self.runs, &mut self.refused);
+        self.wanted.retain(|(run, answer)| match answer.try_recv() {
+            Ok(Answer::Taken(made)) => {
+                runs.extend(made.or(*run));
+                false
+            }
+            Ok(Answer::Refused(refusal)) => {
+                *refused = Some(refusal.message);
+                false
+            }
+            Ok(Answer::Frozen(_)) | Err(std::sync::mpsc::TryRecvError::Disconnected) => false,
+            Err(std::sync::mpsc::TryRecvError::Empty) => true,
+        });
+        if self.is_interrupted.load(Ordering::Relaxed) {
+            return state.live().next().is_none();
+        }
+        self.wanted.is_empty() && state.is_at_rest()
+    }
+}
+
+/// The first SIGINT or SIGTERM stops the agents and leaves the runs resumable; the second
+/// kills. SIGHUP leaves the agents running: the next engine finds them again.
+fn watch_signals(
+    handle: Handle,
+    killer: Box<dyn Fn() + Send>,
+    is_interrupted: Arc<AtomicBool>,
+) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("failed to watch for signals")?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            match (signal, is_interrupted.swap(true, Ordering::Relaxed)) {
+                (SIGHUP, _) => leave(Code::Done),
+                (_, false) => {
+                    output::error("stopping the agents; the run can be resumed (once more to force it)");
+                    let by = if signal == SIGINT { "an interrupt" } else { "a termination signal" };
+                    // Without waiting for the answer: a second signal must get through.
+                    let _ = handle.post(control::request_id(), Request::Interrupt { by: by.to_owned() });
+                }
+                (_, true) => {
+                    output::error("killing the agents");
+                    killer();
+                    std::thread::sleep(FORCE_MAX);
+                    leave(Code::SomeFailed);
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+#[expect(clippy::exit, reason = "the loop may be stuck; the journal makes an end at any moment safe")]
+fn leave(code: Code) -> ! {
+    std::process::exit(i32::from(code.number()))
+}
+
+/// The exit code that the runs' ends come to.
+pub(crate) fn exit_code(state: &State, runs: &[RunId]) -> Code {
+    let codes = runs.iter().filter_map(|run| state.run(*run)).map(|run| code_of(state, run));
+    let rank = |code: &Code| match code {
+        Code::Done => 0,
+        Code::SomeFailed => 1,
+        Code::Budget => 2,
+        Code::WaitsForPerson => 3,
+        Code::Invalid | Code::Missing | Code::Bug | Code::Busy => 4,
+    };
+    codes.max_by_key(rank).unwrap_or(Code::Done)
+}
+
+fn code_of(state: &State, run: &Run) -> Code {
+    match &run.mode {
+        RunMode::Closed { outcome: Outcome::Succeeded, .. } => Code::Done,
+        RunMode::Closed { outcome: Outcome::Deferred { .. }, .. } => Code::Budget,
+        RunMode::Closed { .. } | RunMode::Paused { .. } => Code::SomeFailed,
+        RunMode::Open => {
+            let holds = run.tasks.iter().filter_map(|task| state.task(*task)).flat_map(|task| &task.jobs);
+            let holds = holds.filter_map(|job| match &state.job(*job)?.state {
+                JobState::Held { reason } => Some(matches!(reason, HoldReason::Budget { .. })),
+                JobState::Blocked
+                | JobState::Ready
+                | JobState::Backoff { .. }
+                | JobState::Active { .. }
+                | JobState::Done { .. } => None,
+            });
+            let holds: Vec<bool> = holds.collect();
+            if !holds.is_empty() && holds.iter().all(|is_budget| *is_budget) {
+                Code::Budget
+            } else {
+                Code::WaitsForPerson
+            }
+        }
+    }
+}

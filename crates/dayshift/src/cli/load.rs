@@ -1,0 +1,186 @@
+//! From files on the command line to a run, with every mistake told at once.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use dayshift_core::estimate;
+use dayshift_core::money::Micros;
+use dayshift_core::types::{Dialect, RunSpec, TaskSpec, TaskWork};
+use dayshift_intake::config::{self, Level};
+use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
+
+use super::place::{self, Repo};
+use super::{Common, RunArgs};
+use crate::failure::{Code, Failure};
+use crate::paths;
+
+/// The largest file that is read, in bytes; intake refuses smaller ones with a position.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What came of the files.
+pub(crate) struct Loaded {
+    /// The repository or folder.
+    pub(crate) repo: PathBuf,
+    /// The run.
+    pub(crate) spec: RunSpec,
+    /// What is worth a look, rendered.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads what the command line names.
+pub(crate) fn load(common: &Common, args: &RunArgs) -> Result<Loaded> {
+    let overrides = Overrides {
+        max_parallel: args.max_parallel,
+        budget: args.budget.map(budget).transpose()?,
+        agent: args.agent.clone(),
+        only: args.only.clone(),
+        template: args.template.clone(),
+    };
+    load_files(common, &args.files, &overrides)
+}
+
+fn budget(usd: f64) -> Result<Micros> {
+    let found = Micros::from_usd(usd);
+    found.ok_or_else(|| Failure::new(Code::Invalid, format!("--budget {usd} is no amount of dollars")).into())
+}
+
+/// Reads files, or without files those of the configuration.
+pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrides) -> Result<Loaded> {
+    let near = files.first().map(|file| folder_of(file));
+    let repo = place::repo(common, near.as_deref())?;
+    let (config, mut warnings) = configuration(&repo)?;
+    let named: Vec<PathBuf> = if files.is_empty() {
+        config.tasks.value.iter().map(|file| repo.path.join(file)).collect()
+    } else {
+        files.to_vec()
+    };
+    if named.is_empty() {
+        let message = "no file was named, and dayshift.toml names none under `tasks`";
+        return Err(Failure::new(Code::Invalid, message)
+            .hint("`dayshift init` writes a commented day.yaml; then `dayshift run day.yaml`")
+            .into());
+    }
+    let sources = named.iter().map(|file| source(file)).collect::<Result<Vec<_>>>()?;
+    let exists = |path: &str| repo.path.join(path).exists();
+    let text = repo.path.to_string_lossy();
+    let ctx = Context {
+        repo: &text,
+        is_git: repo.git.is_some(),
+        exists: &exists,
+        read: &read_text,
+        defaults: &config,
+    };
+    let loaded = dayshift_intake::load(&sources, &ctx, overrides).map_err(|report| invalid(&report))?;
+    warnings.extend(loaded.warnings.iter().map(Diagnostic::to_string));
+    Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && folder.is_dir() => folder.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+fn read_text(path: &str) -> Option<String> {
+    let is_small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= FILE_BYTES_MAX);
+    if is_small { std::fs::read_to_string(path).ok() } else { None }
+}
+
+fn source(file: &Path) -> Result<Source> {
+    let path = file.display().to_string();
+    let refuse = |message: String| Failure::new(Code::Invalid, message);
+    let found = std::fs::metadata(file).map_err(|error| refuse(format!("failed to read {path}: {error}")))?;
+    if found.is_dir() {
+        return Err(refuse(format!("{path} is a folder"))
+            .hint("name day files, prompt files or task lists")
+            .into());
+    }
+    if found.len() > FILE_BYTES_MAX {
+        return Err(refuse(format!("{path} is larger than {FILE_BYTES_MAX} bytes")).into());
+    }
+    let bytes = std::fs::read(file).map_err(|error| refuse(format!("failed to read {path}: {error}")))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { path, text }),
+        Err(error) => {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+            Err(refuse(format!("{path}:{line}:{column}: not UTF-8 from here on")).into())
+        }
+    }
+}
+
+fn invalid(report: &Report) -> Failure {
+    let count = report.errors();
+    let what = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+    Failure::new(Code::Invalid, format!("{what}; nothing was started\n\n{report}"))
+}
+
+/// The settings that hold: built-in, the user's, the repository's, the environment's.
+pub(crate) fn configuration(repo: &Repo) -> Result<(Config, Vec<String>)> {
+    let mut config = Config::default();
+    let mut warnings = Vec::new();
+    let user = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(|| paths::home().map(|home| home.join(".config")))
+        .map(|folder| folder.join("dayshift/config.toml"));
+    let layers = [(user, Level::User), (Some(repo.path.join("dayshift.toml")), Level::Repository)];
+    for (path, level) in layers {
+        let Some(path) = path.filter(|path| path.is_file()) else { continue };
+        let layer = config::read_config(&source(&path)?, level, &config, &read_text)
+            .map_err(|report| invalid(&report))?;
+        warnings.extend(layer.warnings.iter().map(Diagnostic::to_string));
+        config = config.with(layer.partial);
+    }
+    let variables =
+        config::read_variables(&|name| std::env::var(name).ok()).map_err(|report| invalid(&report))?;
+    Ok((config.with(variables), warnings))
+}
+
+/// What a run would do, for people.
+pub(crate) fn plan(spec: &RunSpec) -> String {
+    let mut text = format!("{}: {} tasks in {}\n", spec.label, spec.tasks.len(), spec.repo);
+    let total: Micros = spec.tasks.iter().map(|task| cost(spec, task)).sum();
+    for task in &spec.tasks {
+        let who = match &task.work {
+            TaskWork::Agent { agent } => agent.as_str(),
+            TaskWork::Run { .. } => "run",
+        };
+        let needs: Vec<&str> = task.needs.iter().map(|need| need.key.as_str()).collect();
+        let after = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };
+        let gates =
+            if task.gates.is_empty() { String::new() } else { format!(", gates {}", task.gates.join(", ")) };
+        let _ = writeln!(
+            text,
+            "  {}: {} ({who}{after}{gates}), set aside {}",
+            task.key,
+            task.name,
+            cost(spec, task)
+        );
+    }
+    let limit = spec.budget.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
+    let _ = writeln!(
+        text,
+        "Set aside in all: {total} of {limit}; {} at once; nothing was started",
+        spec.slots_max
+    );
+    text
+}
+
+fn cost(spec: &RunSpec, task: &TaskSpec) -> Micros {
+    let dialect = match &task.work {
+        TaskWork::Agent { agent } => {
+            spec.agents.iter().find(|known| known.name == *agent).map(|agent| &agent.dialect)
+        }
+        TaskWork::Run { .. } => None,
+    };
+    let cost = match dialect {
+        None | Some(Dialect::Scripted { .. }) => Micros::ZERO,
+        Some(Dialect::Command { cost, .. }) => *cost,
+        Some(Dialect::Claude { .. }) => estimate::cost(task.complexity),
+    };
+    task.budget.map_or(cost, |limit| cost.min(limit))
+}

@@ -1,0 +1,246 @@
+//! Commands that only look. They read the journal, so they answer with or without an engine.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dayshift_core::ids::AttemptId;
+use dayshift_core::state::State;
+use dayshift_workspaces::{Paint, diff as diff_of, stat as stat_of};
+
+use super::{Common, now, output, place};
+use crate::failure::{Code, Failure};
+use crate::follower;
+use crate::paths::Paths;
+
+/// How often a watched view looks again.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// The longest diff that is printed, in bytes.
+const DIFF_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What is going on now.
+pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let mut shown = String::new();
+    loop {
+        let (state, _) = place::read(&paths)?;
+        let text = if common.json {
+            serde_json::to_string_pretty(&dayshift_views::status_json(&state))?
+        } else {
+            dayshift_views::status_text(&state, now())
+        };
+        if text != shown {
+            output::print(&text)?;
+            shown = text;
+        }
+        if !watch || state.is_at_rest() {
+            return Ok(Code::Done);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn print_view(
+    common: &Common,
+    text: impl FnOnce(&State) -> String,
+    json: impl FnOnce(&State) -> serde_json::Value,
+) -> Result<Code> {
+    let (state, _) = place::read(&place::existing(common)?)?;
+    if common.json {
+        output::json(&json(&state))?
+    } else {
+        output::print(&text(&state))?
+    }
+    Ok(Code::Done)
+}
+
+/// Totals.
+pub(crate) fn summary(common: &Common) -> Result<Code> {
+    print_view(common, dayshift_views::summary, dayshift_views::summary_json)
+}
+
+/// What is live.
+pub(crate) fn active(common: &Common) -> Result<Code> {
+    print_view(common, dayshift_views::active, dayshift_views::active_json)
+}
+
+/// Tasks by state.
+pub(crate) fn list_tasks(common: &Common, filter: Option<&str>) -> Result<Code> {
+    if let Some(word) = filter
+        && !dayshift_views::TASK_STATES.contains(&word)
+    {
+        let known = dayshift_views::TASK_STATES.join(", ");
+        let message = format!("there is no state `{word}`");
+        return Err(Failure::new(Code::Invalid, message).hint(format!("choose one of {known}")).into());
+    }
+    print_view(
+        common,
+        |state| dayshift_views::list_tasks(state, filter),
+        |state| dayshift_views::list_tasks_json(state, filter),
+    )
+}
+
+/// One task whole.
+pub(crate) fn task(common: &Common, id: &str) -> Result<Code> {
+    let (state, _) = place::read(&place::existing(common)?)?;
+    let task = place::task(&state, id)?.id;
+    if common.json {
+        output::json(&dayshift_views::task_json(&state, task))?;
+    } else {
+        output::print(&dayshift_views::task_tree(&state, task, now()))?;
+    }
+    Ok(Code::Done)
+}
+
+/// What a task printed.
+pub(crate) fn logs(common: &Common, id: Option<&str>, follow: bool, engine: bool) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let Some(id) = id.filter(|_| !engine) else {
+        let path = paths.logs().join("dayshift.log");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|_| "nothing was logged\n".to_owned());
+        output::print(&text)?;
+        return Ok(Code::Done);
+    };
+    let (state, _) = place::read(&paths)?;
+    let attempt = place::attempt(&state, id)?;
+    let mut log = Log::of(&paths, &state, attempt);
+    loop {
+        log.print_new()?;
+        let (state, _) =
+            if follow { place::read(&paths)? } else { (State::new(), dayshift_journal::Head::genesis()) };
+        if !state.attempt(attempt).is_some_and(dayshift_core::state::Attempt::is_live) {
+            log.print_new()?;
+            log.print_rest()?;
+            return Ok(Code::Done);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+/// A log that is being printed.
+struct Log {
+    path: std::path::PathBuf,
+    offset: u64,
+    rest: Vec<u8>,
+    dialect: Option<dayshift_core::types::Dialect>,
+}
+
+impl Log {
+    fn of(paths: &Paths, state: &State, attempt: AttemptId) -> Self {
+        let dialect = state.attempt(attempt).and_then(|attempt| {
+            let job = state.job_of(attempt);
+            match job.work {
+                dayshift_core::types::JobWork::Work => {
+                    state.agent_of(state.task_of(job)).map(|agent| agent.dialect.clone())
+                }
+                dayshift_core::types::JobWork::Check { .. } => None,
+            }
+        });
+        Self { path: paths.attempt(attempt).join("log"), offset: 0, rest: Vec::new(), dialect }
+    }
+
+    /// Prints whole lines that are new. A log that is not there says nothing yet.
+    fn print_new(&mut self) -> Result<()> {
+        let Ok(mut file) = File::open(&self.path) else { return Ok(()) };
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut chunk = vec![0; 1024 * 1024];
+        loop {
+            let count = file.read(&mut chunk).context("failed to read the log")?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.offset += count as u64;
+            self.rest.extend_from_slice(&chunk[..count]);
+            let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let lines: Vec<u8> = self.rest.drain(..=end).collect();
+            self.print_lines(&lines)?;
+        }
+    }
+
+    fn print_rest(&mut self) -> Result<()> {
+        let rest = std::mem::take(&mut self.rest);
+        self.print_lines(&rest)
+    }
+
+    /// An agent's protocol lines are shown in words; everything else as it is.
+    fn print_lines(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = Vec::with_capacity(bytes.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match self.readable(line) {
+                Some(text) => out.extend_from_slice(text.as_bytes()),
+                None => out.extend_from_slice(line),
+            }
+        }
+        output::bytes(&out)
+    }
+
+    fn readable(&self, line: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(line).ok()?.trim_end();
+        let (stamp, words) = text.split_once(" o ")?;
+        let shown = dayshift_agents::readable(self.dialect.as_ref()?, words)?;
+        Some(format!("{stamp} {shown}\n"))
+    }
+}
+
+/// What a task changed.
+pub(crate) fn diff(common: &Common, id: &str, only_count: bool) -> Result<Code> {
+    let (state, _) = place::read(&place::existing(common)?)?;
+    let task = place::task(&state, id)?;
+    let run = state.run_of(task);
+    let ends = task.workspace.place().and_then(|place| place.base.clone()).zip(
+        task.collected.as_ref().and_then(|found| found.commit.clone().or_else(|| found.snapshot.clone())),
+    );
+    let Some((base, result)) = ends else {
+        output::print(&format!("{id} has changed nothing that is recorded"))?;
+        return Ok(Code::Done);
+    };
+    let git = dayshift_workspaces::Repository::discover(&place::git_environment(), Path::new(&run.spec.repo))
+        .map_err(anyhow::Error::new)?;
+    let Some(git) = git else {
+        return Err(Failure::new(Code::Invalid, format!("{} is no git repository", run.spec.repo)).into());
+    };
+    if only_count {
+        let total = stat_of(&git, &base, &result).map_err(anyhow::Error::new)?;
+        let mut text = String::new();
+        for file in &total.each {
+            match file.lines {
+                Some((added, deleted)) => {
+                    let _ = writeln!(text, "{added:>6} + {deleted:>6} -  {}", file.path);
+                }
+                None => {
+                    let _ = writeln!(text, "{:>17}  {}", "binary", file.path);
+                }
+            }
+        }
+        let (added, deleted) = (total.insertions, total.deletions);
+        let _ = writeln!(text, "{} files, {added} lines added, {deleted} deleted", total.files);
+        output::print(&text)?;
+    } else {
+        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        let paint = if is_terminal { Paint::Colour } else { Paint::Plain };
+        let found = diff_of(&git, &base, &result, paint, DIFF_BYTES_MAX).map_err(anyhow::Error::new)?;
+        output::bytes(&found.bytes)?;
+        if found.truncated {
+            output::error("the diff is longer; it was cut here");
+        }
+    }
+    Ok(Code::Done)
+}
+
+/// Writes the end-of-day report again.
+pub(crate) fn report(common: &Common, which: Option<&str>) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let run = place::run(&state, which)?;
+    let path = follower::write_report(&paths, &state, run)?;
+    if common.json {
+        output::json(&serde_json::json!({ "run": run, "report": path }))?;
+    } else {
+        output::print(&path)?;
+    }
+    Ok(Code::Done)
+}

@@ -1,0 +1,171 @@
+//! `run` and `resume`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Request;
+use dayshift_core::state::{RunMode, State};
+use dayshift_core::types::{RunSpec, WorkspaceKind};
+use dayshift_engine::Lock;
+
+use super::engine::{self, Errand};
+use super::{Common, RunArgs, load, output, place, steer};
+use crate::control::{self, Reply};
+use crate::failure::{Code, Failure};
+use crate::follower::Style;
+use crate::paths::{self, Paths};
+
+/// Does the work of files, to the end.
+pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
+    let loaded = load::load(common, args)?;
+    for warning in &loaded.warnings {
+        output::error(warning);
+    }
+    if args.dry_run {
+        return dry_run(common, &loaded.spec);
+    }
+    let paths = Paths::make(&paths::state_folder(common.state.as_deref(), &loaded.repo))?;
+    refuse_state_inside(&loaded.spec, &paths)?;
+    let (state, _) = place::read(&paths)?;
+    let known = state.runs().rev().find(|run| run.spec.fingerprint == loaded.spec.fingerprint);
+    let errand = match known {
+        Some(run) if !args.again && run.is_closed() => return already_done(common, &state, run.id),
+        Some(run) if !args.again => Errand::Continue(vec![run.id]),
+        Some(_) | None => Errand::Submit(Box::new(loaded.spec)),
+    };
+    if args.detach {
+        return detach(common, &paths, errand);
+    }
+    let lock = steer::lock(&paths)?;
+    output::error("warning: the sandbox is off: agents run with your own rights and your own home folder");
+    foreground(common, &paths, lock, errand)
+}
+
+/// Goes on with every unfinished run.
+pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let open: Vec<RunId> = state.runs().filter(|run| !run.is_closed()).map(|run| run.id).collect();
+    if open.is_empty() && state.is_at_rest() {
+        output::print("every run has ended: there is nothing to resume")?;
+        return Ok(Code::Done);
+    }
+    if detach {
+        return self::detach(common, &paths, Errand::Continue(open));
+    }
+    let lock = steer::lock(&paths)?;
+    foreground(common, &paths, lock, Errand::Continue(open))
+}
+
+fn foreground(common: &Common, paths: &Paths, lock: Lock, errand: Errand) -> Result<Code> {
+    let style = if common.json { Style::Quiet } else { Style::Lines };
+    let (state, runs) = engine::run(paths, lock, errand, style)?;
+    finish(common, &state, &runs)
+}
+
+/// Prints what came of the runs.
+fn finish(common: &Common, state: &State, runs: &[RunId]) -> Result<Code> {
+    if common.json {
+        output::json(&dayshift_views::status_json(state))?;
+    } else {
+        for run in runs {
+            output::print(&format!("\n{}", dayshift_views::run_brief(state, *run)))?;
+            match state.run(*run).map(|run| (&run.mode, &run.report)) {
+                Some((RunMode::Closed { .. }, Some(report))) => output::print(&format!("Report: {report}"))?,
+                Some((RunMode::Paused { .. } | RunMode::Open, _)) => {
+                    output::print("Not over yet: `dayshift resume` goes on with it")?;
+                }
+                Some((RunMode::Closed { .. }, None)) | None => {}
+            }
+        }
+    }
+    Ok(engine::exit_code(state, runs))
+}
+
+fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
+    if common.json {
+        output::json(&dayshift_views::status_json(state))?;
+    } else {
+        let again = "these files were run before and that run has ended; --again makes a new one";
+        output::print(&format!("{}\n{again}", dayshift_views::run_brief(state, run)))?;
+    }
+    Ok(engine::exit_code(state, &[run]))
+}
+
+/// Hands the errand to the live engine, else to a new one in the background.
+fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
+    let requests = match errand {
+        Errand::Submit(spec) => vec![Request::SubmitRun(spec)],
+        Errand::Continue(runs) => runs.into_iter().map(Request::ResumeRun).collect(),
+    };
+    let mut is_live = false;
+    for request in requests {
+        match control::ask(&paths.engine_socket(), control::request_id(), request.clone())? {
+            Some(Reply::Taken { .. }) => is_live = true,
+            Some(Reply::Refused { message }) => return Err(Failure::new(Code::Invalid, message).into()),
+            Some(Reply::Frozen { message }) => return Err(Failure::new(Code::Busy, message).into()),
+            None => is_live = steer::steer(paths, request)?,
+        }
+    }
+    if !is_live {
+        background(common, paths)?;
+    }
+    let (state, _) = place::read(paths)?;
+    let run = state.runs().next_back().map(|run| run.id.to_string()).unwrap_or_default();
+    output::print(&format!("{run} goes on in the background; `dayshift status` shows it"))?;
+    Ok(Code::Done)
+}
+
+fn background(common: &Common, paths: &Paths) -> Result<()> {
+    std::fs::create_dir_all(paths.logs())?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(paths.logs().join("engine.log"))?;
+    let mut command = Command::new(engine::own_binary()?);
+    command.arg("resume").arg("--state").arg(&paths.state);
+    if let Some(repo) = &common.repo {
+        command.arg("--repo").arg(repo);
+    }
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(log.try_clone()?))
+        .stderr(Stdio::from(log))
+        .spawn()
+        .context("failed to start an engine in the background")?;
+    Ok(())
+}
+
+/// Without a jail, an agent that works in the user's own checkout could reach a state
+/// directory inside it.
+fn refuse_state_inside(spec: &RunSpec, paths: &Paths) -> Result<()> {
+    let is_inside = paths.state.starts_with(&spec.repo);
+    let task = spec.tasks.iter().find(|task| task.workspace == WorkspaceKind::InPlace);
+    match task {
+        Some(task) if is_inside && spec.is_git => {
+            let message = format!(
+                "task `{}` works in place, and the state directory {} lies inside that folder",
+                task.key,
+                paths.state.display()
+            );
+            let hint = format!("name one outside: --state {}", outside(Path::new(&spec.repo)).display());
+            Err(Failure::new(Code::Invalid, message).hint(hint).into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn outside(repo: &Path) -> PathBuf {
+    let name =
+        repo.file_name().map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
+    repo.with_file_name(format!("{name}.dayshift"))
+}
+
+fn dry_run(common: &Common, spec: &RunSpec) -> Result<Code> {
+    if common.json {
+        output::json(&serde_json::to_value(spec)?)?;
+        return Ok(Code::Done);
+    }
+    output::print(&load::plan(spec))?;
+    Ok(Code::Done)
+}

@@ -1,0 +1,99 @@
+//! Commands that change something: told to the live engine, or, when none lives, done by
+//! taking the lock for a moment.
+
+use anyhow::Result;
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Input;
+use dayshift_core::input::Request;
+use dayshift_core::state::State;
+use dayshift_core::time::Timestamp;
+use dayshift_core::{step, validate};
+use dayshift_engine::{Journal, Lock, LockError};
+
+use super::{Common, output, place};
+use crate::control::{self, Reply};
+use crate::failure::{Code, Failure};
+use crate::paths::Paths;
+use crate::store::Store;
+
+/// How often a starting engine is asked again.
+const START_TRIES: u32 = 40;
+
+/// The pause before each time.
+const START_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Now, by the clock of this machine.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+}
+
+/// Stops a task or a run.
+pub(crate) fn cancel(common: &Common, id: &str) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let by = "a person".to_owned();
+    let request = match id.parse::<RunId>().ok().and_then(|run| state.run(run)) {
+        Some(run) => Request::CancelRun { run: run.id, by },
+        None => Request::CancelTask { task: place::task(&state, id)?.id, by },
+    };
+    let is_live = steer(&paths, request)?;
+    let next = if is_live {
+        "what still runs of it is being stopped"
+    } else {
+        "`dayshift resume` stops what still runs of it"
+    };
+    output::print(&format!("{id} is cancelled; {next}"))?;
+    Ok(Code::Done)
+}
+
+/// Lets an ended or held task try again.
+pub(crate) fn retry(common: &Common, id: &str) -> Result<Code> {
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let task = place::task(&state, id)?.id;
+    let is_live = steer(&paths, Request::RetryTask { task })?;
+    let next = if is_live { "" } else { "; `dayshift resume` starts it" };
+    output::print(&format!("{id} may try again{next}"))?;
+    Ok(Code::Done)
+}
+
+/// Has a request carried out; true when a live engine did it.
+pub(crate) fn steer(paths: &Paths, request: Request) -> Result<bool> {
+    let id = control::request_id();
+    let mut tries = 0;
+    let _lock = loop {
+        match control::ask(&paths.engine_socket(), id.clone(), request.clone())? {
+            Some(Reply::Taken { .. }) => return Ok(true),
+            Some(Reply::Refused { message }) => return Err(Failure::new(Code::Invalid, message).into()),
+            Some(Reply::Frozen { message }) => return Err(Failure::new(Code::Busy, message).into()),
+            None => {}
+        }
+        match lock(paths) {
+            Ok(lock) => break lock,
+            // It holds the lock and does not answer yet: it is just coming up or going down.
+            Err(_) if tries < START_TRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
+        std::thread::sleep(START_WAIT);
+    };
+    let mut store = Store::open(&paths.journal())?;
+    let mut state = State::new();
+    let fault = |failure: dayshift_engine::JournalFailure| Failure::new(Code::Busy, failure.message);
+    store.replay(&mut |entry| state.apply(entry)).map_err(fault)?;
+    validate(&state, &request).map_err(|refusal| Failure::new(Code::Invalid, refusal.message))?;
+    let decided = step(&mut state, now(), Input::Request { id, request });
+    store.append(&decided.entries).map_err(fault)?;
+    Ok(false)
+}
+
+/// Takes the lock of the engine, or says who holds it.
+pub(crate) fn lock(paths: &Paths) -> Result<Lock> {
+    Lock::take(&paths.lock()).map_err(|error| match error {
+        LockError::Held { pid } => {
+            Failure::new(Code::Busy, format!("another dayshift (pid {pid}) owns {}", paths.state.display()))
+                .hint("`dayshift run FILE... --detach` hands the work to it")
+                .into()
+        }
+        LockError::Io { .. } => anyhow::Error::new(error),
+    })
+}

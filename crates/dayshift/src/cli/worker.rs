@@ -1,0 +1,107 @@
+//! The processes inside this binary: the worker, and the scripted agent.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use dayshift_agents::scripted::{self, RunContext, Scenario};
+use dayshift_core::money::Micros;
+use dayshift_guard::Redactor;
+use dayshift_worker::protocol::Launch;
+use dayshift_worker::server::{Hooks, Options};
+
+use super::{Common, engine, place};
+use crate::control;
+use crate::failure::{Code, Failure};
+use crate::paths::Paths;
+
+/// The longest prompt that the scripted agent reads, in bytes.
+const PROMPT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The agents inside this binary.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentKind {
+    /// Does what a scenario says
+    Scripted(ScriptedArgs),
+}
+
+/// What the scripted agent takes.
+#[derive(Debug, Args)]
+pub(crate) struct ScriptedArgs {
+    /// The scenario
+    #[arg(long)]
+    scenario: PathBuf,
+    /// The session to go on with
+    #[arg(long)]
+    resume: Option<String>,
+    /// The id of a new session
+    #[arg(long)]
+    session_id: Option<String>,
+    /// What the run may cost
+    #[arg(long)]
+    max_budget_usd: Option<f64>,
+    /// What a process that this one replaces hands over
+    #[arg(long)]
+    carry: Option<String>,
+}
+
+/// Owns agent processes until nothing lives and no engine is connected.
+pub(crate) fn worker(common: &Common) -> Result<Code> {
+    // A terminal that closes takes its session down; we are to outlive it.
+    let _ = rustix::process::setsid();
+    let paths = Paths::of(&place::folder(common)?)?;
+    let socket = paths.worker_socket();
+    if let Some(folder) = socket.parent() {
+        control::private_folder(folder)?;
+    }
+    let options = Options::new(paths.state.clone(), socket);
+    dayshift_worker::server::run(options, hooks()).context("the worker failed")?;
+    Ok(Code::Done)
+}
+
+/// What people read is redacted here, once, where it is written.
+fn hooks() -> Hooks {
+    Hooks {
+        redactor: Box::new(|launch: &Launch| {
+            let variables = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let mut redactor = Redactor::new(variables);
+            Box::new(move |line: &mut Vec<u8>| redactor.redact(line))
+        }),
+    }
+}
+
+/// Is an agent: its exit code is the process's own.
+pub(crate) fn agent(kind: &AgentKind) -> Result<Code> {
+    let AgentKind::Scripted(args) = kind;
+    let text = std::fs::read_to_string(&args.scenario)
+        .with_context(|| format!("failed to read the scenario {}", args.scenario.display()))?;
+    let scenario = Scenario::parse(&text).map_err(|error| Failure::new(Code::Invalid, error.to_string()))?;
+    let mut prompt = String::new();
+    std::io::stdin()
+        .take(PROMPT_BYTES_MAX)
+        .read_to_string(&mut prompt)
+        .context("failed to read the prompt")?;
+    let fresh = format!("scripted-{}-{}", std::process::id(), super::now().0);
+    let session = args.resume.as_ref().or(args.session_id.as_ref()).unwrap_or(&fresh);
+    let task = std::env::var("DAYSHIFT_TASK").unwrap_or_default();
+    let ctx = RunContext {
+        cwd: &std::env::current_dir().context("failed to find the working directory")?,
+        task: &task,
+        try_number: std::env::var("DAYSHIFT_TRY").ok().and_then(|text| text.parse().ok()).unwrap_or(1),
+        session,
+        resumed: args.resume.is_some(),
+        prompt: &prompt,
+        budget_left: args.max_budget_usd.and_then(Micros::from_usd),
+        self_exe: &engine::own_binary()?.display().to_string(),
+        scenario_file: &args.scenario.display().to_string(),
+        carry: args.carry.as_deref(),
+    };
+    let code = scripted::run(&scenario, &ctx, &mut std::io::stdout().lock());
+    leave(code)
+}
+
+#[expect(clippy::exit, reason = "a scenario names any exit code")]
+fn leave(code: i32) -> ! {
+    std::process::exit(code)
+}

@@ -1,0 +1,125 @@
+//! How other commands steer a live engine: one JSON line there, one back, over a socket that
+//! only the same user can reach.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Request;
+use dayshift_engine::{Answer, Handle};
+use serde::{Deserialize, Serialize};
+
+/// The longest request, in bytes: a run of 10,000 tasks with long briefs.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long either side waits for the other.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// One request.
+#[derive(Debug, Serialize, Deserialize)]
+struct Call {
+    id: String,
+    request: Request,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    /// It is durable.
+    Taken {
+        /// The run that it made.
+        run: Option<RunId>,
+    },
+    /// It makes no sense now.
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// The engine cannot write its journal.
+    Frozen {
+        /// Why.
+        message: String,
+    },
+}
+
+/// An id that no other request has.
+pub(crate) fn request_id() -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!("{}-{now}", std::process::id())
+}
+
+/// Makes a folder that only we can enter, and refuses one that is somebody else's.
+pub(crate) fn private_folder(folder: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("failed to make {}", folder.display()))?;
+    let found = std::fs::symlink_metadata(folder)
+        .with_context(|| format!("failed to look at {}", folder.display()))?;
+    if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() {
+        bail!("{} belongs to somebody else", folder.display());
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("failed to protect {}", folder.display()))
+}
+
+/// Answers steering commands from now on. The engine's lock is held, so an old socket is dead.
+pub(crate) fn serve(socket: &Path, handle: Handle) -> Result<()> {
+    if let Some(folder) = socket.parent() {
+        private_folder(folder)?;
+    }
+    let _ = std::fs::remove_file(socket);
+    let listener =
+        UnixListener::bind(socket).with_context(|| format!("failed to listen on {}", socket.display()))?;
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // One after the other: steering is rare, and an answer takes one commit.
+            let _ = converse(stream, &handle);
+        }
+    })?;
+    Ok(())
+}
+
+fn converse(stream: UnixStream, handle: &Handle) -> Result<()> {
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    stream.set_write_timeout(Some(WAIT_MAX))?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let reply = match serde_json::from_str::<Call>(&line) {
+        Ok(call) => match handle.request(call.id, call.request) {
+            Some(Answer::Taken(run)) => Reply::Taken { run },
+            Some(Answer::Refused(refusal)) => Reply::Refused { message: refusal.message },
+            Some(Answer::Frozen(message)) => Reply::Frozen { message },
+            None => Reply::Frozen { message: "the engine is going down".to_owned() },
+        },
+        Err(error) => Reply::Refused { message: format!("not a request of this version: {error}") },
+    };
+    write_line(&stream, &reply)
+}
+
+fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> Result<()> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes)?;
+    Ok(())
+}
+
+/// Asks the live engine; `None` when none answers.
+pub(crate) fn ask(socket: &Path, id: String, request: Request) -> Result<Option<Reply>> {
+    let Ok(stream) = UnixStream::connect(socket) else { return Ok(None) };
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    stream.set_write_timeout(Some(WAIT_MAX))?;
+    write_line(&stream, &Call { id, request })?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line).context("the engine did not answer")?;
+    if line.is_empty() {
+        bail!("the engine went down while it was asked");
+    }
+    Ok(Some(serde_json::from_str(&line).context("the engine answered in words of another version")?))
+}

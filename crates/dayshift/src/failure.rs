@@ -1,0 +1,82 @@
+//! How a command ends when it does not end well: the exit codes that scripts hold on to.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit codes of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Everything done.
+    Done,
+    /// Some task failed or was cancelled.
+    SomeFailed,
+    /// The input or the command line is wrong; nothing was started.
+    Invalid,
+    /// Something waits for a person.
+    WaitsForPerson,
+    /// A budget stopped it.
+    Budget,
+    /// A needed program is missing.
+    Missing,
+    /// A bug in dayshift.
+    Bug,
+    /// Another dayshift owns the state directory.
+    Busy,
+}
+
+impl Code {
+    /// The number.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::SomeFailed => 1,
+            Self::Invalid => 2,
+            Self::WaitsForPerson => 3,
+            Self::Budget => 4,
+            Self::Missing => 69,
+            Self::Bug => 70,
+            Self::Busy => 75,
+        }
+    }
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.number())
+    }
+}
+
+/// A failure that a person or the environment caused, told with what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) code: Code,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

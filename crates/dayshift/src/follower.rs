@@ -1,0 +1,150 @@
+//! A follower of the engine on a thread of its own: it folds the same durable entries into a
+//! state of its own, and writes everything that people read from it. The engine never waits
+//! for a terminal or a file.
+
+mod files;
+mod terminal;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dayshift_core::event::Entry;
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Report;
+use dayshift_core::state::State;
+use dayshift_core::types::{Failure, FailureClass, Obligation};
+use dayshift_engine::Handle;
+
+use crate::paths::Paths;
+use files::Files;
+pub(crate) use files::write_report;
+pub(crate) use terminal::Style;
+use terminal::Terminal;
+
+/// Views are written at most this often, and at the end.
+const FILES_EVERY: Duration = Duration::from_secs(1);
+
+/// While an agent lives, its heartbeat is at most this old.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+
+/// One thing to follow.
+enum News {
+    Committed(Arc<[Entry]>),
+    WriteReport(RunId),
+    Finish,
+}
+
+/// The way to the follower.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    news: Sender<News>,
+}
+
+impl Follower {
+    /// Entries that are durable now.
+    pub(crate) fn committed(&self, entries: &[Entry]) {
+        let _ = self.news.send(News::Committed(entries.into()));
+    }
+
+    /// Writes the run's report and tells the engine where it is.
+    pub(crate) fn write_report(&self, run: RunId) {
+        let _ = self.news.send(News::WriteReport(run));
+    }
+}
+
+/// Waits for the follower's last files.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    news: Sender<News>,
+    thread: JoinHandle<()>,
+}
+
+impl Ending {
+    /// Everything that was committed is in the files when this returns.
+    pub(crate) fn finish(self) {
+        let _ = self.news.send(News::Finish);
+        let _ = self.thread.join();
+    }
+}
+
+/// Starts a follower that begins with the state `state`.
+pub(crate) fn start(
+    paths: &Paths,
+    state: State,
+    style: Style,
+    handle: Handle,
+) -> std::io::Result<(Follower, Ending)> {
+    let (news, receiver) = channel();
+    let mut files = Files::new(paths.clone());
+    let mut terminal = Terminal::new(style);
+    let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
+        follow(state, &receiver, &mut files, &mut terminal, &handle);
+    })?;
+    Ok((Follower { news: news.clone() }, Ending { news, thread }))
+}
+
+fn follow(
+    mut state: State,
+    news: &Receiver<News>,
+    files: &mut Files,
+    terminal: &mut Terminal,
+    handle: &Handle,
+) {
+    let mut written = Instant::now();
+    let mut is_stale = true;
+    loop {
+        let pause = pause(&state, is_stale, written.elapsed(), terminal);
+        let message = match pause {
+            Some(pause) => news.recv_timeout(pause),
+            None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match message {
+            Ok(News::Committed(entries)) => {
+                for entry in entries.iter() {
+                    state.apply(entry);
+                    files.entry(&state, entry);
+                    terminal.entry(&state, entry);
+                }
+                is_stale = true;
+            }
+            Ok(News::WriteReport(run)) => {
+                files.write(&state);
+                handle.report(match files.report(&state, run) {
+                    Ok(path) => Report::ReportWritten { run, path },
+                    Err(message) => Report::Failed {
+                        obligation: Obligation::WriteReport(run),
+                        failure: Failure::new(FailureClass::Transient, message),
+                    },
+                });
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(News::Finish) | Err(RecvTimeoutError::Disconnected) => {
+                files.write(&state);
+                terminal.finish();
+                return;
+            }
+        }
+        terminal.draw(&state);
+        let is_due = is_stale && written.elapsed() >= FILES_EVERY;
+        let is_beat = state.live().next().is_some() && written.elapsed() >= HEARTBEAT_EVERY;
+        if is_due || is_beat {
+            files.write(&state);
+            written = Instant::now();
+            is_stale = false;
+        }
+    }
+}
+
+/// How long nothing has to be done; for ever when nothing lives and all is written.
+fn pause(state: &State, is_stale: bool, since: Duration, terminal: &Terminal) -> Option<Duration> {
+    let is_live = state.live().next().is_some();
+    let file = match (is_stale, is_live) {
+        (true, _) => Some(FILES_EVERY.saturating_sub(since)),
+        (false, true) => Some(HEARTBEAT_EVERY.saturating_sub(since)),
+        (false, false) => None,
+    };
+    let screen = if is_live { terminal.redraw_every() } else { None };
+    file.into_iter().chain(screen).min()
+}

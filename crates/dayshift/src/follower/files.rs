@@ -1,0 +1,232 @@
+//! The files that editors and scripts read: status, state, registry, run log, report. Views:
+//! each can be made again from the journal at any time.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{AttemptId, RunId, TaskId};
+use dayshift_core::state::{Attempt, Phase, State};
+use dayshift_views::{ProcessFacts, ReportExtra, RunLog};
+
+use crate::cli::now;
+use crate::paths::Paths;
+use crate::{log, store};
+
+/// What still has to be written.
+pub(super) struct Files {
+    paths: Paths,
+    run_log: RunLog,
+    run_log_pending: String,
+    stale: BTreeSet<TaskId>,
+    /// Attempts that are over: their raw stream has served its end.
+    ended: BTreeSet<AttemptId>,
+    is_told: bool,
+}
+
+impl Files {
+    pub(super) fn new(paths: Paths) -> Self {
+        Self {
+            paths,
+            run_log: RunLog::new(),
+            run_log_pending: String::new(),
+            stale: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            is_told: false,
+        }
+    }
+
+    /// Notes what an entry makes stale.
+    pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
+        self.run_log_pending.push_str(&self.run_log.push(state, entry));
+        match &entry.event {
+            Event::AttemptOpened { attempt, .. }
+            | Event::WorkspaceReady { attempt, .. }
+            | Event::AgentStarted { attempt, .. }
+            | Event::SessionNamed { attempt, .. }
+            | Event::CostCharged { attempt, .. }
+            | Event::ProcessEnded { attempt, .. }
+            | Event::StopOrdered { attempt, .. } => self.touch(state, *attempt),
+            Event::AttemptEnded { attempt, .. } => {
+                self.ended.insert(*attempt);
+                self.touch(state, *attempt);
+            }
+            Event::GateDecided { job, .. }
+            | Event::RetryScheduled { job, .. }
+            | Event::WorkSentBack { job, .. }
+            | Event::JobHeld { job, .. }
+            | Event::JobFinished { job, .. } => {
+                self.stale.extend(state.job(*job).map(|job| job.task));
+            }
+            Event::TaskClosed { task, .. }
+            | Event::TaskReopened { task }
+            | Event::WorkspaceReleased { task, .. } => {
+                self.stale.insert(*task);
+            }
+            Event::RunSubmitted { .. }
+            | Event::RunPaused { .. }
+            | Event::RunResumed { .. }
+            | Event::RunClosed { .. }
+            | Event::BudgetWarned { .. }
+            | Event::ObligationFailed { .. }
+            | Event::ReportWritten { .. } => {}
+        }
+    }
+
+    fn touch(&mut self, state: &State, attempt: AttemptId) {
+        self.stale.extend(state.attempt(attempt).map(|attempt| state.job_of(attempt).task));
+    }
+
+    /// Writes what is stale. What cannot be written is told once, and tried again later.
+    pub(super) fn write(&mut self, state: &State) {
+        if let Err(error) = self.try_write(state)
+            && !std::mem::replace(&mut self.is_told, true)
+        {
+            log::line(&self.paths, "warn", &format!("views cannot be written: {error}"));
+        }
+    }
+
+    fn try_write(&mut self, state: &State) -> std::io::Result<()> {
+        if !self.run_log_pending.is_empty() {
+            let path = self.paths.state.join("run-log.md");
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+            file.write_all(self.run_log_pending.as_bytes())?;
+            self.run_log_pending.clear();
+        }
+        let moment = now();
+        let agents: Vec<TaskId> =
+            self.stale.iter().copied().filter(|task| self.is_worth_a_file(state, *task)).collect();
+        for task in agents {
+            let Some(row) = state.task(task) else { continue };
+            let key = &state.spec(row).key;
+            write_json(
+                &self.paths.state.join("status").join(format!("{key}.json")),
+                &dayshift_views::agent_status(state, task, moment),
+            )?;
+            write_json(
+                &self.paths.state.join("state").join(format!("{key}.json")),
+                &dayshift_views::task_state_file(state, task),
+            )?;
+            self.link_log(state, task)?;
+        }
+        self.stale.clear();
+        for attempt in std::mem::take(&mut self.ended) {
+            let _ = fs::remove_file(self.paths.attempt(attempt).join("stream"));
+        }
+        let facts = state.live().filter_map(process_facts).collect();
+        let registry = dayshift_views::registry(state, moment, &facts);
+        write_json(&self.paths.state.join("monitoring/processes.json"), &registry)
+    }
+
+    /// A plain command that printed nothing and succeeded gets no files of its own: at a
+    /// thousand tiny jobs the files would be most of the cost. The registry and `task` tell
+    /// of it all the same.
+    fn is_worth_a_file(&self, state: &State, task: TaskId) -> bool {
+        let Some(row) = state.task(task) else { return false };
+        state.agent_of(row).is_some() || self.has_log(state, task) || !state.spec(row).gates.is_empty()
+    }
+
+    fn has_log(&self, state: &State, task: TaskId) -> bool {
+        state.task(task).is_some_and(|row| {
+            row.jobs
+                .iter()
+                .filter_map(|job| state.job(*job))
+                .flat_map(|job| &job.attempts)
+                .filter_map(|attempt| state.attempt(*attempt))
+                .any(|attempt| attempt.process.as_ref().is_none_or(|end| end.output_bytes > 0))
+        })
+    }
+
+    /// `logs/<task>.log` is the log of the task's latest attempt of its work.
+    fn link_log(&self, state: &State, task: TaskId) -> std::io::Result<()> {
+        let Some(row) = state.task(task) else { return Ok(()) };
+        let latest = row.jobs.first().and_then(|job| state.job(*job)?.attempts.last());
+        let Some(attempt) = latest else { return Ok(()) };
+        let link = self.paths.logs().join(format!("{}.log", state.spec(row).key));
+        let target = Path::new("../attempts").join(attempt.to_string()).join("log");
+        if fs::read_link(&link).is_ok_and(|old| old == target) {
+            return Ok(());
+        }
+        fs::create_dir_all(self.paths.logs())?;
+        let _ = fs::remove_file(&link);
+        symlink(target, link)
+    }
+
+    /// Writes the run's report and says where.
+    pub(super) fn report(&self, state: &State, run: RunId) -> Result<String, String> {
+        write_report(&self.paths, state, run).map_err(|error| error.to_string())
+    }
+}
+
+/// Writes the report of a run and returns its path.
+pub(crate) fn write_report(paths: &Paths, state: &State, run: RunId) -> anyhow::Result<String> {
+    let head = store::head(&paths.journal());
+    let zone = jiff::tz::TimeZone::system();
+    let extra = ReportExtra { head, notes: notes(state, run), now: now(), zone };
+    let text = dayshift_views::report(state, run, &extra);
+    let folder = paths.reports();
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}-report.md", report_stem(state, run)));
+    replace(&path, text.as_bytes())?;
+    Ok(path.display().to_string())
+}
+
+/// `YYYY-MM-DD`, and the run behind it when another run of the same day has its own report.
+fn report_stem(state: &State, run: RunId) -> String {
+    let Some(row) = state.run(run) else { return run.to_string() };
+    let date = |at| dayshift_views::date(at, &jiff::tz::TimeZone::system());
+    let is_date =
+        |label: &str| label.len() == 10 && label.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let stem_of = |row: &dayshift_core::state::Run| {
+        if is_date(&row.spec.label) { row.spec.label.clone() } else { date(row.submitted_at) }
+    };
+    let stem = stem_of(row);
+    let is_first = state.runs().take_while(|other| other.id != run).all(|other| stem_of(other) != stem);
+    if is_first { stem } else { format!("{stem}-{run}") }
+}
+
+fn notes(state: &State, run: RunId) -> Vec<String> {
+    let mut notes: BTreeSet<String> = BTreeSet::new();
+    for attempt in state.attempts() {
+        let task = state.task_of(state.job_of(attempt));
+        if task.run == run
+            && let (Some(agent), Some(version)) = (state.agent_of(task), &attempt.version)
+        {
+            notes.extend(dayshift_agents::version_warning(&agent.dialect, version));
+        }
+    }
+    notes.insert("The sandbox was off: agents ran with your own rights and your own home folder.".to_owned());
+    notes.into_iter().collect()
+}
+
+/// CPU time and memory of a live attempt's main process.
+fn process_facts(attempt: &Attempt) -> Option<(u32, ProcessFacts)> {
+    let Phase::Running { pid } = attempt.phase else { return None };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let pages: u64 = fields.get(21)?.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "only for people's eyes")]
+    let cpu_s = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
+    Some((pid, ProcessFacts { cpu_s, rss_bytes: pages.saturating_mul(page) }))
+}
+
+fn write_json(path: &Path, value: &serde_json::Value) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    replace(path, &bytes)
+}
+
+/// Readers see the old file or the new one, never half of it.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes)?;
+    fs::rename(new, path)
+}

@@ -1,0 +1,121 @@
+//! Everything outside: one flat match from what is owed to the adapter that does it.
+
+mod crew;
+mod launch;
+mod link;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::AttemptId;
+use dayshift_core::input::Report;
+use dayshift_core::state::State;
+use dayshift_core::time::Millis;
+use dayshift_core::types::{Failure, FailureClass, Obligation};
+use dayshift_engine::{Handle, Outside};
+use dayshift_worker::protocol::ToWorker;
+
+use crate::follower::Follower;
+use crate::paths::Paths;
+use crew::Crew;
+use link::Link;
+use watch::Watch;
+
+/// What the shell around us gave, read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// Our own environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// This binary, also after it was replaced on disk.
+    pub(crate) exe: PathBuf,
+    /// How long an agent has between SIGINT and SIGTERM, and again before SIGKILL.
+    pub(crate) grace: Millis,
+}
+
+/// What the adapters share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) paths: Paths,
+    pub(crate) setting: Setting,
+    pub(crate) handle: Handle,
+    watches: Mutex<BTreeMap<AttemptId, Watch>>,
+}
+
+impl Shared {
+    fn watches(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, Watch>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, obligation: Obligation, class: FailureClass, message: impl Into<String>) {
+        self.handle.report(Report::Failed { obligation, failure: Failure::new(class, message) });
+    }
+}
+
+/// The outside world of a real engine.
+#[derive(Debug)]
+pub(crate) struct World {
+    shared: Arc<Shared>,
+    link: Link,
+    crew: Crew,
+    follower: Follower,
+}
+
+impl World {
+    /// Nothing is started before the first obligation.
+    pub(crate) fn new(paths: Paths, setting: Setting, handle: Handle, follower: Follower) -> Self {
+        let shared = Arc::new(Shared { paths, setting, handle, watches: Mutex::default() });
+        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, follower }
+    }
+
+    /// Takes every live process tree down at once.
+    pub(crate) fn killer(&self) -> impl Fn() + Send + use<> {
+        self.link.killer()
+    }
+
+    fn start(&self, state: &State, attempt: AttemptId) {
+        let obligation = Obligation::RunAttempt(attempt);
+        match launch::build(&self.shared, state, attempt) {
+            Ok((launch, watch)) => {
+                self.shared.watches().insert(attempt, watch);
+                self.link.send(obligation, &ToWorker::Start(Box::new(launch)));
+            }
+            Err(failure) => self.shared.handle.report(Report::Failed { obligation, failure }),
+        }
+    }
+
+    fn stop(&self, state: &State, attempt: AttemptId) {
+        let obligation = Obligation::StopAttempt(attempt);
+        if let Some(watch) = launch::watch(&self.shared, state, attempt) {
+            self.shared.watches().entry(attempt).or_insert(watch);
+        }
+        let grace_ms = self.shared.setting.grace;
+        self.link.send(obligation, &ToWorker::Stop { attempt, grace_ms, urgent: false });
+    }
+}
+
+impl Outside for World {
+    fn perform(&mut self, state: &State, obligation: Obligation) {
+        match obligation {
+            Obligation::PrepareWorkspace(attempt) => self.crew.prepare(state, attempt),
+            Obligation::RunAttempt(attempt) => self.start(state, attempt),
+            Obligation::StopAttempt(attempt) => self.stop(state, attempt),
+            Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
+            Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
+            Obligation::WriteReport(run) => self.follower.write_report(run),
+        }
+    }
+
+    fn committed(&mut self, _: &State, entries: &[Entry]) {
+        for entry in entries {
+            if let Event::AttemptEnded { attempt, .. } = entry.event {
+                self.shared.watches().remove(&attempt);
+                self.link.settled(attempt);
+            }
+        }
+        self.follower.committed(entries);
+    }
+}

@@ -1,0 +1,295 @@
+//! The hands that work on workspaces: a few threads, one at a time per task.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dayshift_core::ids::{AttemptId, RunId, TaskId};
+use dayshift_core::input::Report;
+use dayshift_core::state::{State, Task};
+use dayshift_core::types::{
+    Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
+};
+use dayshift_workspaces::{
+    Base, CollectOrder, DirtyFate, Fetch, GitEnvironment, PrepareOrder, ReleaseOrder, Repository,
+    ScratchFate, Source, WorkspaceError, collect, prepare, release, resolve_base,
+};
+
+use super::Shared;
+use crate::paths;
+
+/// How many workspaces are worked on at once.
+const HANDS: usize = 4;
+
+/// How long a fetch of the base may take.
+const FETCH_MAX: Duration = Duration::from_secs(60);
+
+/// One piece of work on a workspace.
+type Work = Box<dyn FnOnce(&Hands) + Send>;
+
+/// The way to the hands.
+#[derive(Debug)]
+pub(super) struct Crew {
+    shared: Arc<Shared>,
+    queue: Sender<(TaskId, Work)>,
+}
+
+/// What the hands share.
+struct Hands {
+    shared: Arc<Shared>,
+    git: GitEnvironment,
+    /// One lock per task: its workspace is never prepared and taken down at the same time.
+    tasks: Mutex<BTreeMap<TaskId, Arc<Mutex<()>>>>,
+    /// The base of each run, once it is known.
+    bases: Mutex<BTreeMap<RunId, Base>>,
+}
+
+impl Crew {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let (queue, work) = channel();
+        let work = Arc::new(Mutex::new(work));
+        let path = shared.setting.environment.iter().find(|(name, _)| name == "PATH");
+        let path = path.map(|(_, value)| value.clone()).unwrap_or_default();
+        let hands = Arc::new(Hands {
+            shared: shared.clone(),
+            git: GitEnvironment::new(path, paths::home()),
+            tasks: Mutex::default(),
+            bases: Mutex::default(),
+        });
+        for _ in 0..HANDS {
+            let (hands, work) = (hands.clone(), work.clone());
+            // Without a thread the obligation stays in flight, and the next engine asks again.
+            let _ =
+                std::thread::Builder::new().name("workspaces".to_owned()).spawn(move || serve(&hands, &work));
+        }
+        Self { shared, queue }
+    }
+
+    fn submit(&self, obligation: Obligation, task: TaskId, work: Work) {
+        if self.queue.send((task, work)).is_err() {
+            self.shared.failed(obligation, FailureClass::Transient, "no thread works on workspaces");
+        }
+    }
+
+    pub(super) fn prepare(&self, state: &State, attempt: AttemptId) {
+        let obligation = Obligation::PrepareWorkspace(attempt);
+        let Some(site) = Site::of(&self.shared, state, attempt) else { return };
+        let task = site.task;
+        let work: Work = Box::new(move |hands| {
+            let result = hands.prepare(&site);
+            hands.tell(obligation, result, |workspace| Report::WorkspaceReady { attempt, workspace });
+        });
+        self.submit(obligation, task, work);
+    }
+
+    pub(super) fn collect(&self, state: &State, attempt: AttemptId) {
+        let obligation = Obligation::CollectArtifacts(attempt);
+        let Some(site) = Site::of(&self.shared, state, attempt) else { return };
+        let task = site.task;
+        let work: Work = Box::new(move |hands| {
+            let result = hands.collect(&site, attempt);
+            hands.tell(obligation, result, |collected| Report::Collected {
+                attempt,
+                collected: Box::new(collected),
+            });
+        });
+        self.submit(obligation, task, work);
+    }
+
+    pub(super) fn release(&self, state: &State, task: TaskId) {
+        let obligation = Obligation::ReleaseWorkspace(task);
+        let Some(site) = state.task(task).map(|row| Site::of_task(&self.shared, state, row)) else { return };
+        let work: Work = Box::new(move |hands| {
+            let result = hands.release(&site);
+            hands.tell(obligation, result, |kept| Report::WorkspaceReleased { task, kept });
+        });
+        self.submit(obligation, task, work);
+    }
+}
+
+fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>) {
+    loop {
+        let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((task, work)) = next else { return };
+        let lock =
+            hands.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default().clone();
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        work(hands);
+    }
+}
+
+/// Everything about a task's workspace that the hands need, copied out of the state.
+#[derive(Debug, Clone)]
+struct Site {
+    run: RunId,
+    task: TaskId,
+    key: String,
+    name: String,
+    kind: WorkspaceKind,
+    repo: PathBuf,
+    is_git: bool,
+    owner: String,
+    branch: String,
+    folder: PathBuf,
+    /// Results of the tasks that it needs.
+    needed: Vec<String>,
+    /// The run's recorded base.
+    base: Option<String>,
+    place: Option<ReadyWorkspace>,
+    scratch: PathBuf,
+    deliverables: Vec<Deliverable>,
+}
+
+impl Site {
+    fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
+        let row = state.attempt(attempt)?;
+        Some(Self::of_task(shared, state, state.task_of(state.job_of(row))))
+    }
+
+    fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
+        let run = state.run_of(task);
+        let spec = state.spec(task);
+        let needed = task
+            .needs
+            .iter()
+            .filter_map(|need| state.task(need.task))
+            .filter(|other| other.outcome() == Some(&Outcome::Succeeded))
+            .filter_map(|other| other.collected.as_ref()?.commit.clone())
+            .collect();
+        Self {
+            run: run.id,
+            task: task.id,
+            key: spec.key.clone(),
+            name: spec.name.clone(),
+            kind: spec.workspace,
+            repo: PathBuf::from(&run.spec.repo),
+            is_git: run.spec.is_git,
+            owner: format!("{}/{}", shared.paths.hash, run.id),
+            branch: format!("dayshift/{}/{}", run.id, spec.key),
+            folder: shared.paths.workspaces(),
+            needed,
+            base: run.base.clone(),
+            place: task.workspace.place().cloned(),
+            scratch: shared.paths.scratch(task.id),
+            deliverables: spec.deliverables.clone(),
+        }
+    }
+
+    /// Where the task works when nothing had to be prepared.
+    fn unprepared(&self) -> ReadyWorkspace {
+        let root = match self.kind {
+            WorkspaceKind::Scratch => &self.scratch,
+            WorkspaceKind::InPlace | WorkspaceKind::Worktree => &self.repo,
+        };
+        ReadyWorkspace { root: root.display().to_string(), branch: None, base: None, base_note: None }
+    }
+}
+
+impl Hands {
+    fn tell<T>(&self, obligation: Obligation, result: Result<T, Failure>, report: impl FnOnce(T) -> Report) {
+        let report = match result {
+            Ok(value) => report(value),
+            Err(failure) => Report::Failed { obligation, failure },
+        };
+        self.shared.handle.report(report);
+    }
+
+    fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {
+        let repository = self.repository(&site.repo)?;
+        let (bases, note) = match (site.kind, site.needed.is_empty()) {
+            (WorkspaceKind::Worktree, true) => {
+                let base = self.base(site, &repository)?;
+                (vec![base.commit], Some(base.note))
+            }
+            (WorkspaceKind::Worktree, false) => {
+                (site.needed.clone(), Some("the results of the tasks it needs".to_owned()))
+            }
+            (WorkspaceKind::InPlace | WorkspaceKind::Scratch, _) => (Vec::new(), None),
+        };
+        let order = PrepareOrder {
+            kind: site.kind,
+            task: site.task,
+            key: site.key.clone(),
+            owner: site.owner.clone(),
+            folder: site.folder.clone(),
+            bases,
+            base_note: note,
+            branch: site.branch.clone(),
+        };
+        prepare(&Source::Git(&repository), &order).map_err(|error| told(&error))
+    }
+
+    /// The run's base: recorded, or found out once for all its tasks.
+    fn base(&self, site: &Site, repository: &Repository) -> Result<Base, Failure> {
+        if let Some(commit) = &site.base {
+            return Ok(Base { commit: commit.clone(), note: "the base recorded for the run".to_owned() });
+        }
+        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = bases.get(&site.run) {
+            return Ok(base.clone());
+        }
+        let base = resolve_base(repository, Fetch::Remote, FETCH_MAX).map_err(|error| told(&error))?;
+        bases.insert(site.run, base.clone());
+        Ok(base)
+    }
+
+    fn collect(&self, site: &Site, attempt: AttemptId) -> Result<dayshift_core::types::Collected, Failure> {
+        let order = CollectOrder {
+            kind: site.kind,
+            task: site.task,
+            attempt,
+            folder: site.folder.clone(),
+            workspace: site.place.clone().unwrap_or_else(|| site.unprepared()),
+            deliverables: site.deliverables.clone(),
+            message: format!(
+                "{}\n\nTask {} of {}, attempt {attempt}, by dayshift.",
+                site.name, site.key, site.run
+            ),
+        };
+        self.with_source(site, |source| collect(source, &order))
+    }
+
+    fn release(&self, site: &Site) -> Result<Option<String>, Failure> {
+        let Some(workspace) = site.place.clone() else { return Ok(None) };
+        let order = ReleaseOrder {
+            kind: site.kind,
+            task: site.task,
+            folder: site.folder.clone(),
+            workspace,
+            scratch: ScratchFate::Keep,
+            // A gate may leave files behind; they are in a snapshot before they go.
+            dirty: DirtyFate::SaveAndRemove,
+        };
+        self.with_source(site, |source| release(source, &order)).map(|released| released.kept)
+    }
+
+    fn with_source<T>(
+        &self,
+        site: &Site,
+        work: impl FnOnce(&Source<'_>) -> Result<T, WorkspaceError>,
+    ) -> Result<T, Failure> {
+        let result = if site.is_git && site.kind != WorkspaceKind::Scratch {
+            let repository = self.repository(&site.repo)?;
+            work(&Source::Git(&repository))
+        } else {
+            work(&Source::Plain(&site.repo))
+        };
+        result.map_err(|error| told(&error))
+    }
+
+    fn repository(&self, path: &Path) -> Result<Repository, Failure> {
+        match Repository::discover(&self.git, path).map_err(|error| told(&error))? {
+            Some(repository) => Ok(repository),
+            None => Err(Failure::new(
+                FailureClass::Permanent,
+                format!("{} is no git repository any more", path.display()),
+            )),
+        }
+    }
+}
+
+fn told(error: &WorkspaceError) -> Failure {
+    Failure::new(error.class(), error.to_string())
+}

@@ -1,0 +1,263 @@
+//! From an attempt to the process that does it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dayshift_agents::{Brief, Order, Parser, order, resume_note};
+use dayshift_core::ids::AttemptId;
+use dayshift_core::money::Micros;
+use dayshift_core::state::{Attempt, Job, State, Task};
+use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
+use dayshift_guard::{Redactor, environment};
+use dayshift_intake::prompt::{self, PromptInput};
+use dayshift_worker::command_line;
+use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Program, Stdin};
+
+use super::Shared;
+use super::watch::{Reader, Watch};
+
+/// Variables of ours that Claude Code needs to reach its provider.
+const CLAUDE_VARIABLES: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CONFIG_DIR",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "API_TIMEOUT_MS",
+];
+
+/// The longest prompt, in bytes; what is cut is said in it.
+const PROMPT_BYTES_MAX: usize = 100 * 1024;
+
+/// The rows that an attempt stands for.
+struct Subject<'a> {
+    state: &'a State,
+    attempt: &'a Attempt,
+    job: &'a Job,
+    task: &'a Task,
+}
+
+impl<'a> Subject<'a> {
+    fn of(state: &'a State, attempt: AttemptId) -> Option<Self> {
+        let attempt = state.attempt(attempt)?;
+        let job = state.job_of(attempt);
+        Some(Self { state, attempt, job, task: state.task_of(job) })
+    }
+
+    /// The agent that does this attempt; `None` for plain commands and gates.
+    fn agent(&self) -> Option<&'a Agent> {
+        match self.job.work {
+            JobWork::Work => self.state.agent_of(self.task),
+            JobWork::Check { .. } => None,
+        }
+    }
+
+    /// The folder that the process works in, and whether it is a scratch folder.
+    fn folder(&self, shared: &Shared) -> (String, bool) {
+        let kind = self.state.spec(self.task).workspace;
+        match (self.task.workspace.place(), kind) {
+            (Some(place), _) => (place.root.clone(), false),
+            (None, WorkspaceKind::Scratch) => {
+                (shared.paths.scratch(self.task.id).display().to_string(), true)
+            }
+            (None, WorkspaceKind::InPlace | WorkspaceKind::Worktree) => {
+                (self.state.run_of(self.task).spec.repo.clone(), false)
+            }
+        }
+    }
+}
+
+/// What to start for an attempt, and how to listen to it.
+pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Result<(Launch, Watch), Failure> {
+    let Some(subject) = Subject::of(state, attempt) else {
+        return Err(Failure::new(FailureClass::Permanent, format!("there is no attempt {attempt}")));
+    };
+    let folder = shared.paths.attempt(attempt);
+    let (cwd, make_cwd) = subject.folder(shared);
+    let started = match subject.agent() {
+        Some(agent) => agent_start(shared, &subject, agent, &folder)?,
+        None => command_start(shared, &subject),
+    };
+    let is_gate = matches!(subject.job.work, JobWork::Check { .. });
+    let launch = Launch {
+        attempt,
+        program: started.program,
+        cwd,
+        make_cwd,
+        cwd_private: state.spec(subject.task).workspace != WorkspaceKind::InPlace,
+        env: started.env,
+        stdin: started.stdin,
+        folder: folder.display().to_string(),
+        stream: subject.agent().is_some(),
+        log_bytes_max: LOG_BYTES_MAX,
+        line_bytes_max: LINE_BYTES_MAX,
+        hash_output: is_gate,
+        mark: shared.paths.mark(attempt),
+    };
+    let watch = listen(&subject, &folder, &launch.env);
+    Ok((launch, watch))
+}
+
+/// How to listen to an attempt that may already run.
+pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Watch> {
+    let subject = Subject::of(state, attempt)?;
+    let env = task_environment(shared, &subject, &BTreeMap::new(), &[]);
+    Some(listen(&subject, &shared.paths.attempt(attempt), &env))
+}
+
+fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)]) -> Watch {
+    let reader = subject.agent().map(|agent| Reader {
+        parser: Parser::new(&agent.dialect),
+        redactor: Redactor::new(env.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+        stream: folder.join("stream"),
+        offset: 0,
+    });
+    Watch { reader }
+}
+
+struct Started {
+    program: Program,
+    stdin: Stdin,
+    env: Vec<(String, String)>,
+}
+
+/// A plain command or a gate.
+fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
+    let run = subject.state.run_of(subject.task);
+    let line = match (&subject.job.work, &subject.state.spec(subject.task).work) {
+        (JobWork::Check { gate }, _) => run.gate(gate).map_or("", |gate| gate.run.as_str()),
+        (JobWork::Work, TaskWork::Run { command }) => command,
+        (JobWork::Work, TaskWork::Agent { .. }) => "",
+    };
+    let env = task_environment(shared, subject, &BTreeMap::new(), dayshift_guard::TOOL_CHAINS);
+    Started { program: program(line, &env), stdin: Stdin::Null, env }
+}
+
+fn program(line: &str, env: &[(String, String)]) -> Program {
+    let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value.as_str());
+    command_line::program(line, path)
+}
+
+/// An agent with its prompt.
+fn agent_start(
+    shared: &Shared,
+    subject: &Subject<'_>,
+    agent: &Agent,
+    folder: &Path,
+) -> Result<Started, Failure> {
+    let text = prompt(subject);
+    let prompt_file = folder.join("instructions.md");
+    let scenario_file = folder.join("scenario.yaml");
+    let fault = |error: std::io::Error| {
+        Failure::new(FailureClass::Transient, format!("could not write {}: {error}", prompt_file.display()))
+    };
+    fs::create_dir_all(folder).map_err(fault)?;
+    fs::write(&prompt_file, &text).map_err(fault)?;
+    let (builtin, is_scripted) = match &agent.dialect {
+        Dialect::Claude { .. } => ([CLAUDE_VARIABLES, dayshift_guard::TOOL_CHAINS].concat(), false),
+        Dialect::Command { .. } => (dayshift_guard::TOOL_CHAINS.to_vec(), false),
+        Dialect::Scripted { scenario } => {
+            fs::write(&scenario_file, scenario).map_err(fault)?;
+            (dayshift_guard::TOOL_CHAINS.to_vec(), true)
+        }
+    };
+    let order = order(
+        agent,
+        &Brief {
+            prompt: &text,
+            prompt_file: &prompt_file.display().to_string(),
+            resume: subject.attempt.resume.as_deref(),
+            session_choice: None,
+            model: subject.attempt.route.model.as_deref(),
+            budget_left: budget_left(subject),
+            self_exe: &shared.setting.exe.display().to_string(),
+            scenario_file: &scenario_file.display().to_string(),
+        },
+    );
+    let Order { program: what, stdin, env: extra, structured: _ } = order;
+    let mut set: BTreeMap<String, String> = extra.into_iter().collect();
+    set.extend(agent.env.clone());
+    set.insert("DAYSHIFT_PROMPT_FILE".to_owned(), prompt_file.display().to_string());
+    if is_scripted {
+        set.insert("DAYSHIFT_TRY".to_owned(), subject.attempt.number.to_string());
+    }
+    let env = task_environment_with(shared, subject, set, &agent.pass_env, &builtin);
+    Ok(Started {
+        program: match what {
+            dayshift_agents::Program::Argv(words) => Program::Argv(words),
+            dayshift_agents::Program::Line(line) => program(&line, &env),
+        },
+        stdin: match stdin {
+            dayshift_agents::Stdin::Null => Stdin::Null,
+            dayshift_agents::Stdin::Text(text) => Stdin::Text(text),
+        },
+        env,
+    })
+}
+
+/// What the attempt may still cost: the tighter of what the run and the task have left.
+fn budget_left(subject: &Subject<'_>) -> Option<Micros> {
+    let run = subject.state.run_of(subject.task);
+    let of_run = run.spec.budget.map(|limit| limit.saturating_sub(run.spent.cost));
+    let own = subject.state.spec(subject.task).budget;
+    let of_task = own.map(|limit| limit.saturating_sub(subject.task.spent.cost));
+    of_run.into_iter().chain(of_task).min()
+}
+
+fn prompt(subject: &Subject<'_>) -> String {
+    let spec = subject.state.spec(subject.task);
+    let run = subject.state.run_of(subject.task);
+    let last = subject.job.attempts.iter().rev().nth(1).and_then(|id| subject.state.attempt(*id));
+    let note = subject.attempt.resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.unfinished)));
+    let gates: Vec<_> = spec.gates.iter().filter_map(|gate| run.gate(gate).cloned()).collect();
+    let rendered = prompt::render(
+        &PromptInput {
+            run_label: &run.spec.label,
+            task: spec,
+            gates: &gates,
+            instructions: &[],
+            error_context: subject.job.context.as_ref().map(|context| context.text.as_str()),
+            resume_note: note.as_deref(),
+            base: subject.task.workspace.place().and_then(|place| place.base.as_deref()),
+        },
+        PROMPT_BYTES_MAX,
+    );
+    rendered.text
+}
+
+fn task_environment(
+    shared: &Shared,
+    subject: &Subject<'_>,
+    set: &BTreeMap<String, String>,
+    builtin: &[&str],
+) -> Vec<(String, String)> {
+    task_environment_with(shared, subject, set.clone(), &[], builtin)
+}
+
+/// The whole environment of a process of the task.
+fn task_environment_with(
+    shared: &Shared,
+    subject: &Subject<'_>,
+    mut set: BTreeMap<String, String>,
+    pass: &[String],
+    builtin: &[&str],
+) -> Vec<(String, String)> {
+    let spec = subject.state.spec(subject.task);
+    set.extend(spec.env.clone());
+    for (name, value) in [
+        ("DAYSHIFT_TASK", spec.key.clone()),
+        ("DAYSHIFT_JOB", subject.job.id.to_string()),
+        ("DAYSHIFT_ATTEMPT", subject.attempt.id.to_string()),
+        ("GIT_EDITOR", "true".to_owned()),
+        ("GIT_TERMINAL_PROMPT", "0".to_owned()),
+    ] {
+        set.insert(name.to_owned(), value);
+    }
+    let pass: Vec<String> = pass.iter().chain(&spec.pass_env).cloned().collect();
+    environment(shared.setting.environment.iter().cloned(), &set, &pass, builtin)
+}

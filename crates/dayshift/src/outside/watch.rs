@@ -1,0 +1,150 @@
+//! From what an agent prints, and how its process ends, to reports.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dayshift_agents::{Heard, Parser};
+use dayshift_core::ids::AttemptId;
+use dayshift_core::input::Report;
+use dayshift_core::money::Spend;
+use dayshift_core::types::{Claim, Exit, Failure, FailureClass, ProcessEnd};
+use dayshift_guard::Redactor;
+
+use super::Shared;
+
+/// How much of a stream is read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What is known of an attempt that is being watched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// How its output is read; a plain command's is not.
+    pub(super) reader: Option<Reader>,
+}
+
+/// A stream being parsed.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) parser: Parser,
+    pub(super) redactor: Redactor,
+    pub(super) stream: PathBuf,
+    pub(super) offset: u64,
+}
+
+impl Reader {
+    /// Reads what is new in the stream. A stream that is not there yet has nothing new.
+    fn read(&mut self, mut each: impl FnMut(Heard)) {
+        let Ok(mut file) = File::open(&self.stream) else { return };
+        if file.seek(SeekFrom::Start(self.offset)).is_err() {
+            return;
+        }
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while let Ok(count) = file.read(&mut chunk) {
+            if count == 0 {
+                return;
+            }
+            self.offset += u64::try_from(count).unwrap_or(0);
+            self.parser.feed(&chunk[..count]).into_iter().for_each(&mut each);
+        }
+    }
+}
+
+/// There is more in the attempt's stream.
+pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId) {
+    let mut reports = Vec::new();
+    if let Some(reader) = shared.watches().get_mut(&attempt).and_then(|watch| watch.reader.as_mut()) {
+        reader.read(|heard| reports.extend(report(attempt, heard)));
+    }
+    // Outside of the lock: the inbox may be full, and the engine needs the lock to empty it.
+    for report in reports {
+        shared.handle.report(report);
+    }
+}
+
+fn report(attempt: AttemptId, heard: Heard) -> Option<Report> {
+    match heard {
+        Heard::Session { id, model, version } => {
+            Some(Report::SessionNamed { attempt, session: id, model, version })
+        }
+        Heard::Spend(spend) => Some(Report::Spent { attempt, spend }),
+        Heard::Said(_)
+        | Heard::ToolCalled { .. }
+        | Heard::ToolEnded { .. }
+        | Heard::Retrying { .. }
+        | Heard::LimitSeen { .. }
+        | Heard::Denied { .. }
+        | Heard::Final => None,
+    }
+}
+
+/// The attempt's process tree is gone.
+pub(super) fn ended(shared: &Arc<Shared>, attempt: AttemptId, process: ProcessEnd) {
+    let mut reports = Vec::new();
+    {
+        let mut watches = shared.watches();
+        let reader = watches.get_mut(&attempt).and_then(|watch| watch.reader.as_mut());
+        let told = reader.map_or_else(
+            || Told { verdict: verdict(&process.exit), ..Told::default() },
+            |reader| {
+                reader.read(|heard| reports.extend(report(attempt, heard)));
+                conclude(reader, &process.exit)
+            },
+        );
+        reports.push(Report::ProcessEnded {
+            attempt,
+            process: Box::new(process),
+            claim: told.claim,
+            verdict: told.verdict,
+            unfinished: told.unfinished,
+            session_lost: told.session_lost,
+            spend: told.spend,
+        });
+    }
+    for report in reports {
+        shared.handle.report(report);
+    }
+}
+
+/// What output and exit come to.
+#[derive(Debug, Default)]
+struct Told {
+    claim: Option<Claim>,
+    verdict: Option<Failure>,
+    unfinished: Vec<String>,
+    session_lost: bool,
+    spend: Spend,
+}
+
+fn conclude(reader: &mut Reader, exit: &Exit) -> Told {
+    let conclusion = reader.parser.conclude(exit);
+    let clean = &mut reader.redactor;
+    Told {
+        claim: conclusion.claim.map(|claim| Claim { text: clean.redact_text(&claim.text), ..claim }),
+        verdict: conclusion
+            .verdict
+            .err()
+            .map(|failure| Failure { message: clean.redact_text(&failure.message), ..failure }),
+        unfinished: conclusion.unfinished.iter().map(|line| clean.redact_text(line)).collect(),
+        session_lost: conclusion.session_lost,
+        spend: conclusion.spend,
+    }
+}
+
+/// What the exit of a plain command or a gate comes to.
+fn verdict(exit: &Exit) -> Option<Failure> {
+    match exit {
+        Exit::Code(0) => None,
+        Exit::Code(127) => {
+            Some(Failure::new(FailureClass::Permanent, "exit code 127: the command was not found"))
+        }
+        Exit::Code(126) => {
+            Some(Failure::new(FailureClass::Permanent, "exit code 126: the command cannot be executed"))
+        }
+        Exit::Code(code) => Some(Failure::new(FailureClass::Work, format!("exit code {code}"))),
+        Exit::Signal(signal) => Some(Failure::new(FailureClass::Work, format!("ended by signal {signal}"))),
+        Exit::NotStarted { message, class } => Some(Failure::new(*class, message.clone())),
+        Exit::Lost => Some(Failure::new(FailureClass::Transient, "lost with its worker")),
+    }
+}

@@ -1,0 +1,128 @@
+//! Where everything lies. The only place that reads the environment for folders.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use dayshift_core::ids::{AttemptId, TaskId};
+use sha2::{Digest, Sha256};
+
+/// The folders and files of one state directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    /// The state directory, absolute.
+    pub(crate) state: PathBuf,
+    /// A short name that is unique to it on this machine.
+    pub(crate) hash: String,
+    /// Sockets.
+    runtime: PathBuf,
+    /// Workspaces, outside the repository.
+    data: PathBuf,
+}
+
+impl Paths {
+    /// The folders of the state directory `state`, which is made when it is missing.
+    pub(crate) fn make(state: &Path) -> Result<Self> {
+        std::fs::create_dir_all(state)
+            .with_context(|| format!("failed to make the state directory {}", state.display()))?;
+        let ignore = state.join(".gitignore");
+        if !ignore.exists() {
+            std::fs::write(&ignore, "# dayshift's own state: nothing of it belongs into git\n*\n")
+                .with_context(|| format!("failed to write {}", ignore.display()))?;
+        }
+        Self::of(state)
+    }
+
+    /// The folders of a state directory that is already there.
+    pub(crate) fn of(state: &Path) -> Result<Self> {
+        let state = state
+            .canonicalize()
+            .with_context(|| format!("failed to find the state directory {}", state.display()))?;
+        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let runtime = runtime_folder().join(&hash);
+        let data = data_folder().join("dayshift").join(&hash);
+        Ok(Self { state, hash, runtime, data })
+    }
+
+    /// The journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.state.join("dayshift.db")
+    }
+
+    /// The lock of the engine.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.state.join("engine.lock")
+    }
+
+    /// The socket that steering commands speak to.
+    pub(crate) fn engine_socket(&self) -> PathBuf {
+        self.runtime.join("engine.sock")
+    }
+
+    /// The socket of the worker.
+    pub(crate) fn worker_socket(&self) -> PathBuf {
+        self.runtime.join("worker.sock")
+    }
+
+    /// What an attempt left: instructions, stream, log.
+    pub(crate) fn attempt(&self, attempt: AttemptId) -> PathBuf {
+        self.state.join("attempts").join(attempt.to_string())
+    }
+
+    /// The folder of all workspaces of this state directory.
+    pub(crate) fn workspaces(&self) -> PathBuf {
+        self.data.join("workspaces")
+    }
+
+    /// A task's scratch folder.
+    pub(crate) fn scratch(&self, task: TaskId) -> PathBuf {
+        self.workspaces().join(format!("{task}-scratch"))
+    }
+
+    /// The folder of logs that people read.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// The folder of reports.
+    pub(crate) fn reports(&self) -> PathBuf {
+        self.state.join("reports")
+    }
+
+    /// The value that marks an attempt's processes, unique on this machine.
+    pub(crate) fn mark(&self, attempt: AttemptId) -> String {
+        format!("{}-{attempt}", self.hash)
+    }
+}
+
+/// `$XDG_RUNTIME_DIR/dayshift`, else a private folder under the temporary one: socket paths
+/// must stay short, wherever the state directory lies.
+fn runtime_folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder).join("dayshift"),
+        None => PathBuf::from("/tmp").join(format!("dayshift-{}", rustix::process::getuid().as_raw())),
+    }
+}
+
+/// `$XDG_STATE_HOME`, else `~/.local/state`, else beside the sockets.
+fn data_folder() -> PathBuf {
+    let named = std::env::var_os("XDG_STATE_HOME").filter(|folder| Path::new(folder).is_absolute());
+    match (named, home()) {
+        (Some(folder), _) => PathBuf::from(folder),
+        (None, Some(home)) => home.join(".local/state"),
+        (None, None) => runtime_folder(),
+    }
+}
+
+/// The user's home folder, if the environment names one.
+pub(crate) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+/// The state directory that the command line, the environment or the repository stand for.
+pub(crate) fn state_folder(named: Option<&Path>, repo: &Path) -> PathBuf {
+    match named {
+        Some(folder) => folder.to_owned(),
+        None => repo.join(".dayshift"),
+    }
+}

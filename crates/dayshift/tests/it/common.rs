@@ -1,0 +1,108 @@
+//! What every test of the binary needs: a repository, a private home, the binary itself.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use dayshift_testkit::{TempRepo, dayshift_bin, wait_until};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a loaded machine.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// A repository with a state directory and a home of its own.
+pub(crate) struct Site {
+    pub(crate) repo: TempRepo,
+    pub(crate) home: TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let repo = TempRepo::new();
+        repo.write("README.md", "# Sample\n");
+        repo.commit("Begin");
+        Self { repo, home: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.repo.path()
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path().join(".dayshift")
+    }
+
+    /// The binary with an environment that belongs to this site alone.
+    pub(crate) fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Command {
+        let bin = dayshift_bin(option_env!("CARGO_BIN_EXE_dayshift")).unwrap();
+        let mut command = Command::new(bin);
+        command.args(words).current_dir(self.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", self.home.path()).env("LANG", "C.UTF-8").env("TZ", "UTC");
+        command.env("XDG_RUNTIME_DIR", self.home.path().join("run"));
+        command.env("XDG_STATE_HOME", self.home.path().join("state"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Ran {
+        Ran::of(self.command(words).output().unwrap())
+    }
+
+    /// Starts the binary and lets it go on.
+    pub(crate) fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Child {
+        self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn json<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Value {
+        let ran = self.run(words);
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error} in {ran:?}"))
+    }
+
+    /// The tasks of the latest run as `status --json` shows them.
+    pub(crate) fn tasks(&self) -> Vec<Value> {
+        let status = self.json(["status", "--json"]);
+        let runs = status["runs"].as_array().unwrap();
+        runs.last().map(|run| run["tasks"].as_array().unwrap().clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn outcome(&self, key: &str) -> String {
+        let tasks = self.tasks();
+        let task = tasks.iter().find(|task| task["key"] == key).unwrap();
+        task["outcome"].as_str().unwrap_or("none").to_owned()
+    }
+
+    pub(crate) fn report(&self) -> String {
+        let folder = self.state().join("reports");
+        let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_to_string(file).unwrap()
+    }
+
+    /// Waits until no process of this site is left: its worker goes when it has nothing to do.
+    pub(crate) fn wait_for_worker_to_leave(&self) {
+        let home = format!("HOME={}", self.home.path().display());
+        wait_until(LONG, "every process of the site to end", || {
+            dayshift_testkit::processes_with_env(&home).is_empty()
+        });
+    }
+}
+
+/// A command that ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Files in all the forms, good and broken, through the command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common::Site;
+
+fn samples(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../intake/tests").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(&root)
+        .unwrap_or_else(|error| panic!("{}: {error}", root.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| matches!(path.extension().and_then(|end| end.to_str()), Some("yaml" | "md" | "json")))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_good_form_is_valid_by_check_and_by_dry_run() {
+    let files = samples("valid");
+    assert!(files.len() >= 5, "the samples are missing");
+    for file in files {
+        let site = Site::new();
+        let (file, repo) = (file.display().to_string(), site.path().display().to_string());
+        for words in [["check", &file, "--repo", &repo].as_slice(), &["run", &file, "--dry-run", "--repo", &repo]] {
+            let ran = site.run(words);
+            assert_eq!(ran.code, 0, "{file}: {ran:?}");
+        }
+        assert!(!site.state().exists(), "{file}: a dry run made state");
+    }
+}
+
+#[test]
+fn every_broken_file_is_refused_with_line_and_column_and_starts_nothing() {
+    let files = samples("broken");
+    assert!(files.len() >= 20, "only {} broken samples", files.len());
+    for file in files {
+        let site = Site::new();
+        let (path, repo) = (file.display().to_string(), site.path().display().to_string());
+        for command in ["check", "run"] {
+            let ran = site.run([command, &path, "--repo", &repo]);
+            assert_eq!(ran.code, 2, "{path}: {ran:?}");
+            let errors = ran.err.matches("\nerror: ").count();
+            let places = ran.err.lines().filter(|line| is_place(line, &path)).count();
+            assert!(errors > 0 && places >= errors, "{path}: {}", ran.err);
+        }
+        assert!(!site.state().exists(), "{path}: something was started");
+    }
+}
+
+/// ` --> PATH:LINE:COLUMN`
+fn is_place(line: &str, path: &str) -> bool {
+    let Some((_, place)) = line.split_once("--> ") else { return false };
+    let Some(rest) = place.strip_prefix(path).and_then(|rest| rest.strip_prefix(':')) else { return false };
+    let numbers: Vec<Option<u32>> = rest.split(':').map(|number| number.trim().parse().ok()).collect();
+    matches!(numbers[..], [Some(line), Some(column)] if line >= 1 && column >= 1)
+}
+
+#[test]
+fn init_writes_a_file_that_check_takes_and_the_schema_is_json() {
+    let site = Site::new();
+    site.repo.write("Cargo.toml", "[package]\nname = \"sample\"\nversion = \"0.1.0\"\n");
+    assert_eq!(site.run(["init"]).code, 0);
+    let text = fs::read_to_string(site.path().join("day.yaml")).unwrap();
+    assert!(text.contains("cargo test"), "no gate was proposed: {text}");
+    let checked = site.run(["check", "day.yaml"]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let again = site.run(["init"]);
+    assert_eq!(again.code, 2, "a file that is there is not replaced: {again:?}");
+    assert!(site.json(["schema"])["properties"]["tasks"].is_object());
+}
