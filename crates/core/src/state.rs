@@ -135,6 +135,9 @@ pub struct Task {
     pub needs: Vec<TaskEdge>,
     /// The tasks that wait for it.
     pub dependents: Vec<TaskId>,
+    /// Whether an attempt was opened since it was accepted or reopened: from then on it does
+    /// not look at its needs any more, even when a person lets one of them try again.
+    pub is_begun: bool,
     /// Needs that are not met yet.
     pub unmet: u32,
     /// Its jobs; the first is the work.

@@ -139,6 +139,7 @@ impl State {
             state: TaskState::Open,
             needs: plan.needs.clone(),
             dependents: Vec::new(),
+            is_begun: false,
             unmet: u32::try_from(plan.needs.len()).unwrap_or(u32::MAX),
             jobs: plan.jobs.iter().map(|job| job.job).collect(),
             workspace: WorkspaceState::Unmade,
@@ -191,6 +192,7 @@ impl State {
         let row = &mut self.tasks[task];
         let was_closed = matches!(row.state, TaskState::Closed { .. });
         row.state = TaskState::Open;
+        row.is_begun = false;
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
         let row = &mut self.tasks[task];
@@ -258,6 +260,7 @@ impl State {
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
         row.live = Some(attempt);
+        row.is_begun = true;
         row.started_at.get_or_insert(at);
         let run = row.run;
         let row = &mut self.runs[run];
@@ -461,6 +464,9 @@ impl State {
             }
         }
         let row = &mut self.tasks[task];
+        if row.is_begun {
+            return;
+        }
         row.unmet = unmet;
         if row.outcome().is_some() {
             return;
@@ -470,7 +476,19 @@ impl State {
         } else {
             self.doomed.remove(&task);
         }
+        if unmet > 0 {
+            self.block_task(task);
+        }
         self.refresh_task(task);
+    }
+
+    /// What the task needs is not there any more: it waits again.
+    fn block_task(&mut self, task: TaskId) {
+        for job in self.tasks[task].jobs.clone() {
+            if matches!(self.jobs[job].state, JobState::Ready) {
+                self.set_job(job, JobState::Blocked);
+            }
+        }
     }
 
     /// Jobs of the task that have all they need become ready.

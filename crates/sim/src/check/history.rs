@@ -38,6 +38,8 @@ pub(crate) struct TaskBook {
     is_accepted: bool,
     live: Option<AttemptId>,
     spent: Micros,
+    /// Whether its workspace was said to be kept, when it was to be taken down last.
+    pub(crate) is_kept: bool,
 }
 
 #[derive(Debug)]
@@ -160,8 +162,10 @@ impl History {
             Event::BudgetWarned { run: _, task: _, percent } => {
                 return ensure(*percent >= 75, "warned-early", || format!("warned at {percent} %"));
             }
+            Event::WorkspaceReleased { task, kept } => {
+                at_mut(&mut self.tasks, task.0)?.is_kept = kept.is_some();
+            }
             Event::ObligationFailed { obligation: _, failure: _, not_before: _ }
-            | Event::WorkspaceReleased { task: _, kept: _ }
             | Event::ReportWritten { run: _, path: _ } => {}
         }
         Ok(())
@@ -204,6 +208,7 @@ impl History {
                 is_accepted: false,
                 live: None,
                 spent: Micros::ZERO,
+                is_kept: false,
             });
         }
         Ok(())
@@ -265,6 +270,9 @@ impl History {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
             book.is_failed = false;
+            if book.gate.is_some() {
+                book.not_before = Timestamp(0);
+            }
         }
         Ok(())
     }

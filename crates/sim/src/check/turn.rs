@@ -68,13 +68,17 @@ fn will_move(state: &State, task: &Task, now: Timestamp, is_idle: bool) -> bool 
 fn waits_outside(state: &State, task: &Task) -> bool {
     let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
     let repo = &state.run_of(task).spec.repo;
+    let waits = |task: &Task| {
+        let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+        jobs.any(|job| matches!(job.state, JobState::Backoff { .. }))
+    };
     let is_taken = is_in_place(task)
         && state.tasks().any(|other| {
             other.id != task.id
                 && is_in_place(other)
                 && state.run_of(other).spec.repo == *repo
                 && matches!(other.state, TaskState::Open)
-                && matches!(state.run_of(other).mode, RunMode::Paused { .. })
+                && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || waits(other))
         });
     is_taken || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
 }

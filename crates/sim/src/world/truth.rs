@@ -2,7 +2,6 @@
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
-use dayshift_core::state::WorkspaceState;
 use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
@@ -160,10 +159,7 @@ impl World {
             if !is_made || task.outcome().is_none() {
                 continue;
             }
-            let is_known = match &task.workspace {
-                WorkspaceState::Kept(..) => true,
-                WorkspaceState::Unmade | WorkspaceState::Ready(_) | WorkspaceState::Released(_) => false,
-            };
+            let is_known = self.books.task(task.id)?.is_kept;
             ensure(is_known, "rest-worktree", || {
                 format!("the worktree of {} is there at the end, and nobody knows of it", task.id)
             })?;

@@ -327,10 +327,9 @@ impl World {
         let alive: Vec<AttemptId> =
             self.worker.processes.iter().filter(|(_, row)| row.is_alive).map(|(id, _)| *id).collect();
         for attempt in alive {
-            if let Some(row) = self.worker.processes.get_mut(&attempt) {
-                row.is_alive = false;
-            }
-            let changes = self.rng.chance(300);
+            let Some(row) = self.worker.processes.get_mut(&attempt) else { continue };
+            row.is_alive = false;
+            let changes = row.kind != Kind::Gate && self.rng.chance(300);
             if let Some(key) = self.place_of(attempt) {
                 let place = self.places.at(&key);
                 place.process = None;
