@@ -7,6 +7,7 @@ mod progress;
 mod report;
 mod run_log;
 mod status;
+mod steps;
 mod task;
 mod text;
 mod words;

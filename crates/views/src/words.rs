@@ -5,8 +5,8 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, StopReason, TaskWork, When,
-    WorkspaceKind,
+    Dialect, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome, StopReason,
+    TaskWork, When, WorkspaceKind,
 };
 
 use crate::text::{clock, line, line_of, shell_word};
@@ -475,4 +475,34 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
         }
         Obligation::WriteReport(run) => format!("{run}: its report could not be written"),
     }
+}
+
+/// An outcome with its reason: `failed (work): not delivered: a.txt`.
+pub(crate) fn outcome_line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded => "succeeded".to_owned(),
+        Outcome::Failed(failure) => {
+            format!("failed ({}): {}", class_word(failure.class), line(&failure.message))
+        }
+        Outcome::Skipped { because } => format!("skipped: {}", line(because)),
+        Outcome::Deferred { because } => format!("deferred: {}", line(because)),
+        Outcome::Cancelled { by } => format!("cancelled by {}", line_of(by, 80)),
+    }
+}
+
+/// A gate's evidence: `exit code 0, 3.1s, output 0123456789ab, on 0123456789ab`.
+pub(crate) fn gate_check(gate: &GateResult) -> String {
+    let mut text = format!("{}, {}", exit_line(&gate.exit), gate.elapsed);
+    if let Some(hash) = &gate.output_sha256 {
+        text.push_str(&format!(", output {}", short(hash)));
+    }
+    if let Some(commit) = &gate.commit {
+        text.push_str(&format!(", on {}", short(commit)));
+    }
+    text
+}
+
+/// The first twelve characters of a hash.
+pub(crate) fn short(hash: &str) -> String {
+    line(hash).chars().take(12).collect()
 }

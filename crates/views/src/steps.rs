@@ -1,0 +1,177 @@
+//! A task's jobs in the words of other tools: steps, and pipeline jobs.
+
+use dayshift_core::state::{Attempt, Job, JobState, Phase, State, Task};
+use dayshift_core::types::{Outcome, TaskWork};
+use serde_json::{Value, json};
+
+use crate::text::{iso, line, safe};
+use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, reason};
+
+/// A task's jobs as steps, in order: id, name, state, attempt, max_attempts,
+/// implementer_model, reviewer_model, error.
+pub(crate) fn steps(state: &State, task: &Task) -> Vec<Value> {
+    jobs(state, task)
+        .map(|job| {
+            json!({
+                "id": job.id.to_string(),
+                "name": line(&job.name),
+                "state": step_word(job),
+                "attempt": job.attempts.len(),
+                "max_attempts": attempts_max(state, job),
+                "implementer_model": model(state, task, job),
+                "reviewer_model": Value::Null,
+                "error": error(job),
+            })
+        })
+        .collect()
+}
+
+/// A task's jobs with their attempts: status, retry_count, max_retries, parent_job_id,
+/// regression_context, and the pipeline's status.
+pub(crate) fn jobs_json(state: &State, task: &Task) -> Vec<Value> {
+    let pipeline = pipeline_word(task);
+    jobs(state, task)
+        .map(|job| {
+            let attempts: Vec<Value> =
+                job.attempts.iter().filter_map(|attempt| state.attempt(*attempt)).map(attempt_json).collect();
+            json!({
+                "id": job.id.to_string(),
+                "name": line(&job.name),
+                "pipeline_status": pipeline,
+                "status": job_word(job),
+                "retry_count": job.attempts.len().saturating_sub(1),
+                "max_retries": attempts_max(state, job).saturating_sub(1),
+                "parent_job_id": Value::Null,
+                "regression_context": job.context.as_ref().map(|context| safe(&context.text)),
+                "needs": job.needs.iter().map(|need| need.job.to_string()).collect::<Vec<_>>(),
+                "session": job.session.as_deref().map(line),
+                "attempts": attempts,
+            })
+        })
+        .collect()
+}
+
+/// The jobs of a task, the work first.
+pub(crate) fn jobs<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item = &'a Job> {
+    task.jobs.iter().filter_map(|job| state.job(*job))
+}
+
+fn attempt_json(attempt: &Attempt) -> Value {
+    let end = match &attempt.phase {
+        Phase::Ended { end, .. } => Some(end_line(end)),
+        Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => None,
+    };
+    json!({
+        "id": attempt.id.to_string(),
+        "number": attempt.number,
+        "phase": phase_word(attempt),
+        "end": end,
+        "agent": line(&attempt.route.agent),
+        "reason": line(&attempt.route.reason),
+        "model": attempt.model.as_deref().map(line),
+        "version": attempt.version.as_deref().map(line),
+        "session": attempt.session.as_deref().map(line),
+        "opened_at": iso(attempt.opened_at),
+        "started_at": attempt.started_at.map(iso),
+        "ended_at": ended_at(attempt).map(iso),
+        "cost_usd": attempt.spend.cost.usd(),
+        "tokens": tokens(attempt.spend.tokens),
+        "api_calls": attempt.spend.api_calls,
+        "exit_code": exit_code(attempt),
+        "output_bytes": attempt.process.as_ref().map(|process| process.output_bytes),
+    })
+}
+
+/// Tokens by kind.
+pub(crate) fn tokens(tokens: dayshift_core::money::Tokens) -> Value {
+    json!({
+        "input": tokens.input,
+        "output": tokens.output,
+        "cache_read": tokens.cache_read,
+        "cache_write": tokens.cache_write,
+    })
+}
+
+/// The exit code of an attempt's process, where it had one.
+pub(crate) fn exit_code(attempt: &Attempt) -> Option<i32> {
+    use dayshift_core::types::Exit;
+    match attempt.process.as_ref()?.exit {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(_) | Exit::NotStarted { .. } | Exit::Lost => None,
+    }
+}
+
+/// pending, implementing, completed, retry or failed. A held job reads `retry`: it can go
+/// on when a person says so.
+fn step_word(job: &Job) -> &'static str {
+    match &job.state {
+        JobState::Blocked | JobState::Ready if job.attempts.is_empty() => "pending",
+        JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. } => "retry",
+        JobState::Active { .. } => "implementing",
+        JobState::Done { outcome: Outcome::Succeeded } => "completed",
+        JobState::Done {
+            outcome:
+                Outcome::Failed(_)
+                | Outcome::Skipped { .. }
+                | Outcome::Deferred { .. }
+                | Outcome::Cancelled { .. },
+        } => "failed",
+    }
+}
+
+/// pending, running, completed, failed, cancelled or skipped.
+fn job_word(job: &Job) -> &'static str {
+    match &job.state {
+        JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. } => "pending",
+        JobState::Active { .. } => "running",
+        JobState::Done { outcome } => match outcome {
+            Outcome::Succeeded => "completed",
+            Outcome::Failed(_) => "failed",
+            Outcome::Skipped { .. } | Outcome::Deferred { .. } => "skipped",
+            Outcome::Cancelled { .. } => "cancelled",
+        },
+    }
+}
+
+/// pending, running, completed, failed or cancelled, for the task as a whole. A skipped or
+/// deferred one reads `cancelled`.
+pub(crate) fn pipeline_word(task: &Task) -> &'static str {
+    match task.outcome() {
+        None if task.started_at.is_none() => "pending",
+        None => "running",
+        Some(Outcome::Succeeded) => "completed",
+        Some(Outcome::Failed(_)) => "failed",
+        Some(Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Cancelled { .. }) => "cancelled",
+    }
+}
+
+fn model(state: &State, task: &Task, job: &Job) -> Option<String> {
+    let attempt = job.attempts.last().and_then(|attempt| state.attempt(*attempt));
+    match (attempt, &state.spec(task).work) {
+        (Some(attempt), _) => Some(agent_model(attempt)),
+        (None, TaskWork::Agent { agent }) if job.work == dayshift_core::types::JobWork::Work => {
+            Some(line(agent))
+        }
+        (None, TaskWork::Agent { .. } | TaskWork::Run { .. }) => None,
+    }
+}
+
+fn error(job: &Job) -> Option<String> {
+    match &job.state {
+        JobState::Blocked | JobState::Ready | JobState::Active { .. } => None,
+        JobState::Backoff { because, .. } => Some(line(&because.message)),
+        JobState::Held { reason } => Some(line(reason.message())),
+        JobState::Done { outcome } => reason(outcome),
+    }
+}
+
+/// The share of a task's jobs that are done well, in percent; an ended success is whole.
+pub(crate) fn progress_percent(state: &State, task: &Task) -> u64 {
+    if matches!(task.outcome(), Some(Outcome::Succeeded)) {
+        return 100;
+    }
+    let done = jobs(state, task)
+        .filter(|job| matches!(job.state, JobState::Done { outcome: Outcome::Succeeded }))
+        .count();
+    crate::text::percent(done as u64, task.jobs.len().max(1) as u64)
+}
