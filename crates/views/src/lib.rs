@@ -12,6 +12,9 @@ mod task;
 mod text;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use brief::run_brief;
 pub use files::{ProcessFacts, agent_status, registry, task_state_file};
 pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summary_json};

@@ -1,8 +1,24 @@
-//! The end-of-day report.
+//! The end-of-day report: what was asked, what came of it, with the evidence, and what to do
+//! next. It can be written at any time; a run in progress is called so.
+
+mod ends;
+mod task;
+
+use std::collections::BTreeMap;
 
 use dayshift_core::ids::RunId;
-use dayshift_core::state::State;
-use dayshift_core::time::Timestamp;
+use dayshift_core::money::Micros;
+use dayshift_core::state::{Run, RunMode, State, Task};
+use dayshift_core::time::{Millis, Timestamp};
+
+use crate::text::{code, date, local, md, md_of, percent};
+use crate::words::{Tally, attempt_time, attempts, has_spent, key, tasks_of};
+
+/// How many tasks are told in full; the others get a line each.
+const TASKS_FULL_MAX: usize = 300;
+
+/// How many lines a section of the report may have.
+const SECTION_LINES_MAX: usize = 500;
 
 /// What the report needs besides the state.
 #[derive(Debug, Clone)]
@@ -19,6 +35,176 @@ pub struct ReportExtra {
 
 /// The end-of-day report of a run, in markdown.
 pub fn report(state: &State, run: RunId, extra: &ReportExtra) -> String {
-    let _ = extra;
-    format!("# Report\n\n{}", crate::run_brief(state, run))
+    let Some(run) = state.run(run) else {
+        return format!("# End-of-day report\n\nThere is no run {run}.\n");
+    };
+    let tasks: Vec<&Task> = tasks_of(state, run).collect();
+    let mut text = title(run, extra);
+    opening(&mut text, state, run, &tasks, extra);
+    summary(&mut text, state, run, &tasks, extra);
+    text.push_str("\n## Tasks\n");
+    for task in tasks.iter().take(TASKS_FULL_MAX) {
+        self::task::section(&mut text, state, task, extra);
+    }
+    self::task::rest(&mut text, state, tasks.get(TASKS_FULL_MAX..).unwrap_or_default());
+    ends::deferred(&mut text, state, &tasks);
+    ends::skipped(&mut text, state, &tasks);
+    ends::problems(&mut text, state, &tasks);
+    ends::warnings(&mut text, run);
+    ends::notes(&mut text, state, &tasks, extra);
+    ends::next_steps(&mut text, state, run, &tasks);
+    if let Some(head) = &extra.head {
+        text.push_str(&format!("\n---\n\nJournal head: {}\n", code(head)));
+    }
+    text
+}
+
+fn title(run: &Run, extra: &ReportExtra) -> String {
+    let day = date(run.submitted_at, &extra.zone);
+    let label = md_of(&run.spec.label, 100);
+    if label.is_empty() || label == day || is_date(&run.spec.label) {
+        let day = if is_date(&run.spec.label) { &label } else { &day };
+        format!("# End-of-day report {day}\n")
+    } else {
+        format!("# End-of-day report {day}: {label}\n")
+    }
+}
+
+fn is_date(label: &str) -> bool {
+    label.len() == 10 && label.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Which run, when, of what; and whether it is over.
+fn opening(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: &ReportExtra) {
+    let at = |moment: Timestamp| local(moment, &extra.zone);
+    let tally = Tally::of(state, tasks.iter().copied());
+    let (ended, total) = (tally.ended(), tasks.len());
+    let share = percent(ended as u64, total as u64);
+    let so_far = format!("{share} % of the tasks have ended ({ended} of {total})");
+    let stands = match &run.mode {
+        RunMode::Open => format!("**in progress**: {so_far}"),
+        RunMode::Paused { by } => format!("**paused** by {}: {so_far}", md_of(by, 80)),
+        RunMode::Closed { at: end, .. } => format!("ended {}", at(*end)),
+    };
+    text.push_str(&format!(
+        "\nRun {}, submitted {}, {stands}. Written {}.\n",
+        run.id,
+        at(run.submitted_at),
+        at(extra.now)
+    ));
+    if !run.spec.sources.is_empty() {
+        let sources: Vec<String> = run.spec.sources.iter().take(20).map(|source| code(source)).collect();
+        text.push_str(&format!("From {}", sources.join(", ")));
+        text.push_str(if run.spec.sources.len() > 20 { " and more, " } else { ", " });
+        text.push_str(&format!("about {}.\n", code(&run.spec.repo)));
+    }
+}
+
+fn summary(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: &ReportExtra) {
+    let tally = Tally::of(state, tasks.iter().copied());
+    let mut rows: Vec<(&str, String)> = vec![("Tasks", tally.total.to_string())];
+    let outcomes = [
+        ("Succeeded", tally.succeeded),
+        ("Failed", tally.failed),
+        ("Deferred", tally.deferred),
+        ("Skipped", tally.skipped),
+        ("Cancelled", tally.cancelled),
+        ("Waiting for a person", tally.held),
+        ("In progress", tally.active),
+        ("Not started", tally.waiting),
+    ];
+    let is_told = |name: &str, number: usize| number > 0 || name == "Succeeded" || name == "Failed";
+    rows.extend(
+        outcomes
+            .iter()
+            .filter(|(name, number)| is_told(name, *number))
+            .map(|(name, number)| (*name, number.to_string())),
+    );
+    let worked = tasks.iter().map(|task| attempt_time(state, task, extra.now).0).fold(0, u64::saturating_add);
+    rows.push(("Total time", wall(run, extra.now).to_string()));
+    rows.push(("Sum of attempt times", Millis(worked).to_string()));
+    rows.push((
+        "Attempts",
+        tasks.iter().map(|task| attempts(state, task).count()).sum::<usize>().to_string(),
+    ));
+    rows.push(("Cost", run.spent.cost.to_string()));
+    rows.push(("Limit", limit(run)));
+    rows.push(("Tokens", tokens_line(run.spent.tokens)));
+    if run.spent.api_calls > 0 {
+        rows.push(("API calls", run.spent.api_calls.to_string()));
+    }
+    text.push_str("\n## Summary\n\n| | |\n|--|--|\n");
+    for (name, value) in rows {
+        text.push_str(&format!("| {name} | {value} |\n"));
+    }
+    text.push_str(&format!("\nBudget steps reached: {}\n", steps_reached(state, run, tasks)));
+    cost_by_area(text, state, tasks);
+}
+
+fn wall(run: &Run, now: Timestamp) -> Millis {
+    match &run.mode {
+        RunMode::Open | RunMode::Paused { .. } => now - run.submitted_at,
+        RunMode::Closed { at, .. } => *at - run.submitted_at,
+    }
+}
+
+fn limit(run: &Run) -> String {
+    match run.spec.budget {
+        Some(limit) => format!("{limit} ({} % used)", percent(run.spent.cost.0, limit.0)),
+        None => "none".to_owned(),
+    }
+}
+
+/// `900 in, 140 out`, with the cache where it was used.
+fn tokens_line(tokens: dayshift_core::money::Tokens) -> String {
+    let mut text = format!("{} in, {} out", tokens.input, tokens.output);
+    if tokens.cache_read > 0 || tokens.cache_write > 0 {
+        text.push_str(&format!(", cache {} read, {} written", tokens.cache_read, tokens.cache_write));
+    }
+    text
+}
+
+/// The steps of the run's limit and of its tasks' own limits.
+fn steps_reached(state: &State, run: &Run, tasks: &[&Task]) -> String {
+    let mut reached: Vec<String> = Vec::new();
+    reached.extend(step(run.warned, run.spent.cost, run.spec.budget).map(|step| format!("the run {step}")));
+    for task in tasks {
+        let budget = state.spec(task).budget;
+        let own = step(task.warned, task.spent.cost, budget);
+        reached.extend(own.map(|step| format!("{} {step} of its own", md(&key(state, task)))));
+    }
+    let more = reached.len().saturating_sub(20);
+    reached.truncate(20);
+    if more > 0 {
+        reached.push(format!("{more} more"));
+    }
+    if reached.is_empty() { "none.".to_owned() } else { format!("{}.", reached.join("; ")) }
+}
+
+fn step(was_warned: bool, spent: Micros, limit: Option<Micros>) -> Option<String> {
+    let limit = limit.filter(|limit| *limit > Micros::ZERO)?;
+    match percent(spent.0, limit.0) {
+        100.. => Some("100 % (what costs money was stopped)".to_owned()),
+        95.. => Some("95 % (nothing more that costs money started)".to_owned()),
+        _ if was_warned => Some("75 % (warned)".to_owned()),
+        _ => None,
+    }
+}
+
+fn cost_by_area(text: &mut String, state: &State, tasks: &[&Task]) {
+    let mut by_area: BTreeMap<&str, (usize, Micros)> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| has_spent(task.spent)) {
+        let area = state.spec(task).area.as_deref().unwrap_or("");
+        let entry = by_area.entry(area).or_default();
+        entry.0 += 1;
+        entry.1 += task.spent.cost;
+    }
+    if by_area.keys().all(|area| area.is_empty()) {
+        return;
+    }
+    text.push_str("\nCost by area:\n\n");
+    for (area, (number, cost)) in by_area.iter().take(SECTION_LINES_MAX) {
+        let area = if area.is_empty() { "(none)".to_owned() } else { md_of(area, 100) };
+        text.push_str(&format!("- {area}: {cost} ({})\n", crate::text::count(*number, "task")));
+    }
 }

@@ -1,0 +1,226 @@
+//! One task of the report.
+
+use dayshift_core::state::{Attempt, Job, Phase, State, Task};
+use dayshift_core::types::{Collected, JobWork, Outcome};
+
+use super::{ReportExtra, tokens_line};
+use crate::steps::{jobs, progress_percent};
+use crate::task::{files, wanted};
+use crate::text::{code, md, md_of, quote, shell_word};
+use crate::words::{
+    attempt_time, attempts, end_line, gate_check, held, job_label, key, name, outcome_line, phase_word,
+    short, span, task_state_word, waiting_for, wall_time, work_attempts,
+};
+
+/// How many file names a task shows.
+const FILES_NAMED_MAX: usize = 50;
+
+/// How many attempts, deliverables or gates a task lists.
+const LISTED_MAX: usize = 50;
+
+/// How many lines of an agent's summary are quoted.
+const SUMMARY_LINES_MAX: usize = 40;
+
+/// A task in full.
+pub(super) fn section(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
+    let (key, name) = (md(&key(state, task)), md(&name(state, task)));
+    text.push_str(&format!("\n### {} {key}: {name}\n\n", mark(state, task)));
+    text.push_str(&format!("- Outcome: {}\n", stands(state, task)));
+    text.push_str(&format!("- Agent: {}\n", agent(state, task)));
+    let wall = wall_time(task, extra.now);
+    let worked = attempt_time(state, task, extra.now);
+    text.push_str(&format!("- Time: {wall} (attempts {worked})\n"));
+    let budget = state.spec(task).budget.map_or(String::new(), |limit| format!(" of its own {limit}"));
+    text.push_str(&format!("- Cost: {}{budget}\n", task.spent.cost));
+    text.push_str(&format!("- Tokens: {}\n", tokens_line(task.spent.tokens)));
+    attempts_list(text, state, task, extra);
+    place(text, task);
+    deliverables(text, state, task);
+    gates(text, state, task);
+    if let Some(found) = task.collected.as_deref() {
+        changed_files(text, found);
+    }
+    summary(text, state, task);
+}
+
+/// Tasks beyond the limit: a line each.
+pub(super) fn rest(text: &mut String, state: &State, tasks: &[&Task]) {
+    if tasks.is_empty() {
+        return;
+    }
+    text.push_str(&format!("\n### {} more tasks\n\n", tasks.len()));
+    for task in tasks {
+        text.push_str(&format!(
+            "- {} {}: {} ({})\n",
+            mark(state, task),
+            md(&key(state, task)),
+            stands(state, task),
+            task.spent.cost
+        ));
+    }
+}
+
+fn mark(state: &State, task: &Task) -> &'static str {
+    match task.outcome() {
+        Some(Outcome::Succeeded) => "✅",
+        Some(Outcome::Failed(_)) => "❌",
+        Some(Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Cancelled { .. }) => "⚠️",
+        None if held(state, task).is_some() => "🔍",
+        None => "🔄",
+    }
+}
+
+/// How a task ended, or where it stands and what it waits for.
+fn stands(state: &State, task: &Task) -> String {
+    if let Some(outcome) = task.outcome() {
+        return md(&outcome_line(outcome));
+    }
+    if let Some(reason) = held(state, task) {
+        let retry = code(&format!("dayshift retry {}", shell_word(&state.spec(task).key)));
+        return format!("waits for a person: {}; go on with {retry}", md(reason.message()));
+    }
+    let word = task_state_word(state, task).replace('_', " ");
+    let share = progress_percent(state, task);
+    let waits = waiting_for(state, task).map_or(String::new(), |what| format!(", waits for {}", md(&what)));
+    format!("in progress: {word}, {share} % of its steps{waits}")
+}
+
+fn agent(state: &State, task: &Task) -> String {
+    use dayshift_core::types::TaskWork;
+    let latest = work_attempts(state, task).next_back();
+    let mut text = match &state.spec(task).work {
+        TaskWork::Agent { agent } => {
+            latest.map_or(md_of(agent, 80), |attempt| md_of(&attempt.route.agent, 80))
+        }
+        TaskWork::Run { command } => format!("none, a command: {}", code(command)),
+    };
+    let model = latest.and_then(|attempt| attempt.model.as_deref().or(attempt.route.model.as_deref()));
+    let version = latest.and_then(|attempt| attempt.version.as_deref());
+    text.push_str(&model.map_or(String::new(), |model| format!(", model {}", md_of(model, 80))));
+    text.push_str(&version.map_or(String::new(), |version| format!(", version {}", md_of(version, 80))));
+    text
+}
+
+fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
+    let mut all: Vec<&Attempt> = attempts(state, task).collect();
+    all.sort_by_key(|attempt| attempt.id);
+    text.push_str(&format!("- Attempts: {}\n", all.len()));
+    let earlier = all.len().saturating_sub(LISTED_MAX);
+    if earlier > 0 {
+        text.push_str(&format!("  - … {earlier} earlier ones\n"));
+    }
+    for attempt in all.iter().skip(earlier) {
+        let job = state.job_of(attempt);
+        let end = match &attempt.phase {
+            Phase::Ended { end, .. } => end_line(end),
+            Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => {
+                phase_word(attempt).to_owned()
+            }
+        };
+        let resumed = if attempt.resume.is_some() { ", session resumed" } else { "" };
+        let label = md(&job_label(job));
+        text.push_str(&format!(
+            "  - {} {label} {}: {} ({}, {}{resumed}; {})\n",
+            attempt.id,
+            attempt.number,
+            md(&end),
+            span(attempt, extra.now),
+            attempt.spend.cost,
+            md(&attempt.route.reason),
+        ));
+    }
+}
+
+fn place(text: &mut String, task: &Task) {
+    let Some(place) = task.workspace.place() else { return };
+    match &place.branch {
+        Some(branch) => text.push_str(&format!("- Branch: {}\n", code(branch))),
+        None => text.push_str(&format!("- Workspace: {}\n", code(&place.root))),
+    }
+    if let Some(base) = &place.base {
+        let note = place.base_note.as_deref().map_or(String::new(), |note| format!(" ({})", md(note)));
+        text.push_str(&format!("- Base: {}{note}\n", code(base)));
+    }
+    if let Some(commit) = task.collected.as_deref().and_then(|found| found.commit.as_deref()) {
+        text.push_str(&format!("- Result: {}\n", code(commit)));
+    }
+}
+
+fn deliverables(text: &mut String, state: &State, task: &Task) {
+    let wanted = wanted(state, task);
+    if wanted.is_empty() {
+        return;
+    }
+    text.push_str("- Deliverables:\n");
+    for (path, is_there) in wanted.iter().take(LISTED_MAX) {
+        text.push_str(&format!("  - {} {}\n", tick(*is_there), code(path)));
+    }
+    if wanted.len() > LISTED_MAX {
+        text.push_str(&format!("  - … and {} more\n", wanted.len() - LISTED_MAX));
+    }
+}
+
+fn gates(text: &mut String, state: &State, task: &Task) {
+    let checks: Vec<&Job> = jobs(state, task).filter(|job| job.work != JobWork::Work).collect();
+    if checks.is_empty() {
+        return;
+    }
+    text.push_str("- Gates:\n");
+    for job in checks.iter().take(LISTED_MAX) {
+        let name = md(job_label(job).trim_start_matches("gate "));
+        let (is_green, evidence) = match job.gate.as_deref() {
+            Some(gate) => (gate.passed, md(&gate_check(gate))),
+            None => (false, "not run".to_owned()),
+        };
+        text.push_str(&format!("  - {} {name}: {evidence}\n", tick(is_green)));
+    }
+    if checks.len() > LISTED_MAX {
+        text.push_str(&format!("  - … and {} more\n", checks.len() - LISTED_MAX));
+    }
+}
+
+fn tick(is_done: bool) -> &'static str {
+    if is_done { "[x]" } else { "[ ]" }
+}
+
+fn changed_files(text: &mut String, found: &Collected) {
+    if !found.changed {
+        return text.push_str("- Files: none changed\n");
+    }
+    text.push_str(&format!("- {}\n", files(found)));
+    let mut left = FILES_NAMED_MAX;
+    let kinds = [
+        ("created", &found.files_created),
+        ("modified", &found.files_modified),
+        ("deleted", &found.files_deleted),
+    ];
+    for (kind, names) in kinds {
+        let shown: Vec<String> = names.iter().take(left).map(|name| code(name)).collect();
+        left -= shown.len();
+        if names.is_empty() {
+            continue;
+        }
+        let more = names.len() - shown.len();
+        let more = if more > 0 { format!(" … and {more} more") } else { String::new() };
+        text.push_str(&format!("  - {kind}: {}{more}\n", shown.join(", ")));
+    }
+}
+
+/// What the agent says about its own work; the evidence stands above it.
+fn summary(text: &mut String, state: &State, task: &Task) {
+    let left = task.collected.as_deref().and_then(|found| found.summary.as_deref());
+    let said = || {
+        let claim = work_attempts(state, task).next_back()?.claim.as_ref()?;
+        Some(claim.text.as_str())
+    };
+    let Some(words) = left.or_else(said).filter(|words| !words.trim().is_empty()) else { return };
+    text.push_str("\nThe agent's summary:\n\n");
+    text.push_str(&quote(words, SUMMARY_LINES_MAX));
+}
+
+/// `dayshift/R1/task-001` at a base, as git takes a range.
+pub(super) fn git_range(task: &Task) -> Option<String> {
+    let place = task.workspace.place()?;
+    let (branch, base) = (place.branch.as_deref()?, place.base.as_deref()?);
+    Some(shell_word(&format!("{}..{branch}", short(base))))
+}

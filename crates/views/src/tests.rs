@@ -1,0 +1,9 @@
+//! States are built by driving the core with small scripts; what the views make of them is
+//! compared with snapshots that people have read.
+
+mod forms;
+mod hostile;
+mod snapshots;
+mod world;
+
+use world::World;

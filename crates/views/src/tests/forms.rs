@@ -1,0 +1,266 @@
+//! The JSON that scripts hold on to, and the words in it.
+
+use std::collections::BTreeMap;
+
+use dayshift_core::ids::TaskId;
+use dayshift_core::input::{Report, Request};
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{Exit, TaskSpec};
+use serde_json::json;
+
+use super::World;
+use super::world::{START, command, going_on, mixed, run_spec, spend, task};
+use crate::{ProcessFacts, TASK_STATES, task_state_word, waiting_for};
+
+fn word(world: &World, key: &str) -> &'static str {
+    task_state_word(&world.state, world.state.task(world.task(key)).unwrap())
+}
+
+fn waits(world: &World, key: &str) -> Option<String> {
+    waiting_for(&world.state, world.state.task(world.task(key)).unwrap())
+}
+
+#[test]
+fn states_and_what_they_wait_for() {
+    let world = going_on();
+    let table: Vec<(&str, &str, Option<&str>)> = vec![
+        (
+            "held",
+            "awaiting_human",
+            Some(
+                "a person: its workspace could not be made: no space left on device; go on with \
+                 `dayshift retry held`",
+            ),
+        ),
+        ("busy", "implementing", None),
+        ("next", "new", Some("`busy`")),
+        ("done", "done", None),
+        ("queued", "implementing", None),
+    ];
+    for (key, state, waits_for) in table {
+        assert_eq!((word(&world, key), waits(&world, key).as_deref()), (state, waits_for), "{key}");
+        assert!(TASK_STATES.contains(&state));
+    }
+    assert_eq!(TASK_STATES.len(), 11);
+}
+
+#[test]
+fn a_task_goes_through_its_states() {
+    let spec = TaskSpec { gates: vec!["unit".to_owned()], ..task("a", "A") };
+    let mut spec = run_spec(vec![command("first", "First"), spec]);
+    spec.slots_max = 1;
+    let mut world = World::of(spec);
+    assert_eq!(word(&world, "a"), "new");
+    assert_eq!(waits(&world, "a").unwrap(), "a free slot (1 of 1 in use)");
+    world.succeed("first", 0.0, &[]);
+    assert_eq!(word(&world, "a"), "implementing");
+    world.succeed("a", 0.1, &["x"]);
+    assert_eq!((word(&world, "a"), waits(&world, "a")), ("quality_gate", None));
+    world.start("a");
+    world.end("a", Exit::Code(1), 0.0, "red");
+    assert_eq!(word(&world, "a"), "implementing");
+    assert!(waits(&world, "a").unwrap().starts_with("the next attempt at 08:00:0"));
+    world.wait(Millis::seconds(3));
+    world.succeed("a", 0.1, &["x"]);
+    world.start("a");
+    world.end("a", Exit::Code(0), 0.0, "");
+    assert_eq!(word(&world, "a"), "done");
+}
+
+#[test]
+fn the_status_has_its_form() {
+    let world = mixed();
+    let status = crate::status_json(&world.state);
+    let run = &status["runs"][0];
+    assert_eq!(run["id"], "R1");
+    assert_eq!(run["label"], "2026-11-20");
+    assert_eq!(run["state"], "failed");
+    assert_eq!(run["cost_usd"], 7.65);
+    assert_eq!(run["budget_usd"], 10.0);
+    assert_eq!(
+        run["tasks"][0],
+        json!({
+            "id": "T1", "key": "task-001", "name": "Paginate the list", "state": "done",
+            "outcome": "succeeded", "reason": null, "attempts": 2, "cost_usd": 7.65,
+            "branch": "dayshift/R1/task-001", "waiting_for": null,
+        })
+    );
+    let outcomes: Vec<&str> =
+        run["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["succeeded", "failed", "skipped", "skipped", "cancelled"]);
+}
+
+#[test]
+fn lists_are_filtered_by_state_and_outcome() {
+    let world = mixed();
+    let keys = |filter: Option<&str>| -> Vec<String> {
+        let list = crate::list_tasks_json(&world.state, filter);
+        list["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["key"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(keys(None).len(), 5);
+    assert_eq!(keys(Some("done")), ["task-001"]);
+    assert_eq!(keys(Some("failed")), ["check", "after", "survey", "second"]);
+    assert_eq!(keys(Some("deferred")), ["survey"]);
+    assert_eq!(keys(Some("nonsense")), Vec::<String>::new());
+    assert_eq!(crate::list_tasks(&world.state, Some("done")), "[done] task-001: Paginate the list\n");
+}
+
+#[test]
+fn totals_count_what_is_there() {
+    let summary = crate::summary_json(&going_on().state);
+    assert_eq!(summary["total_tasks"], 5);
+    assert_eq!(summary["active_tasks"], 2);
+    assert_eq!(summary["needs_human_review"], 1);
+    assert_eq!(summary["total_cost_usd"], 0.65);
+    assert_eq!(summary["success_rate"], 1.0);
+    let active = crate::active_json(&going_on().state);
+    assert_eq!(active["tasks"].as_array().unwrap().len(), 2);
+    assert_eq!(active["tasks"][0]["run"], "R1");
+}
+
+#[test]
+fn the_status_file_has_its_form() {
+    let world = mixed();
+    let status = crate::agent_status(&world.state, TaskId(1), world.now);
+    for name in [
+        "task_id",
+        "agent_id",
+        "status",
+        "started_at",
+        "last_updated",
+        "progress_percent",
+        "current_step",
+        "steps_completed",
+        "files_created",
+        "files_modified",
+        "questions_asked",
+        "tokens_used",
+        "api_calls",
+        "cost_usd",
+    ] {
+        assert!(status.get(name).is_some(), "{name} is missing");
+    }
+    assert_eq!(status["status"], "completed");
+    assert_eq!(status["progress_percent"], 100);
+    assert_eq!(status["steps_completed"], json!(["work", "gate:unit"]));
+    assert_eq!(status["files_created"], json!(["src/list.rs", "src/page.rs"]));
+    assert_eq!(status["tokens_used"]["input"], 1_800);
+    assert_eq!(status["api_calls"], 2);
+    assert_eq!(status["started_at"], "2026-11-20T08:00:00.000Z");
+    let world = going_on();
+    let words = |key: &str| crate::agent_status(&world.state, world.task(key), world.now)["status"].clone();
+    assert_eq!(words("held"), "blocked");
+    assert_eq!(words("busy"), "in_progress");
+    assert_eq!(words("next"), "pending");
+}
+
+#[test]
+fn the_state_file_and_the_task_have_their_steps() {
+    let world = mixed();
+    let file = crate::task_state_file(&world.state, TaskId(1));
+    assert_eq!(file["state"], "done");
+    assert_eq!(file["task_def"]["goal"], "Paginate the list, and do it well.");
+    assert_eq!(
+        file["steps"][0],
+        json!({
+            "id": "J1", "name": "work", "state": "completed", "attempt": 2, "max_attempts": 3,
+            "implementer_model": "claude/model-1", "reviewer_model": null, "error": null,
+        })
+    );
+    let task = crate::task_json(&world.state, TaskId(1));
+    assert_eq!(task["original_prompt"], "Paginate the list, and do it well.");
+    assert_eq!(task["pipeline_status"], "completed");
+    assert_eq!(task["steps"], file["steps"]);
+    assert_eq!(task["jobs"][0]["status"], "completed");
+    assert_eq!(task["jobs"][0]["retry_count"], 1);
+    assert_eq!(task["jobs"][0]["max_retries"], 2);
+    assert_eq!(task["jobs"][0]["attempts"][0]["session"], "s-1");
+    assert_eq!(task["gates"][0]["passed"], true);
+    assert_eq!(task["deliverables"][0], json!({"path": "src/list.rs", "done": true}));
+    assert_eq!(task["key"], "task-001");
+    let check = crate::task_json(&world.state, world.task("check"));
+    assert_eq!(check["jobs"][0]["status"], "failed");
+    assert_eq!(check["steps"][0]["error"], "exit code 1");
+}
+
+#[test]
+fn the_registry_shows_the_living_and_the_last_of_the_dead() {
+    let world = going_on();
+    let busy = world.live("busy");
+    let pid = 4_000 + busy.0;
+    let facts = BTreeMap::from([(pid, ProcessFacts { cpu_s: 1.5, rss_bytes: 77 })]);
+    let now = world.now + Millis::seconds(9);
+    let registry = crate::registry(&world.state, now, &facts);
+    let of = |id: &str| {
+        let all = registry["processes"].as_array().unwrap();
+        all.iter().find(|process| process["id"] == id).unwrap_or_else(|| panic!("{id}")).clone()
+    };
+    let process = of(&busy.to_string());
+    assert_eq!(process["task"], "busy");
+    assert_eq!(process["pid"], pid);
+    assert_eq!(process["status"], "running");
+    assert_eq!(process["cpu_s"], 1.5);
+    assert_eq!(process["rss_bytes"], 77);
+    assert_eq!(process["command"], "claude");
+    assert_eq!(process["branch"], "dayshift/R1/busy");
+    assert_eq!(process["heartbeat"], crate::iso(now));
+    let done = of("A3");
+    assert_eq!((done["status"].as_str(), done["exit_code"].as_i64()), (Some("completed"), Some(0)));
+    assert_eq!(done["rss_bytes"], 12 << 20);
+}
+
+#[test]
+fn the_registry_forgets_the_long_dead() {
+    let tasks = (0..260).map(|number| command(&format!("t{number}"), "T")).collect();
+    let mut world = World::of(run_spec(tasks));
+    for number in 0..250 {
+        world.succeed(&format!("t{number}"), 0.0, &[]);
+    }
+    let registry = crate::registry(&world.state, world.now, &BTreeMap::new());
+    let shown = registry["processes"].as_array().unwrap();
+    assert_eq!(shown.len(), 200 + 3);
+    assert_eq!(registry["live"], 3);
+    assert_eq!(shown.last().unwrap()["id"], "A253");
+}
+
+#[test]
+fn budgets_are_told() {
+    let mut world = World::of(run_spec(vec![task("a", "A")]));
+    let attempt = world.start("a");
+    world.report(Report::Spent { attempt, spend: spend(8.0) });
+    let warned = crate::progress(&world.state, world.entries.last().unwrap(), START).unwrap();
+    assert_eq!(warned, "[0s] R1 budget: 80 % used, $8.00 of $10.00");
+    world.report(Report::Spent { attempt, spend: spend(10.5) });
+    world.end_with(attempt, Exit::Signal(15), None, 10.5, "");
+    world.collect("a", attempt, &[]);
+    assert_eq!(word(&world, "a"), "awaiting_human");
+    let brief = crate::run_brief(&world.state, dayshift_core::ids::RunId(1));
+    assert!(brief.contains("$10.50 of $10.00 (105 % of the limit)"), "{brief}");
+    assert!(brief.contains("Decide: dayshift retry a"), "{brief}");
+}
+
+#[test]
+fn two_runs_are_told_apart() {
+    let mut world = going_on();
+    let mut spec = run_spec(vec![command("busy", "The same key")]);
+    spec.fingerprint = "e".repeat(64);
+    world.request(Request::SubmitRun(Box::new(spec)));
+    let active = crate::active(&world.state);
+    assert!(active.contains("] busy: Is at work (R1)\n"), "{active}");
+    assert!(active.contains("] busy: The same key (R2)\n"), "{active}");
+}
+
+#[test]
+fn moments_have_one_form() {
+    assert_eq!(crate::iso(Timestamp(0)), "1970-01-01T00:00:00.000Z");
+    assert_eq!(crate::iso(Timestamp(START.0 + 7)), "2026-11-20T08:00:00.007Z");
+    assert!(crate::iso(Timestamp(u64::MAX)).starts_with("9999-12-30"));
+    assert_eq!(crate::date(START, &jiff::tz::TimeZone::UTC), "2026-11-20");
+    let west = jiff::tz::TimeZone::fixed(jiff::tz::offset(-9));
+    assert_eq!(crate::date(START, &west), "2026-11-19");
+}
