@@ -240,8 +240,7 @@ fn an_orphan_that_only_its_folder_tells_of_is_killed_where_the_folder_is_private
         assert_eq!(home.engine().run(&launch).exit, Exit::Lost);
         assert_eq!(is_alive(pid), !is_private);
         if !is_private {
-            let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            kill(pid);
         }
     }
 }
@@ -264,4 +263,49 @@ fn a_hopping_process_of_a_killed_worker_is_caught() {
     });
     std::fs::write(home.path("stop"), "").unwrap();
     assert_eq!((end.exit, is_dead), (Exit::Lost, true));
+}
+
+#[test]
+fn what_died_with_its_worker_is_lost_and_does_not_run_again() {
+    let mut home = Home::new();
+    let engine = home.engine();
+    let launch = home.shell(1, &format!("echo x >> {}; exec sleep 600", home.path("count").display()));
+    engine.start(&launch);
+    let pid = engine.wait_started(1);
+    wait_until(LONG, || home.text("count") == "x\n");
+    home.murder_worker();
+    kill(pid);
+    wait_until(LONG, || !is_alive(pid));
+    home.start_worker();
+    let end = home.engine().run(&launch);
+    assert_eq!((end.exit, end.leftovers), (Exit::Lost, 0));
+    assert_eq!(home.text("count"), "x\n");
+}
+
+#[test]
+fn a_member_of_the_group_is_found_without_a_mark() {
+    let mut home = Home::new();
+    let engine = home.engine();
+    let left = home.path("left");
+    let line = format!(
+        "env -i sh -c 'echo $$ > {}; exec sleep 600' & while ! [ -s {0} ]; do :; done; sleep 600",
+        left.display()
+    );
+    let launch = home.shell(1, &line);
+    engine.start(&launch);
+    let leader = engine.wait_started(1);
+    let pid = pid_in(&left);
+    home.murder_worker();
+    // The main process is gone, the number of its group is all that tells.
+    kill(leader);
+    wait_until(LONG, || !is_alive(leader));
+    home.start_worker();
+    assert_eq!(home.engine().run(&launch).exit, Exit::Lost);
+    assert!(!is_alive(pid));
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
