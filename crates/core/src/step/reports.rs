@@ -27,7 +27,11 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
             }
         }
         Report::AgentStarted { attempt, pid } => {
-            if is_in(turn, attempt, |phase| matches!(phase, Phase::Starting)) {
+            // Told again after a re-attachment: news only when attaching had failed before, so
+            // that the next failure is the first one again.
+            let is_attached = turn.state.delay(Obligation::RunAttempt(attempt)).is_some()
+                && is_in(turn, attempt, |phase| matches!(phase, Phase::Running { .. }));
+            if is_attached || is_in(turn, attempt, |phase| matches!(phase, Phase::Starting)) {
                 turn.emit(Event::AgentStarted { attempt, pid });
             } else {
                 turn.drop_report();
@@ -170,8 +174,11 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
         Obligation::PrepareWorkspace(attempt) => {
             is_in(turn, attempt, |phase| matches!(phase, Phase::Preparing))
         }
-        Obligation::RunAttempt(attempt) | Obligation::StopAttempt(attempt) => {
-            is_in(turn, attempt, is_running)
+        Obligation::RunAttempt(attempt) => {
+            is_in(turn, attempt, is_running) && live(turn, attempt).is_some_and(|row| row.stop.is_none())
+        }
+        Obligation::StopAttempt(attempt) => {
+            is_in(turn, attempt, is_running) && live(turn, attempt).is_some_and(|row| row.stop.is_some())
         }
         Obligation::CollectArtifacts(attempt) => {
             is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. }))

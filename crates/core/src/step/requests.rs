@@ -127,6 +127,8 @@ fn validate_order(spec: &RunSpec) -> Result<(), Refusal> {
 
 pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
     if validate(turn.state, &request).is_err() {
+        // Nothing that happens now is the answer to it.
+        turn.cause = None;
         return;
     }
     match request {
@@ -182,14 +184,16 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
 
 /// Reopens a task and every task that was skipped because of it.
 fn reopen(turn: &mut Turn<'_>, task: TaskId) {
+    turn.emit(Event::TaskReopened { task });
     let mut pending = vec![task];
     while let Some(task) = pending.pop() {
-        turn.emit(Event::TaskReopened { task });
         let Some(row) = turn.state.task(task) else { continue };
-        pending.extend(row.dependents.iter().copied().filter(|dependent| {
-            turn.state
-                .task(*dependent)
-                .is_some_and(|task| matches!(task.outcome(), Some(Outcome::Skipped { .. })))
-        }));
+        for dependent in row.dependents.clone() {
+            let outcome = turn.state.task(dependent).and_then(|task| task.outcome());
+            if matches!(outcome, Some(Outcome::Skipped { .. })) {
+                turn.emit(Event::TaskReopened { task: dependent });
+                pending.push(dependent);
+            }
+        }
     }
 }

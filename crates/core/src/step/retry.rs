@@ -119,16 +119,22 @@ fn after_failure(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: F
 }
 
 fn after_loss(turn: &mut Turn<'_>, job: JobId) {
-    let failure = Failure::new(
+    if losses(turn.state, job) >= LOSSES_MAX {
+        fail(turn, job, loss());
+    } else {
+        schedule_uncounted(turn, job, loss());
+    }
+}
+
+fn loss() -> Failure {
+    Failure::new(
         FailureClass::Transient,
         "the worker died and took the process along; how it would have ended is unknown",
-    );
-    let losses = turn.state.job(job).map_or(0, |job| job.losses);
-    if losses >= LOSSES_MAX {
-        fail(turn, job, failure);
-    } else {
-        schedule_uncounted(turn, job, failure);
-    }
+    )
+}
+
+fn losses(state: &State, job: JobId) -> u32 {
+    state.job(job).map_or(0, |job| job.losses)
 }
 
 fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
@@ -176,7 +182,8 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | FailureClass::Budget
             | FailureClass::Conflict => decide_gate(turn, job, attempt, Some(failure)),
         },
-        End::Lost => after_loss(turn, job),
+        End::Lost if losses(turn.state, job) >= LOSSES_MAX => decide_gate(turn, job, attempt, Some(loss())),
+        End::Lost => schedule_uncounted(turn, job, loss()),
         End::Stopped(StopReason::TimedOut) => {
             let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
             decide_gate(turn, job, attempt, Some(failure));
@@ -302,7 +309,7 @@ fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<E
 }
 
 fn schedule_uncounted(turn: &mut Turn<'_>, job: JobId, because: Failure) {
-    let losses = turn.state.job(job).map_or(0, |job| job.losses);
+    let losses = losses(turn.state, job);
     // The first loss says nothing about the job; the more follow, the longer it waits.
     let wait = Millis(if losses <= 1 { 0 } else { 100 << losses.min(10) });
     let until = turn.now + wait;
