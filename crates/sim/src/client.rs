@@ -87,7 +87,7 @@ impl Client {
         let is_paused = state.runs().any(|run| matches!(run.mode, RunMode::Paused { .. }));
         let by = "somebody".to_owned();
         let resume = if is_paused { 20 } else { 1 };
-        let kind = rng.weighted(&[(6, 0), (4, 1), (3, 2), (3, 3), (1, 4), (resume, 5)]);
+        let kind = rng.weighted(&[(14, 0), (4, 1), (3, 2), (3, 3), (1, 4), (resume, 5)]);
         let request = match kind {
             0 => Request::RetryTask { task },
             1 => Request::CancelTask { task, by },

@@ -21,6 +21,9 @@ use crate::world::World;
 /// How often paused runs are resumed at the end, at most.
 const RESUMES_MAX: u32 = 20;
 
+/// From this pace on agents are slower than the news about them, in milliseconds.
+const PACE_MIN: u64 = 500;
+
 /// Where the engine dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -322,6 +325,7 @@ impl Sim {
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
             invariants::check(state, wall).map_err(|found| ("invariant", found))?;
             turn::nothing_is_stuck(state, wall)?;
+            engine.outside().books.cancelled_stay_closed()?;
             self.same_as_journal()?;
         }
         Ok(())
@@ -359,6 +363,9 @@ impl Sim {
         let wall = engine.outside().wall();
         invariants::check(engine.state(), wall).map_err(|found| ("invariant", found))?;
         rest::is_at_rest(engine.state())?;
+        if self.swarm.fault_turns == 0 && self.swarm.pace_max >= PACE_MIN {
+            rest::limits_hold(engine.state())?;
+        }
         let dropped = engine.dropped();
         let world = engine.outside();
         world.is_tidy()?;

@@ -64,7 +64,7 @@ fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
     Gate {
         name: format!("g{index}"),
         run: "true".to_owned(),
-        timeout: Millis(rng.pick(&[50, 5_000, 120_000])),
+        timeout: Millis(rng.weighted(&[(1, 50), (2, 5_000), (5, 600_000)])),
         required: !rng.chance(swarm.optional_gates),
         red_on_base: false,
     }
@@ -110,7 +110,7 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
         ]),
         budget: budget(rng, swarm),
         attempts_max: rng.small(1, 4),
-        timeout: Millis(rng.pick(&[100, 20_000, 600_000])),
+        timeout: Millis(rng.weighted(&[(1, 100), (2, 20_000), (6, 3_600_000)])),
         backoff: backoff(rng),
         env: BTreeMap::new(),
         pass_env: Vec::new(),

@@ -86,10 +86,10 @@ impl Swarm {
     /// Draws what a world is like.
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         Self {
-            crash: sometimes(rng, &[3, 20, 80]),
+            crash: sometimes(rng, &[15, 80, 250]),
             append_fails: sometimes(rng, &[5, 40]),
-            worker_dies: sometimes(rng, &[3, 15, 40]),
-            report_lost: sometimes(rng, &[10, 60, 200]),
+            worker_dies: sometimes(rng, &[3, 20, 60, 500]),
+            report_lost: sometimes(rng, &[20, 120, 350]),
             report_repeated: sometimes(rng, &[30, 200]),
             report_delay_max: rng.pick(&[2, 50, 2_000, 20_000]),
             prepare_fails: sometimes(rng, &[30, 200, 600]),
@@ -99,9 +99,9 @@ impl Swarm {
             writing_fails: sometimes(rng, &[100, 900]),
             worker_unreachable: sometimes(rng, &[20, 150, 500]),
             clock_jumps: sometimes(rng, &[5, 30]),
-            requests: sometimes(rng, &[5, 25, 80]),
+            requests: sometimes(rng, &[10, 50, 150]),
             request_repeated: sometimes(rng, &[200, 600]),
-            fault_turns: rng.pick(&[0, 20, 60, 200, 500]),
+            fault_turns: rng.pick(&[0, 30, 100, 300, 1_000]),
             pace_max: rng.pick(&[5, 500, 8_000, 40_000]),
             work_ends: work_ends(rng),
             gate_ends: gate_ends(rng),
@@ -120,7 +120,7 @@ impl Swarm {
 fn work_ends(rng: &mut Rng) -> Vec<(u32, Ending)> {
     let done = |changes, delivers| Ending::Success { changes, delivers };
     vec![
-        (rng.pick(&[100, 300, 1_000]), done(true, true)),
+        (rng.pick(&[200, 1_000, 4_000]), done(true, true)),
         (sometimes(rng, &[30, 200]), done(false, true)),
         (sometimes(rng, &[30, 200]), done(true, false)),
         (sometimes(rng, &[50, 300]), Ending::Failure(FailureClass::Transient)),

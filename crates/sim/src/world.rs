@@ -4,7 +4,7 @@
 
 mod places;
 mod truth;
-mod worker;
+pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -54,6 +54,8 @@ pub(crate) struct JobBook {
     /// Tries that counted since the task was accepted or reopened.
     counted: u32,
     last_end: Option<End>,
+    /// The session that the next attempt may go on with.
+    session: Option<String>,
     pub(crate) last_attempt: Option<AttemptId>,
 }
 
@@ -131,19 +133,30 @@ impl History {
             Event::RunClosed { run, outcome } => return self.run_closed(*run, outcome),
             Event::TaskClosed { task, outcome } => return self.task_closed(*task, outcome),
             Event::TaskReopened { task } => return self.reopened(*task),
-            Event::AttemptOpened { attempt, job, route: _, reserved, resume: _ } => {
+            Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
+                let session = &self.job(*job)?.session;
+                ensure(resume.is_none() || resume == session, "resume", || {
+                    format!("{attempt} is to go on with {resume:?}, the last session is {session:?}")
+                })?;
                 return self.opened(*attempt, *job, *reserved, entry.at);
             }
             Event::WorkspaceReady { attempt, workspace: _ } => self.open(*attempt)?.is_prepared = true,
-            Event::AgentStarted { attempt, pid: _ }
-            | Event::SessionNamed { attempt, session: _, model: _, version: _ } => {
+            Event::AgentStarted { attempt, pid: _ } => {
                 self.open(*attempt)?;
             }
+            Event::SessionNamed { attempt, session, model: _, version: _ } => {
+                let job = self.open(*attempt)?.job;
+                at_mut(&mut self.jobs, job.0)?.session = Some(session.clone());
+            }
             Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend),
-            Event::ProcessEnded { attempt, process: _, claim: _, verdict: _, unfinished: _, session_lost: _, spend } => {
+            Event::ProcessEnded { attempt, session_lost, spend, .. } => {
                 let book = self.open(*attempt)?;
                 ensure(!book.is_collecting, "ended-once", || format!("the process of {attempt} ended twice"))?;
                 book.is_collecting = true;
+                let job = book.job;
+                if *session_lost {
+                    at_mut(&mut self.jobs, job.0)?.session = None;
+                }
                 return self.charged(*attempt, *spend);
             }
             Event::StopOrdered { attempt, reason } => self.open(*attempt)?.stop = Some(reason.clone()),
@@ -165,8 +178,12 @@ impl History {
             Event::WorkspaceReleased { task, kept } => {
                 at_mut(&mut self.tasks, task.0)?.is_kept = kept.is_some();
             }
-            Event::ObligationFailed { obligation: _, failure: _, not_before: _ }
-            | Event::ReportWritten { run: _, path: _ } => {}
+            Event::ObligationFailed { obligation, failure: _, not_before } => {
+                return ensure(*not_before > entry.at, "spinning", || {
+                    format!("{obligation:?} failed and may be tried again at once")
+                });
+            }
+            Event::ReportWritten { run: _, path: _ } => {}
         }
         Ok(())
     }
@@ -195,6 +212,7 @@ impl History {
                     not_before: Timestamp(0),
                     counted: 0,
                     last_end: None,
+                    session: None,
                     last_attempt: None,
                 });
             }
@@ -286,6 +304,7 @@ impl History {
         for job in jobs {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.is_held, book.counted, book.not_before) = (false, 0, Timestamp(0));
+            book.last_end = None;
         }
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {

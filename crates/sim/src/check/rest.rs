@@ -1,11 +1,13 @@
 //! What must be true when faults have stopped and nothing moves any more.
 
+use dayshift_core::money::Micros;
 use dayshift_core::owed;
 use dayshift_core::state::{JobState, RunMode, State, Task, TaskState, WorkspaceState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::WorkspaceKind;
 
 use super::{Broken, ensure};
+use crate::world::worker::TURN_PRICE_MAX;
 
 /// Every run is closed or waits for a person, and nothing is owed.
 pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
@@ -31,6 +33,27 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
         let is_closed = matches!(task.state, TaskState::Closed { .. });
         ensure(!(is_worktree && is_there && is_closed), "rest-worktree", || {
             format!("the worktree of {} is still there at the end", task.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Where nothing goes wrong and news travel fast, a limit is passed by what the live agents do
+/// between reaching it and being stopped: the turn that passes it, the one they are in when
+/// the word to stop goes out, and the one they are in when it comes.
+pub(crate) fn limits_hold(state: &State) -> Result<(), Broken> {
+    let slack = Micros(3 * TURN_PRICE_MAX);
+    for task in state.tasks() {
+        let Some(limit) = state.spec(task).budget else { continue };
+        ensure(task.spent.cost <= limit + slack, "overspent", || {
+            format!("{} has spent {} of {limit}", task.id, task.spent.cost)
+        })?;
+    }
+    for run in state.runs() {
+        let Some(limit) = run.spec.budget else { continue };
+        let slack: Micros = (0..run.spec.slots_max).map(|_| slack).sum();
+        ensure(run.spent.cost <= limit + slack, "overspent", || {
+            format!("{} has spent {} of {limit}", run.id, run.spent.cost)
         })?;
     }
     Ok(())

@@ -16,6 +16,9 @@ use super::{Happening, World};
 use crate::shared::About;
 use crate::swarm::Ending;
 
+/// The most that one turn of an agent costs, in millionths of a dollar.
+pub(crate) const TURN_PRICE_MAX: u64 = 900_000;
+
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -58,6 +61,11 @@ pub(super) struct Process {
     pub(super) version: u64,
     /// When the engine's last word about it arrives; the next one comes after it.
     word_at: u64,
+    /// Whether it was asked to stop: it comes to the end of its turn, and no further.
+    is_stopping: bool,
+    /// Whether it goes on with a session, which it may turn out not to know.
+    resumes: bool,
+    session_lost: bool,
 }
 
 /// The worker's processes and the engine's connection to it.
@@ -81,7 +89,7 @@ impl World {
             (JobWork::Check { .. }, _) => Kind::Gate,
             (JobWork::Work, None) => Kind::Command,
             (JobWork::Work, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
-            (JobWork::Work, Some(Dialect::Claude { .. })) => Kind::Metered(900_000),
+            (JobWork::Work, Some(Dialect::Claude { .. })) => Kind::Metered(TURN_PRICE_MAX),
             (JobWork::Work, Some(Dialect::Scripted { .. })) => Kind::Metered(200_000),
         };
         let process = Process {
@@ -93,6 +101,9 @@ impl World {
             ending: Ending::Hang,
             version: 0,
             word_at: 0,
+            is_stopping: false,
+            resumes: row.resume.is_some(),
+            session_lost: false,
         };
         self.worker.processes.insert(attempt, process);
     }
@@ -142,6 +153,7 @@ impl World {
                 self.tell_end(attempt);
             }
             (Record::Begun, true) => {
+                row.is_stopping = true;
                 let at = self.now() + self.rng.pick(&[1, 20, 3_000, 20_000]);
                 self.push(at, Happening::Kill(attempt));
             }
@@ -208,6 +220,9 @@ impl World {
             }
             return;
         }
+        if row.is_stopping {
+            return;
+        }
         if let Kind::Metered(price) = row.kind {
             row.spend.cost += Micros(self.rng.between(0, price));
             row.spend.api_calls += 1;
@@ -215,7 +230,7 @@ impl World {
             let spend = row.spend;
             self.tell(attempt, Report::Spent { attempt, spend });
         }
-        let at = self.now() + self.rng.between(1, self.swarm.pace_max);
+        let at = self.now() + self.rng.between(self.swarm.pace_max.div_ceil(2), self.swarm.pace_max);
         self.push(at, Happening::Turn(attempt, left - 1));
     }
 
@@ -243,6 +258,7 @@ impl World {
             return;
         }
         row.is_alive = false;
+        row.session_lost = row.resumes && ended.exit == Exit::Code(1) && self.rng.chance(200);
         if let Kind::Fixed(cost) = row.kind {
             row.spend.cost = cost;
         }
@@ -295,7 +311,7 @@ impl World {
             claim,
             verdict: ended.verdict.clone(),
             unfinished: Vec::new(),
-            session_lost: false,
+            session_lost: row.session_lost,
             spend,
         };
         self.tell(attempt, report);
