@@ -4,8 +4,9 @@ use dayshift_core::ids::RunId;
 use dayshift_core::state::{Run, RunMode, State, Task};
 use dayshift_core::types::Outcome;
 
-use crate::text::{line, line_of, percent, shell_word};
-use crate::words::{Tally, held, key, outcome_line, task_state_word, tasks_of, waiting_for, wall_time};
+use crate::tally::{Tally, tasks_of};
+use crate::text::{line, line_of, percent, put, shell_word};
+use crate::words::{held, key, outcome_line, task_state_word, waiting_for, wall_time};
 
 /// How many tasks get a line.
 const TASKS_LISTED_MAX: usize = 40;
@@ -31,11 +32,11 @@ pub fn run_brief(state: &State, run: RunId) -> String {
         text.push('\n');
     }
     if tasks.len() > shown.len() {
-        text.push_str(&format!("  … and {} more tasks\n", tasks.len() - shown.len()));
+        put!(text, "  … and {} more tasks\n", tasks.len() - shown.len());
     }
     text.push_str(&totals(state, run, &tasks));
     for step in next_steps(state, run, &tasks) {
-        text.push_str(&format!("{step}\n"));
+        put!(text, "{step}\n");
     }
     text
 }
@@ -51,13 +52,13 @@ fn mark(state: &State, task: &Task) -> &'static str {
 }
 
 fn task_line(state: &State, task: &Task) -> String {
-    let stands = match task.outcome() {
-        Some(outcome) => outcome_line(outcome),
-        None => {
+    let stands = task.outcome().map_or_else(
+        || {
             let waits = waiting_for(state, task).map_or(String::new(), |what| format!(", waits for {what}"));
             format!("{}{waits}", task_state_word(state, task))
-        }
-    };
+        },
+        outcome_line,
+    );
     let mut parts = Vec::new();
     if task.started_at.is_some() && task.outcome().is_some() {
         // The moment handed in counts only for tasks that have not ended.

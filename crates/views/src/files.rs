@@ -72,7 +72,7 @@ fn agent_name(state: &State, task: &Task) -> String {
     }
 }
 
-/// pending, in_progress, blocked (a person is needed), or the outcome: completed, failed,
+/// pending, `in_progress`, blocked (a person is needed), or the outcome: completed, failed,
 /// skipped, deferred, cancelled.
 fn status_word(state: &State, task: &Task) -> &'static str {
     match task.outcome() {
@@ -195,7 +195,7 @@ fn pid(attempt: &Attempt) -> Option<u32> {
 }
 
 /// preparing, starting, running, stopping, collecting; completed, failed, cancelled,
-/// timed_out, stopped, lost.
+/// `timed_out`, stopped, lost.
 fn process_word(attempt: &Attempt) -> &'static str {
     match &attempt.phase {
         Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => {

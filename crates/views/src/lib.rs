@@ -8,6 +8,7 @@ mod report;
 mod run_log;
 mod status;
 mod steps;
+mod tally;
 mod task;
 mod text;
 mod words;

@@ -5,8 +5,10 @@ use dayshift_core::state::{State, Task};
 use serde_json::{Value, json};
 
 use crate::status::task_status;
+use crate::tally::Tally;
 use crate::text::count;
-use crate::words::{Tally, has_many_runs, is_active, key, name, outcome_word, task_state_word};
+use crate::text::put;
+use crate::words::{has_many_runs, is_active, key, name, outcome_word, task_state_word};
 
 /// Totals over all runs.
 pub fn summary(state: &State) -> String {
@@ -23,8 +25,8 @@ pub fn summary(state: &State) -> String {
     )
 }
 
-/// Totals over all runs: total_tasks, active_tasks, needs_human_review, total_cost_usd,
-/// success_rate (0 to 1, null when nothing has ended), and the tasks by outcome.
+/// Totals over all runs: `total_tasks`, `active_tasks`, `needs_human_review`, `total_cost_usd`,
+/// `success_rate` (0 to 1, null when nothing has ended), and the tasks by outcome.
 pub fn summary_json(state: &State) -> Value {
     let tally = Tally::of(state, state.tasks());
     json!({
@@ -60,7 +62,7 @@ pub fn active(state: &State) -> String {
     }
     let mut text = format!("🔄 {} active task(s):\n", tasks.len());
     for task in tasks {
-        text.push_str(&format!("  {}\n", task_line(state, task)));
+        put!(text, "  {}\n", task_line(state, task));
     }
     text
 }
@@ -76,7 +78,7 @@ pub fn list_tasks(state: &State, filter: Option<&str>) -> String {
     for task in state.tasks().filter(|task| is_wanted(state, task, filter)) {
         text.push_str(&task_line(state, task));
         if let Some(outcome) = task.outcome().map(outcome_word).filter(|word| !is_implied(word)) {
-            text.push_str(&format!(" ({outcome})"));
+            put!(text, " ({outcome})");
         }
         text.push('\n');
     }

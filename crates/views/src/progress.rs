@@ -8,10 +8,10 @@ use dayshift_core::state::{Attempt, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{Collected, End, JobWork, Outcome, RunSpec};
 
-use crate::text::{count, fit, line, line_of, shell_word};
+use crate::tally::{Tally, tasks_of};
+use crate::text::{count, fit, line, line_of, put, shell_word};
 use crate::words::{
-    Tally, exit_line, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word, span,
-    stop_line, tasks_of,
+    exit_line, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word, span, stop_line,
 };
 
 /// How many live tasks are shown.
@@ -144,13 +144,13 @@ fn attempt_ended(
         End::Lost => return Some(format!("{head}: lost with its worker")),
     };
     if let Some(took) = took {
-        text.push_str(&format!(" in {took}"));
+        put!(text, " in {took}");
     }
     if let Some(collected) = collected.filter(|collected| collected.changed) {
-        text.push_str(&format!(", {}", count(files(collected), "file")));
+        put!(text, ", {}", count(files(collected), "file"));
     }
     if attempt.spend.cost.0 > 0 {
-        text.push_str(&format!(", {}", attempt.spend.cost));
+        put!(text, ", {}", attempt.spend.cost);
     }
     Some(text)
 }
@@ -206,7 +206,7 @@ fn live_line(state: &State, attempt: &Attempt, now: Timestamp) -> String {
     let mut text =
         format!("{}  {}{number}  {agent}  {phase} {}", key(state, task), job_label(job), seconds(took));
     if attempt.spend.cost.0 > 0 {
-        text.push_str(&format!("  {}", attempt.spend.cost));
+        put!(text, "  {}", attempt.spend.cost);
     }
     text
 }

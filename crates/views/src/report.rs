@@ -11,8 +11,9 @@ use dayshift_core::money::Micros;
 use dayshift_core::state::{Run, RunMode, State, Task};
 use dayshift_core::time::{Millis, Timestamp};
 
-use crate::text::{code, date, local, md, md_of, percent};
-use crate::words::{Tally, attempt_time, attempts, has_spent, key, tasks_of};
+use crate::tally::{Tally, tasks_of};
+use crate::text::{code, date, local, md, md_of, percent, put};
+use crate::words::{attempt_time, attempts, has_spent, key};
 
 /// How many tasks are told in full; the others get a line each.
 const TASKS_FULL_MAX: usize = 300;
@@ -54,7 +55,7 @@ pub fn report(state: &State, run: RunId, extra: &ReportExtra) -> String {
     ends::notes(&mut text, state, &tasks, extra);
     ends::next_steps(&mut text, state, run, &tasks);
     if let Some(head) = &extra.head {
-        text.push_str(&format!("\n---\n\nJournal head: {}\n", code(head)));
+        put!(text, "\n---\n\nJournal head: {}\n", code(head));
     }
     text
 }
@@ -86,17 +87,18 @@ fn opening(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
         RunMode::Paused { by } => format!("**paused** by {}: {so_far}", md_of(by, 80)),
         RunMode::Closed { at: end, .. } => format!("ended {}", at(*end)),
     };
-    text.push_str(&format!(
+    put!(
+        text,
         "\nRun {}, submitted {}, {stands}. Written {}.\n",
         run.id,
         at(run.submitted_at),
         at(extra.now)
-    ));
+    );
     if !run.spec.sources.is_empty() {
         let sources: Vec<String> = run.spec.sources.iter().take(20).map(|source| code(source)).collect();
-        text.push_str(&format!("From {}", sources.join(", ")));
+        put!(text, "From {}", sources.join(", "));
         text.push_str(if run.spec.sources.len() > 20 { " and more, " } else { ", " });
-        text.push_str(&format!("about {}.\n", code(&run.spec.repo)));
+        put!(text, "about {}.\n", code(&run.spec.repo));
     }
 }
 
@@ -135,9 +137,9 @@ fn summary(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
     }
     text.push_str("\n## Summary\n\n| | |\n|--|--|\n");
     for (name, value) in rows {
-        text.push_str(&format!("| {name} | {value} |\n"));
+        put!(text, "| {name} | {value} |\n");
     }
-    text.push_str(&format!("\nBudget steps reached: {}\n", steps_reached(state, run, tasks)));
+    put!(text, "\nBudget steps reached: {}\n", steps_reached(state, run, tasks));
     cost_by_area(text, state, tasks);
 }
 
@@ -159,7 +161,7 @@ fn limit(run: &Run) -> String {
 fn tokens_line(tokens: dayshift_core::money::Tokens) -> String {
     let mut text = format!("{} in, {} out", tokens.input, tokens.output);
     if tokens.cache_read > 0 || tokens.cache_write > 0 {
-        text.push_str(&format!(", cache {} read, {} written", tokens.cache_read, tokens.cache_write));
+        put!(text, ", cache {} read, {} written", tokens.cache_read, tokens.cache_write);
     }
     text
 }
@@ -167,11 +169,13 @@ fn tokens_line(tokens: dayshift_core::money::Tokens) -> String {
 /// The steps of the run's limit and of its tasks' own limits.
 fn steps_reached(state: &State, run: &Run, tasks: &[&Task]) -> String {
     let mut reached: Vec<String> = Vec::new();
-    reached.extend(step(run.warned, run.spent.cost, run.spec.budget).map(|step| format!("the run {step}")));
+    reached.extend(
+        step(run.warned, run.spent.cost, run.spec.budget).map(|step| format!("{step} of the run's limit")),
+    );
     for task in tasks {
         let budget = state.spec(task).budget;
         let own = step(task.warned, task.spent.cost, budget);
-        reached.extend(own.map(|step| format!("{} {step} of its own", md(&key(state, task)))));
+        reached.extend(own.map(|step| format!("{step} of {}'s own limit", md(&key(state, task)))));
     }
     let more = reached.len().saturating_sub(20);
     reached.truncate(20);
@@ -184,8 +188,8 @@ fn steps_reached(state: &State, run: &Run, tasks: &[&Task]) -> String {
 fn step(was_warned: bool, spent: Micros, limit: Option<Micros>) -> Option<String> {
     let limit = limit.filter(|limit| *limit > Micros::ZERO)?;
     match percent(spent.0, limit.0) {
-        100.. => Some("100 % (what costs money was stopped)".to_owned()),
-        95.. => Some("95 % (nothing more that costs money started)".to_owned()),
+        100.. => Some("100 % (what costs money is stopped)".to_owned()),
+        95.. => Some("95 % (nothing more that costs money starts)".to_owned()),
         _ if was_warned => Some("75 % (warned)".to_owned()),
         _ => None,
     }
@@ -205,6 +209,6 @@ fn cost_by_area(text: &mut String, state: &State, tasks: &[&Task]) {
     text.push_str("\nCost by area:\n\n");
     for (area, (number, cost)) in by_area.iter().take(SECTION_LINES_MAX) {
         let area = if area.is_empty() { "(none)".to_owned() } else { md_of(area, 100) };
-        text.push_str(&format!("- {area}: {cost} ({})\n", crate::text::count(*number, "task")));
+        put!(text, "- {area}: {cost} ({})\n", crate::text::count(*number, "task"));
     }
 }

@@ -9,10 +9,11 @@ use dayshift_core::types::{
     End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
 };
 
-use crate::text::{clock, iso, iso_seconds, line_of, md, md_of};
+use crate::tally::{Tally, tasks_of};
+use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    Tally, agent_model, attempts_max, class_word, end_line, exit_line, has_many_runs, job_label,
-    obligation_line, outcome_word, reason, span, stop_line, tasks_of, wall_time,
+    agent_model, attempts_max, class_word, end_line, exit_line, has_many_runs, job_label, obligation_line,
+    outcome_word, reason, span, stop_line, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -117,7 +118,7 @@ fn heading(run: RunId, spec: &RunSpec, at: Timestamp) -> String {
         spec.tasks.iter().take(TASKS_NAMED_MAX).map(|task| md_of(&task.key, 100)).collect();
     let mut tasks = named.join(", ");
     if spec.tasks.len() > TASKS_NAMED_MAX {
-        tasks.push_str(&format!(", and {} more", spec.tasks.len() - TASKS_NAMED_MAX));
+        put!(tasks, ", and {} more", spec.tasks.len() - TASKS_NAMED_MAX);
     }
     format!(
         "\n## Run: {}\n\n**Started**: {}\n\n**Run**: {run} {}\n\n**Tasks**: {tasks}\n\n### Execution Log\n\n",
@@ -162,6 +163,10 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
         End::Failed(_) => BAD,
         End::Stopped(_) | End::Lost => CARE,
     };
+    if attempt.started_at.is_none() {
+        let text = format!("Attempt {id} did not start ({tail}): {}", md(&end_line(end)));
+        return Some((run, log(at, mark, "task", &text)));
+    }
     let took = took(attempt, at);
     let Spend { cost, tokens, .. } = attempt.spend;
     let mut text = format!(
@@ -172,7 +177,7 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
         tokens.output
     );
     if *end != End::Succeeded {
-        text.push_str(&format!(": {}", md(&end_line(end))));
+        put!(text, ": {}", md(&end_line(end)));
     }
     Some((run, log(at, mark, "llm_call", &text)))
 }
@@ -250,9 +255,9 @@ fn task_closed(state: &State, id: TaskId, outcome: &Outcome, at: Timestamp) -> O
     };
     let mut text = format!("Task completed: {word} (duration={duration}, cost={cost}, {tail})");
     if let Outcome::Failed(failure) = outcome {
-        text.push_str(&format!(": {}: {}", class_word(failure.class), md(&failure.message)));
+        put!(text, ": {}: {}", class_word(failure.class), md(&failure.message));
     } else if let Some(reason) = reason(outcome) {
-        text.push_str(&format!(": {}", md(&reason)));
+        put!(text, ": {}", md(&reason));
     }
     Some((run, log(at, mark, "task", &text)))
 }
@@ -271,9 +276,9 @@ fn run_summary(state: &State, run: RunId, at: Timestamp) -> Option<String> {
         tally.failed,
     );
     if others > 0 {
-        text.push_str(&format!("**Tasks Not Done**: {others} (cancelled, skipped or deferred)\n"));
+        put!(text, "**Tasks Not Done**: {others} (cancelled, skipped or deferred)\n");
     }
-    text.push_str(&format!("**Needs Review**: {}\n", tally.held));
+    put!(text, "**Needs Review**: {}\n", tally.held);
     Some(text)
 }
 

@@ -4,10 +4,10 @@ use dayshift_core::state::{Run, State, Task};
 use dayshift_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::text::{line, line_of};
+use crate::tally::{Tally, tasks_of};
+use crate::text::{line, line_of, put};
 use crate::words::{
-    Tally, key, name, outcome_word, phase_word, reason, run_word, span, task_state_word, tasks_of,
-    waiting_for, work_attempts,
+    key, name, outcome_word, phase_word, reason, run_word, span, task_state_word, waiting_for, work_attempts,
 };
 
 /// How many tasks of a run are listed in the text; JSON has them all.
@@ -73,14 +73,14 @@ fn run_text(text: &mut String, state: &State, run: &Run, now: Timestamp) {
         None => run.spent.cost.to_string(),
     };
     let label = line_of(&run.spec.label, 100);
-    text.push_str(&format!("{} {label}: {}, {money}\n", run.id, run_word(run)));
-    text.push_str(&format!("  {}\n", tally.line()));
+    put!(text, "{} {label}: {}, {money}\n", run.id, run_word(run));
+    put!(text, "  {}\n", tally.line());
     for task in tasks_of(state, run).take(TASKS_LISTED_MAX) {
-        text.push_str(&format!("  {}\n", task_line(state, task, now)));
+        put!(text, "  {}\n", task_line(state, task, now));
     }
     if run.tasks.len() > TASKS_LISTED_MAX {
         let more = run.tasks.len() - TASKS_LISTED_MAX;
-        text.push_str(&format!("  … and {more} more: `dayshift list-tasks`\n"));
+        put!(text, "  … and {more} more: `dayshift list-tasks`\n");
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::text::{iso, line, safe};
 use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, reason};
 
-/// A task's jobs as steps, in order: id, name, state, attempt, max_attempts,
-/// implementer_model, reviewer_model, error.
+/// A task's jobs as steps, in order: id, name, state, attempt, `max_attempts`,
+/// `implementer_model`, `reviewer_model`, error.
 pub(crate) fn steps(state: &State, task: &Task) -> Vec<Value> {
     jobs(state, task)
         .map(|job| {
@@ -26,8 +26,8 @@ pub(crate) fn steps(state: &State, task: &Task) -> Vec<Value> {
         .collect()
 }
 
-/// A task's jobs with their attempts: status, retry_count, max_retries, parent_job_id,
-/// regression_context, and the pipeline's status.
+/// A task's jobs with their attempts: status, `retry_count`, `max_retries`, `parent_job_id`,
+/// `regression_context`, and the pipeline's status.
 pub(crate) fn jobs_json(state: &State, task: &Task) -> Vec<Value> {
     let pipeline = pipeline_word(task);
     jobs(state, task)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
-use crate::text::{count, iso, line, line_of, safe, shell_word};
+use crate::text::{count, iso, line, line_of, put, safe, shell_word};
 use crate::words::{
     agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, held, key, name,
     outcome_line, phase_word, short, span, task_state_word, waiting_for, wall_time,
@@ -65,7 +65,7 @@ fn draw(text: &mut String, nodes: &[Node], indent: &str) {
     for (index, node) in nodes.iter().enumerate() {
         let is_last = index + 1 == nodes.len();
         let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        text.push_str(&format!("{indent}{branch}{}\n", node.text));
+        put!(text, "{indent}{branch}{}\n", node.text);
         draw(text, &node.below, &format!("{indent}{below}"));
     }
 }
@@ -73,10 +73,10 @@ fn draw(text: &mut String, nodes: &[Node], indent: &str) {
 fn state_line(state: &State, task: &Task) -> String {
     let mut text = task_state_word(state, task).to_owned();
     if let Some(outcome) = task.outcome().filter(|outcome| **outcome != Outcome::Succeeded) {
-        text.push_str(&format!(", {}", outcome_line(outcome)));
+        put!(text, ", {}", outcome_line(outcome));
     }
     if let Some(what) = waiting_for(state, task) {
-        text.push_str(&format!(", waits for {what}"));
+        put!(text, ", waits for {what}");
     }
     text
 }
@@ -93,10 +93,10 @@ fn place(task: &Task) -> Option<String> {
         None => format!("Workspace: {}", line(&place.root)),
     };
     if let Some(base) = &place.base {
-        text.push_str(&format!(" from {}", short(base)));
+        put!(text, " from {}", short(base));
     }
     if let Some(note) = &place.base_note {
-        text.push_str(&format!(" ({})", line(note)));
+        put!(text, " ({})", line(note));
     }
     Some(text)
 }

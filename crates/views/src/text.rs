@@ -3,6 +3,15 @@
 use dayshift_core::time::Timestamp;
 use jiff::tz::TimeZone;
 
+/// Appends formatted text to a `String`, which cannot fail.
+macro_rules! put {
+    ($text:expr, $($format:tt)*) => {{
+        use std::fmt::Write as _;
+        let _ = write!($text, $($format)*);
+    }};
+}
+pub(crate) use put;
+
 /// The longest single-line text from outside, in characters.
 pub(crate) const LINE_CHARS_MAX: usize = 300;
 
@@ -141,14 +150,28 @@ fn columns(letter: char) -> usize {
     if letter >= '\u{1100}' { 2 } else { 1 }
 }
 
-/// Markdown for running text on one line: nothing in it is taken for markup.
+/// Markdown for running text on one line: nothing in it is taken for markup, except that
+/// words between single backticks stay code.
 pub(crate) fn md(text: &str) -> String {
-    escape(&line(text))
+    md_of(text, LINE_CHARS_MAX)
 }
 
 /// The same, at most `chars_max` characters of text.
 pub(crate) fn md_of(text: &str, chars_max: usize) -> String {
-    escape(&line_of(text, chars_max))
+    let line = line_of(text, chars_max);
+    let parts: Vec<&str> = line.split('`').collect();
+    let is_paired =
+        parts.len() % 2 == 1 && parts.iter().skip(1).step_by(2).all(|code| !code.trim().is_empty());
+    if !is_paired || line.contains("``") {
+        return escape(&line);
+    }
+    // What stands between two backticks is literal anyway.
+    let spans = parts.iter().enumerate().map(
+        |(index, part)| {
+            if index % 2 == 0 { escape(part) } else { format!("`{part}`") }
+        },
+    );
+    spans.collect()
 }
 
 /// Escapes the markdown of a line that is safe already.
@@ -221,7 +244,7 @@ pub(crate) fn quote(text: &str, lines_max: usize) -> String {
         block.push('\n');
     }
     if lines.len() > lines_max {
-        block.push_str(&format!("> … ({} more lines)\n", lines.len() - lines_max));
+        put!(block, "> … ({} more lines)\n", lines.len() - lines_max);
     }
     block
 }

@@ -5,7 +5,7 @@ use dayshift_core::types::{JobWork, Outcome};
 
 use super::{ReportExtra, SECTION_LINES_MAX, task::git_range};
 use crate::steps::jobs;
-use crate::text::{code, code_block, md, md_of, shell_word};
+use crate::text::{code, code_block, md, md_of, put, shell_word};
 use crate::words::{
     exit_line, held, job_label, key, outcome_line, phase_word, reason, waiting_for, work_attempts,
 };
@@ -21,12 +21,12 @@ fn section(text: &mut String, title: &str, lines: &[String]) {
     if lines.is_empty() {
         return;
     }
-    text.push_str(&format!("\n## {title}\n\n"));
+    put!(text, "\n## {title}\n\n");
     for line in lines.iter().take(SECTION_LINES_MAX) {
-        text.push_str(&format!("- {line}\n"));
+        put!(text, "- {line}\n");
     }
     if lines.len() > SECTION_LINES_MAX {
-        text.push_str(&format!("- … and {} more\n", lines.len() - SECTION_LINES_MAX));
+        put!(text, "- … and {} more\n", lines.len() - SECTION_LINES_MAX);
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn problems(text: &mut String, state: &State, tasks: &[&Task]) {
         problem(text, state, task);
     }
     if bad.len() > PROBLEMS_MAX {
-        text.push_str(&format!("\n… and {} more tasks with problems.\n", bad.len() - PROBLEMS_MAX));
+        put!(text, "\n… and {} more tasks with problems.\n", bad.len() - PROBLEMS_MAX);
     }
 }
 
@@ -88,18 +88,18 @@ fn is_problem(state: &State, task: &Task) -> bool {
 }
 
 fn problem(text: &mut String, state: &State, task: &Task) {
-    text.push_str(&format!("\n### {}\n\n", md(&key(state, task))));
+    put!(text, "\n### {}\n\n", md(&key(state, task)));
     if let Some(outcome) = task.outcome() {
-        text.push_str(&format!("{}\n", md(&outcome_line(outcome))));
+        put!(text, "{}\n", md(&outcome_line(outcome)));
     } else if let Some(reason) = held(state, task) {
-        text.push_str(&format!("waits for a person: {}\n", md(reason.message())));
+        put!(text, "waits for a person: {}\n", md(reason.message()));
     }
     let mut has_findings = false;
     for job in jobs(state, task) {
         let Some(gate) = job.gate.as_deref().filter(|gate| !gate.passed) else { continue };
         has_findings = true;
         let optional = if is_required(state, task, job) { "" } else { " (not required)" };
-        text.push_str(&format!("\n{}{optional}: {}\n", md(&job_label(job)), md(&exit_line(&gate.exit))));
+        put!(text, "\n{}{optional}: {}\n", md(&job_label(job)), md(&exit_line(&gate.exit)));
         findings(text, &gate.findings);
     }
     let failed = matches!(task.outcome(), Some(Outcome::Failed(_)));
@@ -107,7 +107,7 @@ fn problem(text: &mut String, state: &State, task: &Task) {
         && !has_findings
         && let Some(process) = work_attempts(state, task).next_back().and_then(|last| last.process.as_deref())
     {
-        text.push_str(&format!("\nThe last attempt: {}\n", md(&exit_line(&process.exit))));
+        put!(text, "\nThe last attempt: {}\n", md(&exit_line(&process.exit)));
         findings(text, &process.output_tail);
     }
 }

@@ -1,15 +1,16 @@
 //! One task of the report.
 
+use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, Phase, State, Task};
 use dayshift_core::types::{Collected, JobWork, Outcome};
 
 use super::{ReportExtra, tokens_line};
 use crate::steps::{jobs, progress_percent};
 use crate::task::{files, wanted};
-use crate::text::{code, md, md_of, quote, shell_word};
+use crate::text::{code, md, md_of, put, quote, shell_word};
 use crate::words::{
-    attempt_time, attempts, end_line, gate_check, held, job_label, key, name, outcome_line, phase_word,
-    short, span, task_state_word, waiting_for, wall_time, work_attempts,
+    attempt_time, attempts, end_line, gate_check, held, is_active, job_label, key, name, outcome_line,
+    phase_word, short, span, task_state_word, waiting_for, wall_time, work_attempts,
 };
 
 /// How many file names a task shows.
@@ -24,16 +25,12 @@ const SUMMARY_LINES_MAX: usize = 40;
 /// A task in full.
 pub(super) fn section(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
     let (key, name) = (md(&key(state, task)), md(&name(state, task)));
-    text.push_str(&format!("\n### {} {key}: {name}\n\n", mark(state, task)));
-    text.push_str(&format!("- Outcome: {}\n", stands(state, task)));
-    text.push_str(&format!("- Agent: {}\n", agent(state, task)));
-    let wall = wall_time(task, extra.now);
-    let worked = attempt_time(state, task, extra.now);
-    text.push_str(&format!("- Time: {wall} (attempts {worked})\n"));
-    let budget = state.spec(task).budget.map_or(String::new(), |limit| format!(" of its own {limit}"));
-    text.push_str(&format!("- Cost: {}{budget}\n", task.spent.cost));
-    text.push_str(&format!("- Tokens: {}\n", tokens_line(task.spent.tokens)));
-    attempts_list(text, state, task, extra);
+    put!(text, "\n### {} {key}: {name}\n\n", mark(state, task));
+    put!(text, "- Outcome: {}\n", stands(state, task));
+    put!(text, "- Agent: {}\n", agent(state, task));
+    if task.started_at.is_some() {
+        figures(text, state, task, extra);
+    }
     place(text, task);
     deliverables(text, state, task);
     gates(text, state, task);
@@ -43,20 +40,32 @@ pub(super) fn section(text: &mut String, state: &State, task: &Task, extra: &Rep
     summary(text, state, task);
 }
 
+/// What a task that was begun has used.
+fn figures(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
+    let wall = wall_time(task, extra.now);
+    let worked = attempt_time(state, task, extra.now);
+    put!(text, "- Time: {wall} (attempts {worked})\n");
+    let budget = state.spec(task).budget.map_or(String::new(), |limit| format!(" of its own {limit}"));
+    put!(text, "- Cost: {}{budget}\n", task.spent.cost);
+    put!(text, "- Tokens: {}\n", tokens_line(task.spent.tokens));
+    attempts_list(text, state, task, extra);
+}
+
 /// Tasks beyond the limit: a line each.
 pub(super) fn rest(text: &mut String, state: &State, tasks: &[&Task]) {
     if tasks.is_empty() {
         return;
     }
-    text.push_str(&format!("\n### {} more tasks\n\n", tasks.len()));
+    put!(text, "\n### {} more tasks\n\n", tasks.len());
     for task in tasks {
-        text.push_str(&format!(
+        put!(
+            text,
             "- {} {}: {} ({})\n",
             mark(state, task),
             md(&key(state, task)),
             stands(state, task),
             task.spent.cost
-        ));
+        );
     }
 }
 
@@ -79,9 +88,12 @@ fn stands(state: &State, task: &Task) -> String {
         let retry = code(&format!("dayshift retry {}", shell_word(&state.spec(task).key)));
         return format!("waits for a person: {}; go on with {retry}", md(reason.message()));
     }
+    let waits = waiting_for(state, task).map_or(String::new(), |what| format!(", waits for {}", md(&what)));
+    if !is_active(state, task) {
+        return format!("not started{waits}");
+    }
     let word = task_state_word(state, task).replace('_', " ");
     let share = progress_percent(state, task);
-    let waits = waiting_for(state, task).map_or(String::new(), |what| format!(", waits for {}", md(&what)));
     format!("in progress: {word}, {share} % of its steps{waits}")
 }
 
@@ -95,7 +107,8 @@ fn agent(state: &State, task: &Task) -> String {
         TaskWork::Run { command } => format!("none, a command: {}", code(command)),
     };
     let model = latest.and_then(|attempt| attempt.model.as_deref().or(attempt.route.model.as_deref()));
-    let version = latest.and_then(|attempt| attempt.version.as_deref());
+    // A later attempt may not have lived to name its version.
+    let version = work_attempts(state, task).rev().find_map(|attempt| attempt.version.as_deref());
     text.push_str(&model.map_or(String::new(), |model| format!(", model {}", md_of(model, 80))));
     text.push_str(&version.map_or(String::new(), |version| format!(", version {}", md_of(version, 80))));
     text
@@ -104,10 +117,10 @@ fn agent(state: &State, task: &Task) -> String {
 fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
     let mut all: Vec<&Attempt> = attempts(state, task).collect();
     all.sort_by_key(|attempt| attempt.id);
-    text.push_str(&format!("- Attempts: {}\n", all.len()));
+    put!(text, "- Attempts: {}\n", all.len());
     let earlier = all.len().saturating_sub(LISTED_MAX);
     if earlier > 0 {
-        text.push_str(&format!("  - … {earlier} earlier ones\n"));
+        put!(text, "  - … {earlier} earlier ones\n");
     }
     for attempt in all.iter().skip(earlier) {
         let job = state.job_of(attempt);
@@ -119,30 +132,35 @@ fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportEx
         };
         let resumed = if attempt.resume.is_some() { ", session resumed" } else { "" };
         let label = md(&job_label(job));
-        text.push_str(&format!(
-            "  - {} {label} {}: {} ({}, {}{resumed}; {})\n",
+        let cost = match attempt.spend.cost {
+            Micros::ZERO => String::new(),
+            cost => format!(", {cost}"),
+        };
+        put!(
+            text,
+            "  - {} {label} {}: {} ({}{cost}{resumed}; {})\n",
             attempt.id,
             attempt.number,
             md(&end),
             span(attempt, extra.now),
-            attempt.spend.cost,
-            md(&attempt.route.reason),
-        ));
+            md(&attempt.route.reason)
+        );
     }
 }
 
 fn place(text: &mut String, task: &Task) {
     let Some(place) = task.workspace.place() else { return };
-    match &place.branch {
-        Some(branch) => text.push_str(&format!("- Branch: {}\n", code(branch))),
-        None => text.push_str(&format!("- Workspace: {}\n", code(&place.root))),
+    if let Some(branch) = &place.branch {
+        put!(text, "- Branch: {}\n", code(branch));
+    } else {
+        put!(text, "- Workspace: {}\n", code(&place.root));
     }
     if let Some(base) = &place.base {
         let note = place.base_note.as_deref().map_or(String::new(), |note| format!(" ({})", md(note)));
-        text.push_str(&format!("- Base: {}{note}\n", code(base)));
+        put!(text, "- Base: {}{note}\n", code(base));
     }
     if let Some(commit) = task.collected.as_deref().and_then(|found| found.commit.as_deref()) {
-        text.push_str(&format!("- Result: {}\n", code(commit)));
+        put!(text, "- Result: {}\n", code(commit));
     }
 }
 
@@ -153,10 +171,10 @@ fn deliverables(text: &mut String, state: &State, task: &Task) {
     }
     text.push_str("- Deliverables:\n");
     for (path, is_there) in wanted.iter().take(LISTED_MAX) {
-        text.push_str(&format!("  - {} {}\n", tick(*is_there), code(path)));
+        put!(text, "  - {} {}\n", tick(*is_there), code(path));
     }
     if wanted.len() > LISTED_MAX {
-        text.push_str(&format!("  - … and {} more\n", wanted.len() - LISTED_MAX));
+        put!(text, "  - … and {} more\n", wanted.len() - LISTED_MAX);
     }
 }
 
@@ -172,10 +190,10 @@ fn gates(text: &mut String, state: &State, task: &Task) {
             Some(gate) => (gate.passed, md(&gate_check(gate))),
             None => (false, "not run".to_owned()),
         };
-        text.push_str(&format!("  - {} {name}: {evidence}\n", tick(is_green)));
+        put!(text, "  - {} {name}: {evidence}\n", tick(is_green));
     }
     if checks.len() > LISTED_MAX {
-        text.push_str(&format!("  - … and {} more\n", checks.len() - LISTED_MAX));
+        put!(text, "  - … and {} more\n", checks.len() - LISTED_MAX);
     }
 }
 
@@ -187,7 +205,7 @@ fn changed_files(text: &mut String, found: &Collected) {
     if !found.changed {
         return text.push_str("- Files: none changed\n");
     }
-    text.push_str(&format!("- {}\n", files(found)));
+    put!(text, "- {}\n", files(found));
     let mut left = FILES_NAMED_MAX;
     let kinds = [
         ("created", &found.files_created),
@@ -202,7 +220,7 @@ fn changed_files(text: &mut String, found: &Collected) {
         }
         let more = names.len() - shown.len();
         let more = if more > 0 { format!(" … and {more} more") } else { String::new() };
-        text.push_str(&format!("  - {kind}: {}{more}\n", shown.join(", ")));
+        put!(text, "  - {kind}: {}{more}\n", shown.join(", "));
     }
 }
 

@@ -2,10 +2,12 @@
 
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
+use dayshift_core::state::State;
+use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Deliverable, Exit, TaskSpec};
 
 use super::World;
-use super::world::{START, command, run_spec, task};
+use super::world::{START, command, going_on, mixed, run_spec, task};
 use crate::text::{code, code_block, fit, line, line_of, md, quote, safe, shell_word};
 use crate::{ReportExtra, RunLog};
 
@@ -34,28 +36,32 @@ fn hostile() -> World {
     world
 }
 
-fn all_texts(world: &World) -> Vec<String> {
-    let state = &world.state;
+/// Every view of a state.
+fn views(state: &State, now: Timestamp) -> Vec<String> {
     let zone = jiff::tz::TimeZone::UTC;
-    let extra =
-        ReportExtra { head: Some(EVIL.to_owned()), notes: vec![EVIL.to_owned()], now: world.now, zone };
+    let extra = ReportExtra { head: Some(EVIL.to_owned()), notes: vec![EVIL.to_owned()], now, zone };
     let mut texts = vec![
         crate::report(state, RunId(1), &extra),
-        crate::status_text(state, world.now),
+        crate::status_text(state, now),
         crate::summary(state),
         crate::active(state),
         crate::list_tasks(state, None),
         crate::run_brief(state, RunId(1)),
-        crate::live_lines(state, world.now, 40).join("\n"),
+        crate::live_lines(state, now, 40).join("\n"),
         crate::status_json(state).to_string(),
-        crate::registry(state, world.now, &std::collections::BTreeMap::new()).to_string(),
+        crate::registry(state, now, &std::collections::BTreeMap::new()).to_string(),
     ];
     for task in state.tasks() {
-        texts.push(crate::task_tree(state, task.id, world.now));
+        texts.push(crate::task_tree(state, task.id, now));
         texts.push(crate::task_json(state, task.id).to_string());
-        texts.push(crate::agent_status(state, task.id, world.now).to_string());
+        texts.push(crate::agent_status(state, task.id, now).to_string());
         texts.push(crate::task_state_file(state, task.id).to_string());
     }
+    texts
+}
+
+fn all_texts(world: &World) -> Vec<String> {
+    let mut texts = views(&world.state, world.now);
     let mut log = RunLog::new();
     world.replay(|state, entry| {
         texts.push(log.push(state, entry));
@@ -78,20 +84,75 @@ fn nothing_steers_the_terminal() {
 }
 
 #[test]
+fn every_state_on_the_way_has_its_views() {
+    for world in [mixed(), going_on(), hostile()] {
+        world.replay(|state, entry| {
+            for moment in [Timestamp(0), entry.at, Timestamp(u64::MAX)] {
+                assert!(
+                    views(state, moment).iter().all(|text| !text.is_empty() || state.live().count() == 0)
+                );
+                assert!(crate::live_lines(state, moment, 0).iter().all(String::is_empty));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_large_run_stays_readable() {
+    let tasks = (0..1_000).map(|number| command(&format!("t{number}"), "T")).collect();
+    let mut world = World::of(run_spec(tasks));
+    for number in 0..700 {
+        let key = format!("t{number}");
+        world.start(&key);
+        world.end(&key, Exit::Code(i32::from(number % 7 == 0)), 0.0, &"line\n".repeat(500));
+    }
+    let zone = jiff::tz::TimeZone::UTC;
+    let extra = ReportExtra { head: None, notes: Vec::new(), now: world.now, zone };
+    let report = crate::report(&world.state, RunId(1), &extra);
+    assert!(report.len() < 256 * 1024, "{}", report.len());
+    assert!(report.contains("- ✅ t699: succeeded"), "tasks beyond the limit get a line");
+    let brief = crate::run_brief(&world.state, RunId(1));
+    assert!(brief.lines().count() <= 50, "{brief}");
+    assert!(brief.contains("❌ t0: failed"), "what needs a look comes first: {brief}");
+    assert!(crate::status_text(&world.state, world.now).lines().count() <= 210);
+}
+
+/// The lines that are not in a code block, found as a reader of markdown finds them.
+fn outside_fences(text: &str) -> Vec<&str> {
+    let mut fence: Option<usize> = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let ticks = line.bytes().take_while(|byte| *byte == b'`').count();
+        match fence {
+            None if ticks >= 3 => fence = Some(ticks),
+            None => lines.push(line),
+            Some(open) if ticks >= open && line.len() == ticks => fence = None,
+            Some(_) => {}
+        }
+    }
+    assert_eq!(fence, None, "every block is closed");
+    lines
+}
+
+#[test]
 fn no_name_becomes_structure() {
     let world = hostile();
     let zone = jiff::tz::TimeZone::UTC;
     let extra = ReportExtra { head: None, notes: Vec::new(), now: world.now, zone };
     let report = crate::report(&world.state, RunId(1), &extra);
-    let headings: Vec<&str> = report.lines().filter(|line| line.starts_with("# ")).collect();
-    assert_eq!(headings.len(), 1 + 1, "the title, and the line in the fenced block: {headings:?}");
-    let table = report.lines().filter(|line| line.starts_with('|'));
-    assert!(table.clone().count() >= 8);
+    let outside = outside_fences(&report);
+    let headings = outside.iter().filter(|line| line.starts_with("# ")).count();
+    assert_eq!(headings, 1, "only the title");
+    let table: Vec<&&str> = outside.iter().filter(|line| line.starts_with('|')).collect();
+    assert!(table.len() >= 8);
     for row in table {
         assert_eq!(row.matches('|').count(), 3, "{row}");
     }
-    let mut outside = report.split("````").step_by(2);
-    assert!(outside.all(|text| !text.replace("\\<", "").replace('`', "\n`").contains("\n<img")));
+    for line in outside {
+        let bare = line.replace("\\<", "").replace("\\[", "");
+        let is_code = bare.contains('`');
+        assert!(is_code || !(bare.contains("<img") || bare.contains("[l](")), "{line}");
+    }
     assert!(report.lines().all(|line| line.chars().count() < 4_000));
 }
 

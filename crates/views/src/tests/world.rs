@@ -58,7 +58,11 @@ impl World {
     }
 
     pub(super) fn live(&self, key: &str) -> AttemptId {
-        self.state.task(self.task(key)).unwrap().live.unwrap_or_else(|| panic!("{key} is not live"))
+        self.state
+            .task(self.task(key))
+            .unwrap()
+            .live
+            .unwrap_or_else(|| panic!("{key} is not live: {}", crate::status_text(&self.state, self.now)))
     }
 
     /// Brings a task's live attempt to run.
@@ -266,6 +270,7 @@ pub(super) fn mixed() -> World {
         gates: vec!["unit".to_owned()],
         deliverables: vec![Deliverable::Exists("src/list.rs".to_owned())],
         area: Some("lists".to_owned()),
+        complexity: Level::Medium,
         ..task("task-001", "Paginate the list")
     };
     let after = TaskSpec {
@@ -279,6 +284,14 @@ pub(super) fn mixed() -> World {
     world.start("check");
     world.wait(Millis(1_000));
     world.end("check", Exit::Code(1), 0.0, "checking\nmake: *** [check] Error 1\n");
+    let second = world.task("second");
+    world.start("second");
+    world.request(Request::CancelTask { task: second, by: "the user".to_owned() });
+    let attempt = world.live("second");
+    world.end_with(attempt, Exit::Signal(15), None, 0.0, "");
+    if let Some(attempt) = world.state.task(second).unwrap().live {
+        world.collect("second", attempt, &[]);
+    }
     world.start("task-001");
     let attempt = world.live("task-001");
     world.report(Report::SessionNamed {
@@ -299,14 +312,6 @@ pub(super) fn mixed() -> World {
     world.start("task-001");
     world.wait(Millis(2_000));
     world.end("task-001", Exit::Code(0), 0.0, "ok\n");
-    let second = world.task("second");
-    world.start("second");
-    world.request(Request::CancelTask { task: second, by: "the user".to_owned() });
-    let attempt = world.live("second");
-    world.end_with(attempt, Exit::Signal(15), None, 0.0, "");
-    if let Some(attempt) = world.state.task(second).unwrap().live {
-        world.collect("second", attempt, &[]);
-    }
     world
 }
 
