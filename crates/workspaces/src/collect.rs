@@ -92,19 +92,22 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
     collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &tree.id, &record.base)?;
     ignored_notes(root, &mut collected);
-    if record.branch.is_some() {
-        collected.commit = result::commit(&session, &record, &tree.id, &order.message, collected.changed)?;
-        worktree::settle(repository, &place, &record)?;
+    if record.branch.is_some() && collected.changed {
+        collected.commit = Some(result::commit(&session, &record, &tree.id, &order.message)?);
+    }
+    if record.result != collected.commit {
+        record.previous = std::mem::replace(&mut record.result, collected.commit.clone());
     }
     collected.snapshot = Some(kept.commit.clone());
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
     collected.notes.extend(tree.notes);
     record.snapshot = Some(kept.commit);
-    record.result.clone_from(&collected.commit);
     record.nested.extend(tree.nested);
     record.nested.sort_unstable();
     record.nested.dedup();
     place.save(&record)?;
+    result::move_branch(&session, &record)?;
+    worktree::settle(repository, &place, &record)?;
     Ok(collected)
 }
 
@@ -116,7 +119,7 @@ fn strangers(
     notes: &mut Vec<String>,
 ) -> Result<Vec<String>, WorkspaceError> {
     let Some(branch) = &record.branch else { return Ok(Vec::new()) };
-    let known: Vec<&str> = std::iter::once(record.base.as_str()).chain(record.result.as_deref()).collect();
+    let known = record.known();
     let mut strangers = Vec::new();
     for tip in worktree::tips(repository, session, record)? {
         let count = session.count_new(&tip, &known)?;

@@ -104,6 +104,8 @@ impl WorkspaceError {
     /// What can be done about it.
     pub fn class(&self) -> FailureClass {
         match self {
+            // Somebody killed it, the system for want of memory perhaps: that says nothing about the work.
+            Self::Git { code: -1, .. } => FailureClass::Transient,
             Self::Git { stderr, .. } => git_class(stderr),
             Self::TimedOut { .. } => FailureClass::Transient,
             Self::NoGit { source, .. } | Self::Io { source, .. } => io_class(source),
@@ -115,6 +117,15 @@ impl WorkspaceError {
     /// Whether git failed because a lock file of another process was in its way.
     pub(crate) fn is_locked(&self) -> bool {
         matches!(self, Self::Git { stderr, .. } if stderr.contains(".lock': File exists"))
+    }
+
+    /// Whether git refused one path, and not the whole work.
+    pub(crate) fn is_about_a_path(&self) -> bool {
+        let Self::Git { stderr, .. } = self else { return false };
+        let is_store = ["insert into database", "insufficient permission", "unable to write"];
+        stderr.contains("Unable to process path")
+            && self.class() == FailureClass::Permanent
+            && !is_store.into_iter().any(|part| stderr.contains(part))
     }
 
     pub(crate) fn unusable(what: impl Into<String>, reason: impl Into<String>) -> Self {

@@ -45,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) git_dir: Option<PathBuf>,
     /// The commit on the branch that is the result so far.
     pub(crate) result: Option<String>,
+    /// The result before that one: the branch is moved after the record is written.
+    pub(crate) previous: Option<String>,
     /// The newest snapshot.
     pub(crate) snapshot: Option<String>,
     /// Folders with a repository of their own inside the workspace (lossy names).
@@ -159,6 +161,15 @@ pub(crate) fn folder_name(task: TaskId, key: &str, try_number: u32) -> String {
 }
 
 impl Record {
+    /// The commits that are no agent's.
+    pub(crate) fn known(&self) -> Vec<&str> {
+        [Some(&self.base), self.result.as_ref(), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect()
+    }
+
     /// A record without a base yet.
     pub(crate) fn new(order: &crate::order::PrepareOrder, root: &Path, stage: Stage) -> Self {
         Self {
@@ -172,6 +183,7 @@ impl Record {
             branch: None,
             git_dir: None,
             result: None,
+            previous: None,
             snapshot: None,
             nested: Vec::new(),
         }

@@ -128,8 +128,7 @@ fn parents(
     session: &Session,
     record: &Record,
 ) -> Result<Vec<String>, WorkspaceError> {
-    let all = [Some(&record.base), record.result.as_ref(), record.snapshot.as_ref()];
-    let known: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
+    let known: Vec<&str> = record.known().into_iter().chain(record.snapshot.as_deref()).collect();
     let mut parents = vec![record.base.clone()];
     for tip in worktree::tips(repository, session, record)? {
         if session.count_new(&tip, &known)? > 0 {

@@ -113,9 +113,8 @@ impl Session {
     /// The full id of the commit that `name` stands for, if there is one.
     pub(crate) fn commit(&self, name: &str) -> Result<Option<String>, WorkspaceError> {
         let name = format!("{name}^{{commit}}");
-        let ran = self.call(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).run()?;
-        // A name of something that is no commit is told by 128; both mean "no such commit".
-        Ok((ran.code == 0).then(|| first_line(&ran.stdout)))
+        let answer = self.call(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).answer()?;
+        Ok(answer.map(|line| first_line(&line)))
     }
 
     /// The id of the tree of a commit.

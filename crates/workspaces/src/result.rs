@@ -63,30 +63,23 @@ pub(crate) fn set_lists(
     }
 }
 
-/// Moves the task's branch to one commit on top of the base that holds `tree`, or back to the base
-/// when nothing differs. Returns the commit.
-pub(crate) fn commit(
-    session: &Session,
-    record: &Record,
-    tree: &str,
-    message: &str,
-    changed: bool,
-) -> Result<Option<String>, WorkspaceError> {
-    let commit = if changed { Some(result_commit(session, record, tree, message)?) } else { None };
-    if let Some(branch) = &record.branch {
-        let reference = format!("refs/heads/{branch}");
-        let target = commit.as_ref().unwrap_or(&record.base);
-        match session.commit(&reference)? {
-            Some(tip) if tip == *target => {}
-            Some(tip) => session.set_ref(&reference, target, &Expected::At(tip))?,
-            None => session.set_ref(&reference, target, &Expected::Absent)?,
-        }
+/// Points the task's branch at the recorded result, or at the base where there is none.
+///
+/// The result is recorded first: a crash in between must not make it look like an agent's commit.
+pub(crate) fn move_branch(session: &Session, record: &Record) -> Result<(), WorkspaceError> {
+    let Some(branch) = &record.branch else { return Ok(()) };
+    let reference = format!("refs/heads/{branch}");
+    let target = record.result.as_ref().unwrap_or(&record.base);
+    match session.commit(&reference)? {
+        Some(tip) if tip == *target => Ok(()),
+        Some(tip) => session.set_ref(&reference, target, &Expected::At(tip)),
+        None => session.set_ref(&reference, target, &Expected::Absent),
     }
-    Ok(commit)
 }
 
-/// The same tree again is the same commit, so that a repeated collect changes nothing.
-fn result_commit(
+/// The one commit on top of the base that holds `tree`. The same tree again is the same commit, so that
+/// a repeated collect changes nothing.
+pub(crate) fn commit(
     session: &Session,
     record: &Record,
     tree: &str,

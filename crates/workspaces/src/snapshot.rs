@@ -173,7 +173,7 @@ fn add(
         };
     }
     let error = request.refused(&ran);
-    if error.class() != FailureClass::Permanent || changes.unsaved.len() >= REFUSED_MAX {
+    if !error.is_about_a_path() || changes.unsaved.len() >= REFUSED_MAX {
         return Err(error);
     }
     if let [path] = paths {
@@ -259,4 +259,20 @@ pub(crate) fn keep(
 fn has_parents(session: &Session, commit: &str, parents: &[String]) -> Result<bool, WorkspaceError> {
     let line = session.call(["rev-list", "--parents", "-n", "1", commit]).ok()?;
     Ok(first_line(&line).split(' ').skip(1).eq(parents.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_index_is_as_old_as_the_original() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, "index").expect("written");
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(1);
+        File::options().write(true).open(&from).and_then(|file| file.set_modified(long_ago)).expect("old");
+        copy_index(&from, &to).expect("copied");
+        assert_eq!(to.metadata().and_then(|metadata| metadata.modified()).expect("time"), long_ago);
+    }
 }

@@ -131,6 +131,37 @@ fn an_edit_of_the_same_size_at_the_same_time_is_seen() {
     assert_eq!(world.collect(1, 1, WORKTREE, &ready).files_modified, ["old.txt"]);
 }
 
+/// Waits until the clock shows a later second than that of the file's last change.
+fn until_later_than(file: &std::path::Path) {
+    let changed = file.metadata().and_then(|metadata| metadata.modified()).expect("time");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while changed.elapsed().unwrap_or_default() < std::time::Duration::from_millis(1_100) {
+        assert!(std::time::Instant::now() < deadline, "the clock stands still");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_edit_with_its_time_set_back_is_seen_whatever_the_settings_say() {
+    let world = World::new();
+    let ready = world.prepare(1);
+    let file = root(&ready).join("old.txt");
+    let index = world.folder.join(".records/T1-task-001.index");
+    until_later_than(&file);
+    write(&root(&ready), "new.txt", "new\n");
+    // Now the index is written anew and old.txt is beyond doubt.
+    world.collect(1, 1, WORKTREE, &ready);
+    until_later_than(&index);
+    for (key, value) in [("core.trustctime", "false"), ("core.checkStat", "minimal")] {
+        fs::write(world.top.join(".git/config"), config_with(&world, key, value)).expect("planted");
+    }
+    let time = file.metadata().and_then(|metadata| metadata.modified()).expect("time");
+    fs::write(&file, "new\n").expect("edited");
+    let edited = fs::File::options().write(true).open(&file).expect("open");
+    edited.set_modified(time).expect("time set back");
+    assert_eq!(world.collect(1, 2, WORKTREE, &ready).files_modified, ["old.txt"]);
+}
+
 #[test]
 fn commits_by_an_agent_are_squashed_and_kept_in_the_snapshot() {
     let world = World::new();

@@ -3,14 +3,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use dayshift_core::types::{FailureClass, WorkspaceKind};
 use dayshift_workspaces::{Fetch, Repository, WorkspaceError, resolve_base};
 use sha2::{Digest, Sha256};
-use support::{World, root, write};
+use support::{World, executable, root, write};
 
 const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
 
@@ -18,8 +17,7 @@ const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
 fn with_git(script: &str) -> World {
     let mut world = World::new();
     let program = world.temp.path().join("fake git");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("script");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
+    executable(&program, &format!("#!/bin/sh\n{script}\n"));
     world.environment.program = program;
     world.environment.limits.quick = Duration::from_millis(300);
     world
@@ -148,8 +146,7 @@ fn pointer(content: &str) -> String {
 /// A program that stands for lfs at checkout: it knows one content. Its clean step is a trap.
 fn set_user_lfs(world: &World) {
     let program = world.home.join("lfs");
-    fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\nprintf '%s' '{CONTENT}'\n")).expect("program");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
+    executable(&program, &format!("#!/bin/sh\ncat >/dev/null\nprintf '%s' '{CONTENT}'\n"));
     let config = world.home.join(".gitconfig");
     let old = fs::read_to_string(&config).expect("config");
     let (smudge, clean) = (program.display(), world.trap("clean-of-lfs"));

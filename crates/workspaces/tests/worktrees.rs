@@ -174,6 +174,7 @@ fn half_made_workspaces_are_mended() {
         let again = world.prepare(1);
         assert_eq!(again.root, ready.root, "{name}");
         assert_eq!(again.branch, ready.branch, "{name}");
+        assert!(!world.top.join(".git/worktrees/T1-task-001/index.lock").exists(), "{name}");
         write(&root(&again), "made.txt", "made\n");
         let collected = world.collect(1, 1, WORKTREE, &again);
         assert_eq!(collected.files_created, ["made.txt"], "{name}");

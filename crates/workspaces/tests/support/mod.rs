@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -21,7 +20,7 @@ pub(crate) struct World {
     pub(crate) top: PathBuf,
     pub(crate) folder: PathBuf,
     pub(crate) environment: GitEnvironment,
-    found: OnceLock<Repository>,
+    pub(crate) found: OnceLock<Repository>,
 }
 
 pub(crate) const SHA1: &[&str] = &[];
@@ -76,8 +75,7 @@ impl World {
         fs::create_dir_all(&folder).expect("traps");
         let path = folder.join(name);
         let text = format!("#!/bin/sh\necho {name} \"$@\" >> '{}'\ncat\nexit 1\n", self.marker().display());
-        fs::write(&path, text).expect("trap");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
+        executable(&path, &text);
         path.to_str().expect("UTF-8").to_owned()
     }
 
@@ -269,6 +267,14 @@ pub(crate) fn write(root: &Path, path: &str, text: &str) {
     let file = root.join(path);
     fs::create_dir_all(file.parent().expect("a parent")).expect("folder");
     fs::write(file, text).expect("file");
+}
+
+/// Makes a program. Another process writes it: were it us, a child that some other test starts at that
+/// moment could hold the file open for writing, and it could not be executed.
+pub(crate) fn executable(path: &Path, text: &str) {
+    let script = "printf '%s' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+    let status = Command::new("sh").args(["-c", script, "sh"]).arg(path).arg(text).status().expect("sh runs");
+    assert!(status.success());
 }
 
 pub(crate) fn root(workspace: &ReadyWorkspace) -> PathBuf {
