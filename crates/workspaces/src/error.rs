@@ -104,10 +104,9 @@ impl WorkspaceError {
     /// What can be done about it.
     pub fn class(&self) -> FailureClass {
         match self {
-            // Somebody killed it, the system for want of memory perhaps: that says nothing about the work.
-            Self::Git { code: -1, .. } => FailureClass::Transient,
+            // Code -1: somebody killed it, for want of memory perhaps. That says nothing about the work.
+            Self::Git { code: -1, .. } | Self::TimedOut { .. } => FailureClass::Transient,
             Self::Git { stderr, .. } => git_class(stderr),
-            Self::TimedOut { .. } => FailureClass::Transient,
             Self::NoGit { source, .. } | Self::Io { source, .. } => io_class(source),
             Self::Conflict { .. } => FailureClass::Conflict,
             Self::NoCommit { .. } | Self::Unusable { .. } | Self::TooMuch { .. } => FailureClass::Permanent,
