@@ -121,12 +121,8 @@ enum Command {
     Summary,
     /// What is live
     Active,
-    /// Tasks by state
-    ListTasks {
-        /// Only tasks in this state, `done` for instance
-        #[arg(long, value_name = "S")]
-        state: Option<String>,
-    },
+    /// Tasks by state: `--state done` shows only those, `--state DIR` names the state directory
+    ListTasks,
     /// One task whole: jobs, attempts, evidence, cost
     Task {
         /// Its id or key
@@ -213,7 +209,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Status { watch } => look::status(&common, watch),
         Command::Summary => look::summary(&common),
         Command::Active => look::active(&common),
-        Command::ListTasks { state } => look::list_tasks(&common, state.as_deref()),
+        Command::ListTasks => look::list_tasks(common),
         Command::Task { id } => look::task(&common, &id),
         Command::Logs { id, follow, engine } => look::logs(&common, id.as_deref(), follow, engine),
         Command::Diff { id, stat } => look::diff(&common, &id, stat),

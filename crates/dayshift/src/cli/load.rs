@@ -7,7 +7,7 @@ use anyhow::Result;
 use dayshift_core::estimate;
 use dayshift_core::money::Micros;
 use dayshift_core::types::{Dialect, RunSpec, TaskSpec, TaskWork};
-use dayshift_intake::config::{self, Level};
+use dayshift_intake::config::{self, Level, Origin};
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
 use super::place::{self, Repo};
@@ -59,6 +59,13 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
         let message = "no file was named, and dayshift.toml names none under `tasks`";
         return Err(Failure::new(Code::Invalid, message)
             .hint("`dayshift init` writes a commented day.yaml; then `dayshift run day.yaml`")
+            .into());
+    }
+    if files.is_empty() && matches!(config.tasks.origin, Origin::Repository(_)) {
+        let list: Vec<String> = named.iter().map(|file| file.display().to_string()).collect();
+        let message = "the repository's dayshift.toml names the files to run; a cloned repository must not start commands by itself";
+        return Err(Failure::new(Code::Invalid, message)
+            .hint(format!("look at them, then name them yourself: dayshift run {}", list.join(" ")))
             .into());
     }
     let sources = named.iter().map(|file| source(file)).collect::<Result<Vec<_>>>()?;

@@ -68,19 +68,24 @@ pub(crate) fn active(common: &Common) -> Result<Code> {
     print_view(common, dayshift_views::active, dayshift_views::active_json)
 }
 
-/// Tasks by state.
-pub(crate) fn list_tasks(common: &Common, filter: Option<&str>) -> Result<Code> {
-    if let Some(word) = filter
-        && !dayshift_views::TASK_STATES.contains(&word)
-    {
-        let known = dayshift_views::TASK_STATES.join(", ");
-        let message = format!("there is no state `{word}`");
-        return Err(Failure::new(Code::Invalid, message).hint(format!("choose one of {known}")).into());
+/// Tasks by state. `--state` takes a word here besides a folder: a word that names a state is
+/// one, and the state directory is then that of the environment or the repository.
+pub(crate) fn list_tasks(mut common: Common) -> Result<Code> {
+    let word = common.state.as_deref().and_then(Path::to_str).map(str::to_owned);
+    let filter =
+        word.filter(|word| dayshift_views::TASK_STATES.contains(&word.as_str()) || !Path::new(word).is_dir());
+    if let Some(word) = &filter {
+        if !dayshift_views::TASK_STATES.contains(&word.as_str()) {
+            let known = dayshift_views::TASK_STATES.join(", ");
+            let message = format!("`{word}` is neither a state nor a state directory");
+            return Err(Failure::new(Code::Invalid, message).hint(format!("the states are {known}")).into());
+        }
+        common.state = std::env::var_os("DAYSHIFT_STATE").map(std::path::PathBuf::from);
     }
     print_view(
-        common,
-        |state| dayshift_views::list_tasks(state, filter),
-        |state| dayshift_views::list_tasks_json(state, filter),
+        &common,
+        |state| dayshift_views::list_tasks(state, filter.as_deref()),
+        |state| dayshift_views::list_tasks_json(state, filter.as_deref()),
     )
 }
 

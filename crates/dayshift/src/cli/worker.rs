@@ -1,6 +1,8 @@
 //! The processes inside this binary: the worker, and the scripted agent.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -10,6 +12,7 @@ use dayshift_core::money::Micros;
 use dayshift_guard::Redactor;
 use dayshift_worker::protocol::Launch;
 use dayshift_worker::server::{Hooks, Options};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Common, engine, place};
 use crate::control;
@@ -17,7 +20,7 @@ use crate::failure::{Code, Failure};
 use crate::paths::Paths;
 
 /// The longest prompt that the scripted agent reads, in bytes.
-const PROMPT_BYTES_MAX: u64 = 1024 * 1024;
+const PROMPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The agents inside this binary.
 #[derive(Debug, Subcommand)]
@@ -55,9 +58,20 @@ pub(crate) fn worker(common: &Common) -> Result<Code> {
     if let Some(folder) = socket.parent() {
         control::private_folder(folder)?;
     }
-    let options = Options::new(paths.state.clone(), socket);
+    let mut options = Options::new(paths.state.clone(), socket);
+    options.stop = Some(stop_signals()?);
     dayshift_worker::server::run(options, hooks()).context("the worker failed")?;
     Ok(Code::Done)
+}
+
+/// A descriptor that gets one byte for each SIGTERM or SIGINT: one stops, a second kills.
+fn stop_signals() -> Result<OwnedFd> {
+    let (ours, theirs) = UnixStream::pair().context("failed to watch for signals")?;
+    for signal in [SIGTERM, SIGINT] {
+        let end = theirs.try_clone().context("failed to watch for signals")?;
+        signal_hook::low_level::pipe::register(signal, end).context("failed to watch for signals")?;
+    }
+    Ok(ours.into())
 }
 
 /// What people read is redacted here, once, where it is written.

@@ -92,8 +92,11 @@ fn an_interrupted_claude_session_is_resumed() {
         "long",
         vec![
             Turn::say_and_call("First.", [Call::write("first.txt", "1\n")]).reporting(usage(10)),
-            Turn::say_and_call("Now it takes a while.", [Call::bash("touch waiting; test -e go || sleep 300; echo 2 > second.txt")])
-                .reporting(usage(10)),
+            Turn::say_and_call(
+                "Now it takes a while.",
+                [Call::bash("touch waiting; test -e go || sleep 300; echo 2 > second.txt")],
+            )
+            .reporting(usage(10)),
             Turn::say("Done.").reporting(usage(10)),
         ],
     );

@@ -21,8 +21,6 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Self {
         let repo = TempRepo::new();
-        repo.write("README.md", "# Sample\n");
-        repo.commit("Begin");
         Self { repo, home: TempDir::new().unwrap() }
     }
 
@@ -80,9 +78,12 @@ impl Site {
         std::fs::read_to_string(file).unwrap()
     }
 
-    /// Waits until no process of this site is left: its worker goes when it has nothing to do.
+    /// Tells the worker to go, and waits until no process of this site is left.
     pub(crate) fn wait_for_worker_to_leave(&self) {
         let home = format!("HOME={}", self.home.path().display());
+        for pid in dayshift_testkit::processes_with_env(&home) {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
         wait_until(LONG, "every process of the site to end", || {
             dayshift_testkit::processes_with_env(&home).is_empty()
         });

@@ -1,0 +1,257 @@
+//! Whole runs with commands and the scripted agent, and what can be said to them on the way.
+
+use std::fs;
+use std::process::Command;
+
+use dayshift_testkit::{processes_with_env, wait_until};
+use serde_json::Value;
+
+use crate::common::{LONG, Ran, Site};
+
+/// A day of `tasks` by agents whose scenarios are `scenario`.
+fn day(site: &Site, head: &str, scenario: &str, tasks: &str) -> String {
+    let scenario: String = scenario.lines().map(|line| format!("      {line}\n")).collect();
+    let text = format!(
+        "date: 2026-11-20\n{head}agents:\n  crew:\n    kind: scripted\n    scenario: |\n{scenario}tasks:\n{tasks}"
+    );
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+fn run(site: &Site, day: &str, more: &[&str]) -> Ran {
+    let repo = site.path().display().to_string();
+    let mut words = vec!["run", day, "--repo", &repo];
+    words.extend(more);
+    site.run(words)
+}
+
+fn task_json(site: &Site, key: &str) -> Value {
+    site.json(["task", key, "--json"])
+}
+
+#[test]
+fn a_red_gate_goes_back_to_the_agent_with_what_it_printed() {
+    let site = Site::new();
+    let scenario = "attempts:\n  - - write: {path: a.txt, text: wrong}\n  - - expect_prompt: a.txt is not right\n    \
+                    - expect_resume: true\n    - write: {path: a.txt, text: right}\n";
+    let day = day(
+        &site,
+        "gates:\n  right: 'grep -qx right a.txt || { echo a.txt is not right; exit 1; }'\n",
+        scenario,
+        "  - {id: a, name: A, description: Write a.txt, agent: crew, gates: [right], backoff: immediate}\n",
+    );
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/a:a.txt"]).trim_end(), "right");
+    let report = site.report();
+    assert!(report.contains("right"), "{report}");
+}
+
+#[test]
+fn a_run_that_changed_nothing_is_not_a_success() {
+    let site = Site::new();
+    let tasks =
+        "  - {id: a, name: A, description: Do nothing, agent: crew, max_attempts: 2, backoff: immediate}\n";
+    let day = day(&site, "", "steps:\n  - say: All done!\n", tasks);
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(site.outcome("a"), "failed");
+    assert!(site.report().contains("without changing anything"), "{}", site.report());
+}
+
+#[test]
+fn a_missing_deliverable_fails_and_a_dependent_is_skipped_with_the_reason() {
+    let site = Site::new();
+    let tasks = "  - {id: a, name: A, description: x, agent: crew, deliverables: [b.txt], max_attempts: 1}\n  \
+                 - {id: b, name: B, run: 'true', needs: [a]}\n  - {id: c, name: C, run: 'true', needs: [{task: a, when: failure}]}\n";
+    let day = day(&site, "", "steps:\n  - write: {path: a.txt, text: a}\n", tasks);
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(
+        (site.outcome("a"), site.outcome("b"), site.outcome("c")),
+        ("failed".into(), "skipped".into(), "succeeded".into())
+    );
+    assert!(site.report().contains("b.txt"), "{}", site.report());
+}
+
+#[test]
+fn what_cannot_fit_the_budget_is_deferred_and_listed() {
+    let site = Site::new();
+    let text = "date: 2026-11-20\nmax_cost_usd: 5\nmax_parallel: 1\nagents:\n  paid: {kind: command, run: 'echo x > $DAYSHIFT_TASK.txt', cost_usd: 3}\ntasks:\n  \
+                - {id: first, name: A, description: x, agent: paid}\n  - {id: second, name: B, description: x, agent: paid}\n";
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    let ran = run(&site, &file.display().to_string(), &[]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!((site.outcome("first"), site.outcome("second")), ("succeeded".into(), "skipped".into()));
+    let report = site.report();
+    assert!(report.to_lowercase().contains("deferred"), "{report}");
+}
+
+#[test]
+fn an_agent_that_uses_up_the_budget_is_held_and_nothing_else_is_started() {
+    let site = Site::new();
+    let tasks = "  - {id: a, name: A, description: x, agent: crew}\n";
+    let scenario = "steps:\n  - spend: {usd: 6, input: 10, output: 10}\n  - write: {path: a.txt, text: a}\n";
+    let day = day(&site, "max_cost_usd: 5\n", scenario, tasks);
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let tasks = site.tasks();
+    assert_eq!(tasks[0]["state"], "awaiting_human", "{tasks:?}");
+}
+
+#[test]
+fn a_second_engine_exits_75_and_names_the_first() {
+    let site = Site::new();
+    let day =
+        day(&site, "", "steps:\n  - hang: true\n", "  - {id: a, name: A, description: x, agent: crew}\n");
+    let repo = site.path().display().to_string();
+    let mut first = site.start(["run", &day, "--repo", &repo]);
+    wait_until(LONG, "the agent to run", || !agents(&site).is_empty());
+    let second = run(&site, &day, &[]);
+    assert_eq!(second.code, 75, "{second:?}");
+    assert!(second.err.contains(&first.id().to_string()), "{second:?}");
+    let cancelled = site.run(["cancel", "a"]);
+    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    assert_eq!(site.outcome("a"), "cancelled");
+    assert!(agents(&site).is_empty(), "the agent lives on");
+}
+
+fn agents(site: &Site) -> Vec<u32> {
+    let home = format!("HOME={}", site.home.path().display());
+    let marked = processes_with_env("DAYSHIFT_MARK");
+    processes_with_env(&home).into_iter().filter(|pid| marked.contains(pid)).collect()
+}
+
+#[test]
+fn an_interrupt_stops_the_agents_and_the_run_can_be_resumed_with_no_try_counted() {
+    let site = Site::new();
+    let scenario = "attempts:\n  - - write: {path: begun.txt, text: a}\n    - hang: true\n  - - expect_resume: true\n    - write: {path: a.txt, text: a}\n";
+    let tasks = "  - {id: a, name: A, description: x, agent: crew, max_attempts: 1, deliverables: [begun.txt, a.txt]}\n";
+    let day = day(&site, "", scenario, tasks);
+    let repo = site.path().display().to_string();
+    let mut engine = site.start(["run", &day, "--repo", &repo]);
+    wait_until(LONG, "the agent to run", || !agents(&site).is_empty());
+    wait_until(LONG, "the session to be known", || {
+        site.path().join(".dayshift/attempts/A1/log").metadata().is_ok_and(|log| log.len() > 0)
+            && task_json(&site, "a").to_string().contains("scripted-")
+    });
+    let status = Command::new("kill").args(["-INT", &engine.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    assert!(agents(&site).is_empty(), "an agent lives on");
+    let resumed = site.run(["resume", "--repo", &repo]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(site.outcome("a"), "succeeded");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/a:begun.txt"]).trim_end(), "a", "work was lost");
+}
+
+#[test]
+fn the_same_files_again_are_told_that_they_are_done_and_again_makes_a_new_run() {
+    let site = Site::new();
+    let day = day(&site, "", "steps: []\n", "  - {id: a, name: A, run: 'true', workspace: scratch}\n");
+    assert_eq!(run(&site, &day, &[]).code, 0);
+    let again = run(&site, &day, &[]);
+    assert_eq!(again.code, 0);
+    assert!(again.out.contains("--again"), "{again:?}");
+    assert_eq!(run(&site, &day, &["--again"]).code, 0);
+    assert_eq!(site.json(["status", "--json"])["runs"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_workspace_that_cannot_be_made_holds_its_task_and_the_others_go_on() {
+    let site = Site::new();
+    let empty = site.home.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert!(Command::new("git").args(["init", "-q"]).current_dir(&empty).status().unwrap().success());
+    let file = site.home.path().join("day.yaml");
+    let text = "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: 'true', workspace: worktree, backoff: immediate}\n  \
+                - {id: b, name: B, run: 'true', workspace: scratch}\n";
+    fs::write(&file, text).unwrap();
+    let repo = empty.display().to_string();
+    let ran = site.run(["run", file.to_str().unwrap(), "--repo", &repo]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let status = site.json(["status", "--json", "--repo", &repo]);
+    let tasks = status["runs"][0]["tasks"].as_array().unwrap();
+    assert_eq!(tasks[0]["state"], "awaiting_human", "{status}");
+    assert_eq!(tasks[1]["outcome"], "succeeded", "{status}");
+}
+
+#[test]
+fn in_place_work_stays_unstaged_and_asks_for_a_state_directory_outside() {
+    let site = Site::new();
+    let tasks = "  - {id: a, name: A, description: x, agent: crew, workspace: in_place}\n";
+    let day = day(&site, "", "steps:\n  - write: {path: a.txt, text: a}\n", tasks);
+    let inside = run(&site, &day, &[]);
+    assert_eq!(inside.code, 2, "{inside:?}");
+    assert!(inside.err.contains("--state"), "{inside:?}");
+    let state = site.home.path().join("outside").display().to_string();
+    let ran = run(&site, &day, &["--state", &state]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.repo.git(&["status", "--porcelain"]).trim_end(), "?? a.txt");
+}
+
+#[test]
+fn every_view_answers_after_a_run() {
+    let site = Site::new();
+    let day = day(
+        &site,
+        "",
+        "steps:\n  - say: Hello there\n  - write: {path: a.txt, text: a}\n",
+        "  - {id: a, name: A, description: x, agent: crew}\n",
+    );
+    assert_eq!(run(&site, &day, &[]).code, 0);
+    for words in [
+        ["status"].as_slice(),
+        &["summary"],
+        &["active"],
+        &["list-tasks"],
+        &["list-tasks", "--state", "done"],
+        &["task", "a"],
+        &["logs", "a"],
+        &["logs", "--engine"],
+        &["diff", "a"],
+        &["diff", "a", "--stat"],
+        &["report"],
+        &["doctor"],
+    ] {
+        let ran = site.run(words);
+        assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
+    }
+    assert!(site.run(["logs", "a"]).out.contains("Hello there"));
+    assert!(site.run(["diff", "a"]).out.contains("+++ b/a.txt"));
+    assert!(site.run(["summary"]).out.contains("Total Tasks"));
+    assert!(site.run(["list-tasks", "--state", "done"]).out.contains('a'));
+    let log = fs::read_to_string(site.state().join("run-log.md")).unwrap();
+    assert!(log.contains("### Run Summary"), "{log}");
+    let registry: Value =
+        serde_json::from_slice(&fs::read(site.state().join("monitoring/processes.json")).unwrap()).unwrap();
+    assert!(registry.to_string().contains("exit_code"), "{registry}");
+    for bad in [
+        ["task", "nothing"].as_slice(),
+        &["list-tasks", "--state", "nothing"],
+        &["diff", "T9"],
+        &["cancel", "a"],
+    ] {
+        assert_eq!(site.run(bad).code, 2, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_task_can_be_retried_after_it_failed_and_what_was_skipped_follows() {
+    let site = Site::new();
+    let flag = site.home.path().join("flag");
+    let tasks = format!(
+        "  - {{id: a, name: A, run: 'test -e {}', workspace: scratch, max_attempts: 1}}\n  - {{id: b, name: B, run: 'true', needs: [a], workspace: scratch}}\n",
+        flag.display()
+    );
+    let day = day(&site, "", "steps: []\n", &tasks);
+    assert_eq!(run(&site, &day, &[]).code, 1);
+    fs::write(&flag, "").unwrap();
+    assert_eq!(site.run(["retry", "a"]).code, 0);
+    let resumed = site.run(["resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!((site.outcome("a"), site.outcome("b")), ("succeeded".into(), "succeeded".into()));
+}
