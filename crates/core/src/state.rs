@@ -429,13 +429,10 @@ impl State {
             && self.unreported.is_empty()
             && self.unreleased.is_empty()
             && self.doomed.is_empty()
-            && self
-                .ready()
-                .chain(self.backoff.iter().map(|(_, job)| *job))
-                .all(|job| {
-                    matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
-                        || self.waits_for_paused_checkout(job)
-                })
+            && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
+                matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
+                    || self.waits_for_paused_checkout(job)
+            })
     }
 
     /// Whether a job waits for the user's checkout, which a task of a paused run has to itself.
@@ -446,8 +443,7 @@ impl State {
             WorkspaceKind::Worktree | WorkspaceKind::Scratch => None,
         };
         holder.is_some_and(|holder| {
-            holder != task.id
-                && matches!(self.runs[self.tasks[holder].run].mode, RunMode::Paused { .. })
+            holder != task.id && matches!(self.runs[self.tasks[holder].run].mode, RunMode::Paused { .. })
         })
     }
 

@@ -8,10 +8,6 @@ pub(crate) mod turn;
 pub(crate) type Broken = (&'static str, String);
 
 /// Passes when it holds.
-pub(crate) fn ensure(
-    holds: bool,
-    check: &'static str,
-    found: impl FnOnce() -> String,
-) -> Result<(), Broken> {
+pub(crate) fn ensure(holds: bool, check: &'static str, found: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err((check, found())) }
 }

@@ -40,7 +40,11 @@ enum Death {
 #[derive(Debug)]
 enum Life {
     Up(Box<Engine<SimJournal, World>>),
-    Down { journal: SimJournal, world: Box<World>, until: u64 },
+    Down {
+        journal: SimJournal,
+        world: Box<World>,
+        until: u64,
+    },
     /// Only while one of the others is being made.
     Between,
 }

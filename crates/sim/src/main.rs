@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use dayshift_sim::{Options, Summary, run_worlds, tell_world};
 
-const USAGE: &str = "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--replay SEED] [--coverage]";
+const USAGE: &str =
+    "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--replay SEED] [--coverage]";
 
 struct Wish {
     options: Options,
@@ -24,7 +25,9 @@ fn main() -> ExitCode {
     };
     if let Some(seed) = wish.replay {
         let (story, result) = tell_world(seed);
-        story.iter().for_each(|line| println!("{line}"));
+        for line in &story {
+            println!("{line}");
+        }
         return conclude(result, false, Instant::now());
     }
     let begun = Instant::now();

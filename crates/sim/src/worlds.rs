@@ -49,11 +49,7 @@ impl fmt::Display for Violation {
         for line in self.story.iter().skip(self.story.len().saturating_sub(TAIL)) {
             writeln!(f, "  {line}")?;
         }
-        write!(
-            f,
-            "violation: check={} seed={} step={}: {}",
-            self.check, self.seed, self.step, self.found
-        )
+        write!(f, "violation: check={} seed={} step={}: {}", self.check, self.seed, self.step, self.found)
     }
 }
 

@@ -151,7 +151,9 @@ impl History {
             Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend),
             Event::ProcessEnded { attempt, session_lost, spend, .. } => {
                 let book = self.open(*attempt)?;
-                ensure(!book.is_collecting, "ended-once", || format!("the process of {attempt} ended twice"))?;
+                ensure(!book.is_collecting, "ended-once", || {
+                    format!("the process of {attempt} ended twice")
+                })?;
                 book.is_collecting = true;
                 let job = book.job;
                 if *session_lost {
@@ -254,7 +256,9 @@ impl History {
         book.last_end = Some(end.clone());
         let task = book.task;
         let book = at_mut(&mut self.tasks, task.0)?;
-        ensure(book.live == Some(attempt), "one-live", || format!("{attempt} was not the live one of {task}"))?;
+        ensure(book.live == Some(attempt), "one-live", || {
+            format!("{attempt} was not the live one of {task}")
+        })?;
         book.live = None;
         Ok(())
     }

@@ -20,7 +20,9 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
                 ensure(run.report.is_some(), "rest-report", || format!("{} has no report", run.id))?;
             }
             RunMode::Open => {}
-            RunMode::Paused { .. } => return Err(("rest-paused", format!("{} is paused at the end", run.id))),
+            RunMode::Paused { .. } => {
+                return Err(("rest-paused", format!("{} is paused at the end", run.id)));
+            }
         }
     }
     for task in state.tasks() {

@@ -1,9 +1,9 @@
 //! What must be true of the state after every turn, beside the core's own invariants.
 
+use dayshift_core::owed;
 use dayshift_core::state::{JobState, Phase, RunMode, State, Task, TaskState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{JobWork, Obligation, TaskWork, WorkspaceKind};
-use dayshift_core::owed;
 
 use super::{Broken, ensure};
 

@@ -2,6 +2,7 @@
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
+use dayshift_core::money::Spend;
 use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
@@ -25,7 +26,9 @@ impl World {
                 };
                 because(!book.is_over, "it has ended")?;
                 match obligation {
-                    Obligation::CollectArtifacts(_) => because(book.is_collecting, "its process has not ended"),
+                    Obligation::CollectArtifacts(_) => {
+                        because(book.is_collecting, "its process has not ended")
+                    }
                     Obligation::StopAttempt(_) => {
                         because(!book.is_collecting, "its process has ended")?;
                         because(book.stop.is_some(), "nobody ordered it")
@@ -52,10 +55,14 @@ impl World {
     /// A process is about to begin.
     pub(super) fn may_spawn(&mut self, attempt: AttemptId, key: &Key) -> Result<(), Broken> {
         let book = self.books.attempt(attempt)?;
-        ensure(!book.is_over, "spawn-ended", || format!("a process is started for {attempt}, which has ended"))?;
+        ensure(!book.is_over, "spawn-ended", || {
+            format!("a process is started for {attempt}, which has ended")
+        })?;
         let task = self.books.job(book.job)?.task;
         let has_place = self.has_place(task, key);
-        ensure(has_place, "spawn-nowhere", || format!("{attempt} is started in {key:?}, which is not there"))?;
+        ensure(has_place, "spawn-nowhere", || {
+            format!("{attempt} is started in {key:?}, which is not there")
+        })?;
         let other = self.places.at(key).process;
         ensure(other.is_none(), "overlap", || format!("{attempt} is started beside {other:?} in {key:?}"))
     }
@@ -94,16 +101,14 @@ impl World {
     fn spend_is_true(&self, attempt: AttemptId) -> Result<(), Broken> {
         let charged = self.books.attempt(attempt)?.spend;
         let Some(row) = self.worker.processes.get(&attempt) else {
-            return ensure(charged == Default::default(), "spend", || {
+            return ensure(charged == Spend::default(), "spend", || {
                 format!("{attempt} was never begun and is charged {charged:?}")
             });
         };
         ensure(!row.is_alive, "ended-alive", || format!("{attempt} is called ended and its process lives"))?;
         let is_lost = matches!(&row.record, Record::Ended(ended) if ended.exit == Exit::Lost);
         let is_true = charged == row.spend || is_lost && charged.cost <= row.spend.cost;
-        ensure(is_true, "spend", || {
-            format!("{attempt} is charged {charged:?}, it used {:?}", row.spend)
-        })
+        ensure(is_true, "spend", || format!("{attempt} is charged {charged:?}, it used {:?}", row.spend))
     }
 
     fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {

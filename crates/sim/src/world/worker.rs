@@ -8,9 +8,7 @@ use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::Millis;
-use dayshift_core::types::{
-    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, ProcessEnd,
-};
+use dayshift_core::types::{Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, ProcessEnd};
 
 use super::{Happening, World};
 use crate::shared::About;
@@ -28,6 +26,15 @@ enum Kind {
     Fixed(Micros),
     /// An agent that tells what it costs, up to this much a turn.
     Metered(u64),
+}
+
+/// Whether an agent goes on with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    New,
+    Resumed,
+    /// It was to go on with one that it does not know.
+    Lost,
 }
 
 /// What the worker has written down.
@@ -63,9 +70,7 @@ pub(super) struct Process {
     word_at: u64,
     /// Whether it was asked to stop: it comes to the end of its turn, and no further.
     is_stopping: bool,
-    /// Whether it goes on with a session, which it may turn out not to know.
-    resumes: bool,
-    session_lost: bool,
+    session: Session,
 }
 
 /// The worker's processes and the engine's connection to it.
@@ -102,8 +107,7 @@ impl World {
             version: 0,
             word_at: 0,
             is_stopping: false,
-            resumes: row.resume.is_some(),
-            session_lost: false,
+            session: if row.resume.is_some() { Session::Resumed } else { Session::New },
         };
         self.worker.processes.insert(attempt, process);
     }
@@ -134,7 +138,9 @@ impl World {
         let Some(row) = self.worker.processes.get(&attempt) else { return };
         match (&row.record, row.is_alive) {
             (Record::Nothing, _) => self.spawn(attempt),
-            (Record::Begun, true) => self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 }),
+            (Record::Begun, true) => {
+                self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });
+            }
             (Record::Begun, false) => self.lost(attempt),
             (Record::Ended(_), _) => self.tell_end(attempt),
         }
@@ -258,7 +264,9 @@ impl World {
             return;
         }
         row.is_alive = false;
-        row.session_lost = row.resumes && ended.exit == Exit::Code(1) && self.rng.chance(200);
+        if row.session == Session::Resumed && ended.exit == Exit::Code(1) && self.rng.chance(200) {
+            row.session = Session::Lost;
+        }
         if let Kind::Fixed(cost) = row.kind {
             row.spend.cost = cost;
         }
@@ -311,7 +319,7 @@ impl World {
             claim,
             verdict: ended.verdict.clone(),
             unfinished: Vec::new(),
-            session_lost: row.session_lost,
+            session_lost: row.session == Session::Lost,
             spend,
         };
         self.tell(attempt, report);

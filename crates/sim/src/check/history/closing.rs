@@ -21,7 +21,9 @@ impl History {
                     let other = self.task(need.task).ok().and_then(|other| other.outcome.as_ref());
                     other.is_some_and(|other| !meets(need.when, other))
                 });
-                ensure(is_hopeless && !book.is_begun, "skipped", || format!("{task} was skipped for nothing"))?;
+                ensure(is_hopeless && !book.is_begun, "skipped", || {
+                    format!("{task} was skipped for nothing")
+                })?;
             }
             Outcome::Deferred { .. } => {
                 ensure(!book.is_begun, "deferred", || format!("{task} was begun and then deferred"))?;
@@ -90,8 +92,11 @@ impl History {
                 let row = self.job(*job)?;
                 let is_cancelled = matches!(&row.last_end, Some(End::Stopped(StopReason::Cancelled { .. })));
                 let Some(last) = row.last_attempt else { continue };
-                ensure(!is_cancelled || !self.attempt(last)?.is_over || task.outcome.is_some() || !task.is_begun,
-                    "cancelled", || format!("task {} was cancelled and goes on", index + 1))?;
+                ensure(
+                    !is_cancelled || !self.attempt(last)?.is_over || task.outcome.is_some() || !task.is_begun,
+                    "cancelled",
+                    || format!("task {} was cancelled and goes on", index + 1),
+                )?;
             }
         }
         Ok(())

@@ -79,9 +79,8 @@ impl History {
         let repo = &self.run(run)?.spec.repo;
         for (other, book) in self.tasks.iter().enumerate() {
             let id = TaskId(u32::try_from(other).unwrap_or(u32::MAX) + 1);
-            let shares = book.live.is_some()
-                && is_in_place(self.spec(id)?)
-                && self.run(book.run)?.spec.repo == *repo;
+            let shares =
+                book.live.is_some() && is_in_place(self.spec(id)?) && self.run(book.run)?.spec.repo == *repo;
             ensure(!shares, "one-in-place", || format!("{id} works in {repo}, {task} was opened there"))?;
         }
         Ok(())
@@ -107,7 +106,10 @@ impl History {
             .sum();
         let total = run.spent + set_aside + reserved;
         ensure(reserved == Micros::ZERO || total <= limit, "reserved", || {
-            format!("{job} reserves {reserved}: with {} spent and {set_aside} set aside that is over {limit}", run.spent)
+            format!(
+                "{job} reserves {reserved}: with {} spent and {set_aside} set aside that is over {limit}",
+                run.spent
+            )
         })
     }
 }
