@@ -47,6 +47,7 @@ pub(crate) struct Common {
 }
 
 /// What `run` takes.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
     /// Day files, prompt files or task lists [default: `tasks` of dayshift.toml]
@@ -234,7 +235,7 @@ fn told(error: &anyhow::Error) -> ExitCode {
     }
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     output::error(&format!("error: {}", causes.join(": ")));
-    let is_environment = error.chain().any(|cause| cause.is::<std::io::Error>());
+    let is_environment = error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
     if is_environment { Code::SomeFailed.into() } else { Code::Bug.into() }
 }
 

@@ -80,17 +80,17 @@ pub(crate) fn serve(socket: &Path, handle: Handle) -> Result<()> {
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             // One after the other: steering is rare, and an answer takes one commit.
-            let _ = converse(stream, &handle);
+            let _ = converse(&stream, &handle);
         }
     })?;
     Ok(())
 }
 
-fn converse(stream: UnixStream, handle: &Handle) -> Result<()> {
+fn converse(stream: &UnixStream, handle: &Handle) -> Result<()> {
     stream.set_read_timeout(Some(WAIT_MAX))?;
     stream.set_write_timeout(Some(WAIT_MAX))?;
     let mut line = String::new();
-    BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let reply = match serde_json::from_str::<Call>(&line) {
         Ok(call) => match handle.request(call.id, call.request) {
             Some(Answer::Taken(run)) => Reply::Taken { run },
@@ -100,7 +100,7 @@ fn converse(stream: UnixStream, handle: &Handle) -> Result<()> {
         },
         Err(error) => Reply::Refused { message: format!("not a request of this version: {error}") },
     };
-    write_line(&stream, &reply)
+    write_line(stream, &reply)
 }
 
 fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> Result<()> {

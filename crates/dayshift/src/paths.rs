@@ -1,5 +1,6 @@
 //! Where everything lies. The only place that reads the environment for folders.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,7 +39,10 @@ impl Paths {
             .canonicalize()
             .with_context(|| format!("failed to find the state directory {}", state.display()))?;
         let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut hash = String::new();
+        for byte in digest.iter().take(8) {
+            let _ = write!(hash, "{byte:02x}");
+        }
         let runtime = runtime_folder().join(&hash);
         let data = data_folder().join("dayshift").join(&hash);
         Ok(Self { state, hash, runtime, data })

@@ -1,4 +1,4 @@
-//! The journal's adapters: the SQLite log as the engine's port, and reading for commands that
+//! The journal's adapters: the `SQLite` log as the engine's port, and reading for commands that
 //! only look.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use dayshift_journal::{Head, JournalError, Open, SqliteJournal};
 
 use crate::failure::{Code, Failure};
 
-/// The SQLite journal as the engine's port.
+/// The `SQLite` journal as the engine's port.
 #[derive(Debug)]
 pub(crate) struct Store {
     journal: SqliteJournal,

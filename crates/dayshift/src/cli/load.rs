@@ -112,7 +112,7 @@ fn source(file: &Path) -> Result<Source> {
         Ok(text) => Ok(Source { path, text }),
         Err(error) => {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = good.split(|byte| *byte == b'\n').count();
             let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
             Err(refuse(format!("{path}:{line}:{column}: not UTF-8 from here on")).into())
         }

@@ -51,9 +51,9 @@ fn print_view(
 ) -> Result<Code> {
     let (state, _) = place::read(&place::existing(common)?)?;
     if common.json {
-        output::json(&json(&state))?
+        output::json(&json(&state))?;
     } else {
-        output::print(&text(&state))?
+        output::print(&text(&state))?;
     }
     Ok(Code::Done)
 }

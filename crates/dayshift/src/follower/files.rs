@@ -98,7 +98,7 @@ impl Files {
         }
         let moment = now();
         let agents: Vec<TaskId> =
-            self.stale.iter().copied().filter(|task| self.is_worth_a_file(state, *task)).collect();
+            self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
         for task in agents {
             let Some(row) = state.task(task) else { continue };
             let key = &state.spec(row).key;
@@ -121,25 +121,6 @@ impl Files {
         write_json(&self.paths.state.join("monitoring/processes.json"), &registry)
     }
 
-    /// A plain command that printed nothing and succeeded gets no files of its own: at a
-    /// thousand tiny jobs the files would be most of the cost. The registry and `task` tell
-    /// of it all the same.
-    fn is_worth_a_file(&self, state: &State, task: TaskId) -> bool {
-        let Some(row) = state.task(task) else { return false };
-        state.agent_of(row).is_some() || self.has_log(state, task) || !state.spec(row).gates.is_empty()
-    }
-
-    fn has_log(&self, state: &State, task: TaskId) -> bool {
-        state.task(task).is_some_and(|row| {
-            row.jobs
-                .iter()
-                .filter_map(|job| state.job(*job))
-                .flat_map(|job| &job.attempts)
-                .filter_map(|attempt| state.attempt(*attempt))
-                .any(|attempt| attempt.process.as_ref().is_none_or(|end| end.output_bytes > 0))
-        })
-    }
-
     /// `logs/<task>.log` is the log of the task's latest attempt of its work.
     fn link_log(&self, state: &State, task: TaskId) -> std::io::Result<()> {
         let Some(row) = state.task(task) else { return Ok(()) };
@@ -159,6 +140,26 @@ impl Files {
     pub(super) fn report(&self, state: &State, run: RunId) -> Result<String, String> {
         write_report(&self.paths, state, run).map_err(|error| error.to_string())
     }
+}
+
+/// A plain command that printed nothing and succeeded gets no files of its own: at a
+/// thousand tiny jobs the files would be most of the cost. The registry and `task` tell
+/// of it all the same.
+fn is_worth_a_file(state: &State, task: TaskId) -> bool {
+    let Some(row) = state.task(task) else { return false };
+    state.agent_of(row).is_some() || has_log(state, task) || !state.spec(row).gates.is_empty()
+}
+
+/// Whether an attempt of the task printed something, or may still.
+fn has_log(state: &State, task: TaskId) -> bool {
+    state.task(task).is_some_and(|row| {
+        row.jobs
+            .iter()
+            .filter_map(|job| state.job(*job))
+            .flat_map(|job| &job.attempts)
+            .filter_map(|attempt| state.attempt(*attempt))
+            .any(|attempt| attempt.process.as_ref().is_none_or(|end| end.output_bytes > 0))
+    })
 }
 
 /// Writes the report of a run and returns its path.

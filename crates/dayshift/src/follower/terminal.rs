@@ -1,5 +1,6 @@
 //! Progress while a run goes on: one line per event, and on a terminal one live line per task.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(crate) enum Style {
 /// What is on the screen.
 pub(super) struct Terminal {
     style: Style,
-    is_terminal: bool,
+    is_screen: bool,
     /// Live lines that stand below the plain ones.
     drawn: usize,
     pending: String,
@@ -30,13 +31,13 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn new(style: Style) -> Self {
-        let is_terminal = io::stdout().is_terminal();
-        Self { style, is_terminal, drawn: 0, pending: String::new(), started: None }
+        let is_screen = io::stdout().is_terminal();
+        Self { style, is_screen, drawn: 0, pending: String::new(), started: None }
     }
 
     /// A live view moves on even when nothing happens.
     pub(super) fn redraw_every(&self) -> Option<Duration> {
-        (self.style == Style::Lines && self.is_terminal).then_some(Duration::from_secs(1))
+        (self.style == Style::Lines && self.is_screen).then_some(Duration::from_secs(1))
     }
 
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
@@ -53,18 +54,18 @@ impl Terminal {
             && let Some(agent) = state.agent_of(state.task_of(state.job_of(attempt)))
             && let Some(warning) = dayshift_agents::version_warning(&agent.dialect, version)
         {
-            self.pending.push_str(&format!("warning: {warning}\n"));
+            let _ = writeln!(self.pending, "warning: {warning}");
         }
     }
 
     /// Prints what is new. A closed output stops nothing.
     pub(super) fn draw(&mut self, state: &State) {
-        if self.style == Style::Quiet || (!self.is_terminal && self.pending.is_empty()) {
+        if self.style == Style::Quiet || (!self.is_screen && self.pending.is_empty()) {
             return;
         }
         let mut text = self.erase();
         text.push_str(&std::mem::take(&mut self.pending));
-        if self.is_terminal {
+        if self.is_screen {
             let lines = dayshift_views::live_lines(state, now(), width());
             self.drawn = lines.len();
             for line in lines {

@@ -24,7 +24,7 @@ use crate::paths;
 const HANDS: usize = 4;
 
 /// How long a fetch of the base may take.
-const FETCH_MAX: Duration = Duration::from_secs(60);
+const FETCH_MAX: Duration = Duration::from_mins(1);
 
 /// One piece of work on a workspace.
 type Work = Box<dyn FnOnce(&Hands) + Send>;

@@ -62,23 +62,23 @@ fn claude_writes_a_file_and_runs_a_command_in_its_worktree_and_the_checkout_stay
     let before = site.repo.fingerprint();
     let repo = site.path().display().to_string();
     let words = ["run", &day, "--repo", &repo];
-    let ran = Ran::of(with_claude(&site, &cli, &server, &words).output().unwrap());
+    let ran = Ran::of(&with_claude(&site, &cli, &server, &words).output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(before.differences(&site.repo.fingerprint()), Vec::<String>::new());
     let show = |what: &str| site.repo.git(&["show", what]);
     assert_eq!(show("dayshift/R1/hello:hello.txt").trim_end(), "hello world");
     assert_eq!(show("dayshift/R1/hello:ran.txt").trim_end(), "ran-ok");
     let task = site.json(["task", "hello", "--json"]);
-    let served = server.usage_of("hello", "one");
-    assert_eq!(served, usage(40) + usage(30) + usage(20));
+    let used = server.usage_of("hello", "one");
+    assert_eq!(used, usage(40) + usage(30) + usage(20));
     let status = site.tasks();
     let cost = status[0]["cost_usd"].as_f64().unwrap();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let expected = served.cost_nanos(Prices::CLAUDE_DEFAULT) as f64 / 1e9;
+    let expected = used.cost_nanos(Prices::CLAUDE_DEFAULT) as f64 / 1e9;
     assert!((cost - expected).abs() < 1e-6, "{cost} is not {expected}: {task}");
     let file: serde_json::Value =
         serde_json::from_slice(&fs::read(site.state().join("status/hello.json")).unwrap()).unwrap();
-    assert_eq!(file["tokens_used"]["output"], served.output);
+    assert_eq!(file["tokens_used"]["output"], used.output);
     let version = site.report();
     assert!(version.contains("2.1.197"), "the agent's version is not in the report: {version}");
     site.wait_for_worker_to_leave();
@@ -117,7 +117,7 @@ fn an_interrupted_claude_session_is_resumed() {
     kill(worker);
     let folder = found(&workspaces, "waiting").unwrap();
     fs::write(folder.join("go"), "").unwrap();
-    let ran = Ran::of(with_claude(&site, &cli, &server, &["resume", "--repo", &repo]).output().unwrap());
+    let ran = Ran::of(&with_claude(&site, &cli, &server, &["resume", "--repo", &repo]).output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(mark().is_empty(), "processes are left");
     let task = site.json(["task", "hello", "--json"]);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a loaded machine.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// A repository with a state directory and a home of its own.
 pub(crate) struct Site {
@@ -46,7 +46,7 @@ impl Site {
     }
 
     pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Ran {
-        Ran::of(self.command(words).output().unwrap())
+        Ran::of(&self.command(words).output().unwrap())
     }
 
     /// Starts the binary and lets it go on.
@@ -99,7 +99,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    pub(crate) fn of(output: Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

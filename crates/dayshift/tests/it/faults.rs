@@ -1,6 +1,7 @@
 //! kill -9 of engine and worker at random moments of a run of fifty commands.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,12 @@ fn day(site: &Site) -> String {
     fs::write(&script, text).unwrap();
     let mut day = String::from("date: 2026-11-20\nmax_parallel: 8\ntasks:\n");
     for job in 0..JOBS {
-        day.push_str(&format!(
-            "  - {{id: j{job}, name: j{job}, run: \"sh {} j{job}\", workspace: scratch}}\n",
+        writeln!(
+            day,
+            "  - {{id: j{job}, name: j{job}, run: \"sh {} j{job}\", workspace: scratch}}",
             script.display()
-        ));
+        )
+        .unwrap();
     }
     let file = site.home.path().join("day.yaml");
     fs::write(&file, day).unwrap();

@@ -10,9 +10,9 @@ use crate::common::{LONG, Ran, Site};
 
 /// A day of `tasks` by agents whose scenarios are `scenario`.
 fn day(site: &Site, head: &str, scenario: &str, tasks: &str) -> String {
-    let scenario: String = scenario.lines().map(|line| format!("      {line}\n")).collect();
+    let scenario = scenario.replace('\n', "\n      ");
     let text = format!(
-        "date: 2026-11-20\n{head}agents:\n  crew:\n    kind: scripted\n    scenario: |\n{scenario}tasks:\n{tasks}"
+        "date: 2026-11-20\n{head}agents:\n  crew:\n    kind: scripted\n    scenario: |\n      {scenario}\ntasks:\n{tasks}"
     );
     let file = site.home.path().join("day.yaml");
     fs::write(&file, text).unwrap();

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
-use dayshift_core::time::Timestamp;
+use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    End, JobWork, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
+    Backoff, End, JobWork, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use super::{Broken, ensure};
@@ -167,10 +167,10 @@ impl History {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
             }
             Event::RetryScheduled { job, until, because: _, context: _, counted } => {
-                return self.retried(*job, *until, *counted);
+                return self.retried(*job, *until, *counted, entry.at);
             }
             Event::WorkSentBack { job, until, because: _, context: _ } => {
-                return self.sent_back(*job, *until);
+                return self.sent_back(*job, *until, entry.at);
             }
             Event::JobHeld { job, reason: _ } => at_mut(&mut self.jobs, job.0)?.is_held = true,
             Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
@@ -263,25 +263,47 @@ impl History {
         Ok(())
     }
 
-    fn retried(&mut self, job: JobId, until: Timestamp, counted: bool) -> Result<(), Broken> {
+    fn retried(&mut self, job: JobId, until: Timestamp, counted: bool, now: Timestamp) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += u32::from(counted);
         let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
-        let limit = self.spec(task)?.attempts_max;
-        ensure(is_gate || tries < limit, "tries-max", || {
-            format!("{job} is to be tried again after {tries} tries of {limit}")
-        })
+        let is_blameless = matches!(&book.last_end, Some(End::Lost | End::Stopped(StopReason::Interrupted)));
+        ensure(counted != is_blameless, "counted", || {
+            format!("{job} ended {:?}, and counted is {counted}", book.last_end)
+        })?;
+        let spec = self.spec(task)?;
+        ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
+            format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
+        })?;
+        if counted { Self::waits(spec, tries, until - now) } else { Ok(()) }
     }
 
-    fn sent_back(&mut self, job: JobId, until: Timestamp) -> Result<(), Broken> {
+    fn sent_back(&mut self, job: JobId, until: Timestamp, now: Timestamp) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += 1;
         let (task, tries) = (book.task, book.counted);
-        let limit = self.spec(task)?.attempts_max;
-        ensure(tries < limit, "tries-max", || format!("{job} is sent back after {tries} tries of {limit}"))?;
+        let spec = self.spec(task)?;
+        ensure(tries < spec.attempts_max, "tries-max", || {
+            format!("{job} is sent back after {tries} tries of {}", spec.attempts_max)
+        })?;
+        ensure(is_spender(spec), "sent-back", || format!("{job} is a plain command and is sent back"))?;
+        Self::waits(spec, tries, until - now)?;
         self.forget_evidence(task)
+    }
+
+    /// The wait is what the task asks for, with at most a tenth more.
+    fn waits(spec: &TaskSpec, tries: u32, wait: Millis) -> Result<(), Broken> {
+        let least = match spec.backoff {
+            Backoff::Immediate => 0,
+            Backoff::Fixed { first } => first.0,
+            Backoff::Exponential { first, cap } => {
+                (1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0)
+            }
+        };
+        let is_right = (least..=least + least / 10).contains(&wait.0);
+        ensure(is_right, "backoff", || format!("a wait of {} ms after try {tries} of {spec:?}", wait.0))
     }
 
     /// What was accepted and decided before does not count any more.
@@ -293,13 +315,20 @@ impl History {
             book.decided = None;
             book.is_failed = false;
             if book.gate.is_some() {
-                book.not_before = Timestamp(0);
+                (book.not_before, book.counted) = (Timestamp(0), 0);
             }
         }
         Ok(())
     }
 
     fn reopened(&mut self, task: TaskId) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        let is_held = book.jobs.iter().any(|job| self.job(*job).is_ok_and(|job| job.is_held));
+        let makes_sense = match &book.outcome {
+            None => is_held,
+            Some(outcome) => *outcome != Outcome::Succeeded,
+        };
+        ensure(makes_sense, "reopened", || format!("{task} is {:?} and was reopened", book.outcome))?;
         self.forget_evidence(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = None;

@@ -139,6 +139,9 @@ impl World {
             TaskWork::Run { .. } => false,
         };
         ensure(place.is_changed || !is_agent, "success-true", || format!("{task} succeeded, unchanged"))?;
+        ensure(place.is_delivered || spec.deliverables.is_empty(), "success-true", || {
+            format!("{task} succeeded, and what it was to deliver is not there")
+        })?;
         for job in &book.jobs {
             let row = self.books.job(*job)?;
             let Some(gate) = &row.gate else { continue };
