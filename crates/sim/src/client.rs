@@ -2,9 +2,11 @@
 
 use dayshift_core::ids::{RunId, TaskId};
 use dayshift_core::input::{Input, Request};
-use dayshift_core::state::{RunMode, State};
+use dayshift_core::state::{JobState, Phase, RunMode, State, Task};
+use dayshift_core::types::{Outcome, StopReason};
 use dayshift_core::validate;
 
+use crate::check::{Broken, ensure};
 use crate::rng::Rng;
 
 /// How long a client waits before it asks again, in milliseconds.
@@ -26,6 +28,8 @@ pub(crate) struct Client {
     count: u32,
     /// Requests handed in, repeated ones included.
     pub(crate) sent: u64,
+    /// What was handed in for the first time in this turn.
+    fresh: Vec<Request>,
 }
 
 impl Client {
@@ -62,7 +66,41 @@ impl Client {
         let inputs: Vec<Input> =
             due.map(|ask| Input::Request { id: ask.id.clone(), request: ask.request.clone() }).collect();
         self.sent += u64::try_from(inputs.len()).unwrap_or(u64::MAX);
+        self.fresh = self
+            .asks
+            .iter()
+            .filter(|ask| ask.at <= now && state.answered(&ask.id).is_none())
+            .map(|ask| ask.request.clone())
+            .collect();
         inputs
+    }
+
+    /// What was asked and taken is so. When several ask at once, each may undo the other's.
+    pub(crate) fn is_satisfied(&mut self, state: &State) -> Result<(), Broken> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let [request] = fresh.as_slice() else { return Ok(()) };
+        let found = || format!("{request:?} was taken");
+        match request {
+            Request::SubmitRun(_) | Request::RetryTask { .. } => Ok(()),
+            Request::ResumeRun(run) => ensure(!is_paused(state, *run), "request-done", found),
+            Request::PauseRun { run, by: _ } => ensure(!is_open(state, *run), "request-done", found),
+            Request::CancelRun { run, by: _ } => {
+                let mut tasks = state.tasks().filter(|task| task.run == *run);
+                ensure(tasks.all(|task| is_cancelled(state, task)), "request-done", found)
+            }
+            Request::CancelTask { task, by: _ } => {
+                let row = state.task(*task);
+                ensure(row.is_some_and(|row| is_cancelled(state, row)), "request-done", found)
+            }
+            Request::Interrupt { by: _ } => {
+                let is_quiet = state.runs().all(|run| !is_open(state, run.id));
+                let stop = state.live().all(|attempt| match attempt.phase {
+                    Phase::Preparing | Phase::Starting | Phase::Running { .. } => attempt.stop.is_some(),
+                    Phase::Collecting { .. } | Phase::Ended { .. } => true,
+                });
+                ensure(is_quiet && stop, "request-done", found)
+            }
+        }
     }
 
     /// What was asked is durable; some do not believe it and ask once more.
@@ -83,19 +121,49 @@ impl Client {
             return;
         }
         let run = RunId(rng.small(1, u32::try_from(runs).unwrap_or(1)));
-        let task = TaskId(rng.small(1, u32::try_from(tasks).unwrap_or(1)));
+        let any = TaskId(rng.small(1, u32::try_from(tasks).unwrap_or(1)));
         let is_paused = state.runs().any(|run| matches!(run.mode, RunMode::Paused { .. }));
         let by = "somebody".to_owned();
         let resume = if is_paused { 20 } else { 1 };
         let kind = rng.weighted(&[(14, 0), (4, 1), (3, 2), (3, 3), (1, 4), (resume, 5)]);
+        // Of those for which it makes sense, where there are any.
+        let mut choose = |makes_sense: &dyn Fn(&Task) -> bool| {
+            let tasks: Vec<TaskId> =
+                state.tasks().filter(|task| makes_sense(task)).map(|task| task.id).collect();
+            if tasks.is_empty() { any } else { rng.pick(&tasks) }
+        };
         let request = match kind {
-            0 => Request::RetryTask { task },
-            1 => Request::CancelTask { task, by },
+            0 => Request::RetryTask { task: choose(&|task| may_retry(state, task)) },
+            1 => Request::CancelTask { task: choose(&|task| task.outcome().is_none()), by },
             2 => Request::PauseRun { run, by },
             3 => Request::Interrupt { by },
             4 => Request::CancelRun { run, by },
             _ => Request::ResumeRun(run),
         };
         self.ask(now + rng.between(0, 500), request);
+    }
+}
+
+fn is_open(state: &State, run: RunId) -> bool {
+    state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Open))
+}
+
+fn is_paused(state: &State, run: RunId) -> bool {
+    state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Paused { .. }))
+}
+
+/// Whether a task has ended, or is being brought to an end.
+fn is_cancelled(state: &State, task: &Task) -> bool {
+    let stop = task.live.and_then(|attempt| state.attempt(attempt)).and_then(|row| row.stop.as_ref());
+    task.outcome().is_some() || matches!(stop, Some(StopReason::Cancelled { .. }))
+}
+
+fn may_retry(state: &State, task: &Task) -> bool {
+    match task.outcome() {
+        Some(outcome) => *outcome != Outcome::Succeeded,
+        None => {
+            let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+            jobs.any(|job| matches!(job.state, JobState::Held { .. }))
+        }
     }
 }

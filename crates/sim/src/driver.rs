@@ -21,6 +21,9 @@ use crate::world::World;
 /// How often paused runs are resumed at the end, at most.
 const RESUMES_MAX: u32 = 20;
 
+/// How long decisions may be held back, in milliseconds.
+const LAZY_MAX: u64 = 1_000;
+
 /// From this pace on agents are slower than the news about them, in milliseconds.
 const PACE_MIN: u64 = 500;
 
@@ -315,6 +318,7 @@ impl Sim {
     fn after(&mut self, turned: &Turned, wall: Timestamp) -> Result<(), Broken> {
         let now = self.shared.now.get();
         turn::wakes_later(turned.wake, wall)?;
+        self.flushes_soon(turned, wall)?;
         self.wake = turned.wake.map(|wake| now + (wake - wall).0);
         let Life::Up(engine) = &mut self.life else { return Ok(()) };
         if !turned.is_durable {
@@ -322,8 +326,9 @@ impl Sim {
             self.client.wait(now);
             return Ok(());
         }
-        self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
         let state = engine.state();
+        self.client.is_satisfied(state)?;
+        self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
         turn::used_up_stops(state)?;
         let tasks = u64::try_from(state.tasks().count()).unwrap_or(0);
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
@@ -333,6 +338,15 @@ impl Sim {
             self.same_as_journal()?;
         }
         Ok(())
+    }
+
+    /// What is held back in memory is not held back for long.
+    fn flushes_soon(&self, turned: &Turned, wall: Timestamp) -> Result<(), Broken> {
+        let Life::Up(engine) = &self.life else { return Ok(()) };
+        let is_soon = turned.wake.is_some_and(|wake| (wake - wall).0 <= LAZY_MAX);
+        ensure(engine.lazy().is_empty() || is_soon, "lazy", || {
+            format!("decisions are held back until {:?}", turned.wake)
+        })
     }
 
     /// What lives in memory is what the durable entries and the ones still held back make.

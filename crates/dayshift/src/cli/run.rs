@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
-use dayshift_core::state::{RunMode, State};
+use dayshift_core::state::State;
 use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
@@ -72,12 +72,9 @@ fn finish(common: &Common, state: &State, runs: &[RunId]) -> Result<Code> {
     } else {
         for run in runs {
             output::print(&format!("\n{}", dayshift_views::run_brief(state, *run)))?;
-            match state.run(*run).map(|run| (&run.mode, &run.report)) {
-                Some((RunMode::Closed { .. }, Some(report))) => output::print(&format!("Report: {report}"))?,
-                Some((RunMode::Paused { .. } | RunMode::Open, _)) => {
-                    output::print("Not over yet: `dayshift resume` goes on with it")?;
-                }
-                Some((RunMode::Closed { .. }, None)) | None => {}
+            let is_open = state.run(*run).is_some_and(|run| !run.is_closed());
+            if is_open {
+                output::print("Not over yet: `dayshift resume` goes on with it")?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The hands that work on workspaces: a few threads, one at a time per task.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,12 +53,11 @@ impl Crew {
         let work = Arc::new(Mutex::new(work));
         let path = shared.setting.environment.iter().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, value)| value.clone()).unwrap_or_default();
-        let hands = Arc::new(Hands {
-            shared: shared.clone(),
-            git: GitEnvironment::new(path, paths::home()),
-            tasks: Mutex::default(),
-            bases: Mutex::default(),
-        });
+        let mut git = GitEnvironment::new(path, paths::home());
+        git.network
+            .extend(shared.setting.environment.iter().filter(|(name, _)| is_for_network(name)).cloned());
+        let hands =
+            Arc::new(Hands { shared: shared.clone(), git, tasks: Mutex::default(), bases: Mutex::default() });
         for _ in 0..HANDS {
             let (hands, work) = (hands.clone(), work.clone());
             // Without a thread the obligation stays in flight, and the next engine asks again.
@@ -107,6 +107,25 @@ impl Crew {
         });
         self.submit(obligation, task, work);
     }
+}
+
+/// Variables that a fetch may need to reach its remote.
+fn is_for_network(name: &OsStr) -> bool {
+    const NAMES: &[&str] = &[
+        "SSH_AUTH_SOCK",
+        "GIT_SSL_CAINFO",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    ];
+    NAMES.iter().any(|known| name == *known)
 }
 
 fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>) {
@@ -223,12 +242,12 @@ impl Hands {
 
     /// The run's base: recorded, or found out once for all its tasks.
     fn base(&self, site: &Site, repository: &Repository) -> Result<Base, Failure> {
-        if let Some(commit) = &site.base {
-            return Ok(Base { commit: commit.clone(), note: "the base recorded for the run".to_owned() });
-        }
         let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(base) = bases.get(&site.run) {
             return Ok(base.clone());
+        }
+        if let Some(commit) = &site.base {
+            return Ok(Base { commit: commit.clone(), note: "the base recorded for the run".to_owned() });
         }
         let base = resolve_base(repository, Fetch::Remote, FETCH_MAX).map_err(|error| told(&error))?;
         bases.insert(site.run, base.clone());

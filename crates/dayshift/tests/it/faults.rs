@@ -169,3 +169,22 @@ fn the_worker_can_be_killed_at_twenty_moments() {
     }
     println!("jobs that had ended in the very instant and ran once more: {twice}");
 }
+
+/// `cargo xtask soak --minutes N`: kills engine and worker in turn for so long.
+#[test]
+#[ignore = "a long run of its own: cargo xtask soak"]
+fn long_soak_of_kills() {
+    let minutes: u64 =
+        std::env::var("DAYSHIFT_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let seed = u64::from(std::process::id());
+    let mut moments = Moments(seed);
+    let (begun, mut rounds, mut twice) = (Instant::now(), 0_u32, 0);
+    while begun.elapsed() < Duration::from_mins(minutes) {
+        let moment = Duration::from_millis(moments.below(900));
+        let engine = one(Victim::Engine, moment);
+        assert_eq!(engine, 0, "seed {seed}, round {rounds}: the engine's death made {engine} jobs run twice");
+        twice += one(Victim::Worker, moment);
+        rounds += 1;
+    }
+    println!("seed {seed}: {rounds} kills of each; 0 lost, 0 overlapping, 0 orphans; ran once more: {twice}");
+}

@@ -11,10 +11,13 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Backoff, End, JobWork, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
+    Backoff, End, JobWork, Obligation, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use super::{Broken, ensure};
+
+/// How often in a row something owed may fail that can be given up.
+const FAILURES_MAX: u32 = 5;
 
 #[derive(Debug)]
 pub(crate) struct RunBook {
@@ -79,6 +82,8 @@ pub(crate) struct History {
     pub(crate) attempts: Vec<AttemptBook>,
     /// Which append carried what a request led to.
     causes: BTreeMap<String, u64>,
+    /// How often something owed has failed in a row.
+    failures: BTreeMap<Obligation, u32>,
 }
 
 fn at<Row>(rows: &[Row], id: u32) -> Result<&Row, Broken> {
@@ -178,16 +183,32 @@ impl History {
                 return ensure(*percent >= 75, "warned-early", || format!("warned at {percent} %"));
             }
             Event::WorkspaceReleased { task, kept } => {
+                self.failures.remove(&Obligation::ReleaseWorkspace(*task));
                 at_mut(&mut self.tasks, task.0)?.is_kept = kept.is_some();
             }
             Event::ObligationFailed { obligation, failure: _, not_before } => {
-                return ensure(*not_before > entry.at, "spinning", || {
-                    format!("{obligation:?} failed and may be tried again at once")
-                });
+                return self.failed(*obligation, *not_before > entry.at);
             }
-            Event::ReportWritten { run: _, path: _ } => {}
+            Event::ReportWritten { run, path: _ } => {
+                self.failures.remove(&Obligation::WriteReport(*run));
+            }
         }
         Ok(())
+    }
+
+    /// What fails is not tried again at once, and what can be given up is given up.
+    fn failed(&mut self, obligation: Obligation, waits: bool) -> Result<(), Broken> {
+        ensure(waits, "spinning", || format!("{obligation:?} failed and may be tried again at once"))?;
+        let count = self.failures.entry(obligation).or_default();
+        *count += 1;
+        let limit = match obligation {
+            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) => u32::MAX,
+            Obligation::PrepareWorkspace(_)
+            | Obligation::CollectArtifacts(_)
+            | Obligation::ReleaseWorkspace(_)
+            | Obligation::WriteReport(_) => FAILURES_MAX,
+        };
+        ensure(*count <= limit, "given-up", || format!("{obligation:?} has failed {count} times"))
     }
 
     fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
@@ -251,6 +272,11 @@ impl History {
     fn ended(&mut self, attempt: AttemptId, end: &End) -> Result<(), Broken> {
         let book = self.open(attempt)?;
         book.is_over = true;
+        if let Some(reason) = &book.stop {
+            ensure(*end == End::Stopped(reason.clone()), "stop-honoured", || {
+                format!("{attempt} was to stop, {reason:?}, and is called {end:?}")
+            })?;
+        }
         let job = book.job;
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
@@ -339,6 +365,7 @@ impl History {
             (book.is_held, book.counted, book.not_before) = (false, 0, Timestamp(0));
             book.last_end = None;
         }
+        self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {
             (book.is_closed, book.is_paused) = (false, false);

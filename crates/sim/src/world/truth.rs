@@ -7,7 +7,7 @@ use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
 use super::places::Key;
-use super::worker::Record;
+use super::worker::{Process, Record};
 use crate::check::{Broken, ensure};
 
 impl World {
@@ -142,16 +142,20 @@ impl World {
         ensure(place.is_delivered || spec.deliverables.is_empty(), "success-true", || {
             format!("{task} succeeded, and what it was to deliver is not there")
         })?;
+        let version = |attempt: Option<AttemptId>, of: fn(&Process) -> u64| {
+            attempt.and_then(|attempt| self.worker.processes.get(&attempt)).map(of)
+        };
+        let work = book.jobs.first().map(|job| self.books.job(*job)).transpose()?;
+        let left = version(work.and_then(|row| row.last_attempt), |row| row.version_left);
         for job in &book.jobs {
             let row = self.books.job(*job)?;
             let Some(gate) = &row.gate else { continue };
             if !run.spec.gates.iter().any(|known| known.name == *gate && known.required) {
                 continue;
             }
-            let seen = row.last_attempt.and_then(|attempt| self.worker.processes.get(&attempt));
-            let seen = seen.map(|row| row.version);
-            ensure(seen == Some(place.version), "old-tree", || {
-                format!("{task} succeeded with tree {}, gate {job} saw {seen:?}", place.version)
+            let seen = version(row.last_attempt, |row| row.version);
+            ensure(seen.is_some() && seen == left, "old-tree", || {
+                format!("the work of {task} left the tree {left:?}, its gate {job} saw {seen:?}")
             })?;
         }
         Ok(())

@@ -66,6 +66,8 @@ pub(super) struct Process {
     ending: Ending,
     /// The tree that it found.
     pub(super) version: u64,
+    /// The tree that it left.
+    pub(super) version_left: u64,
     /// When the engine's last word about it arrives; the next one comes after it.
     word_at: u64,
     /// Whether it was asked to stop: it comes to the end of its turn, and no further.
@@ -105,6 +107,7 @@ impl World {
             spend: Spend::default(),
             ending: Ending::Hang,
             version: 0,
+            version_left: 0,
             word_at: 0,
             is_stopping: false,
             session: if row.resume.is_some() { Session::Resumed } else { Session::New },
@@ -286,6 +289,10 @@ impl World {
             place.is_changed = true;
         }
         place.is_delivered |= delivers;
+        let version = place.version;
+        if let Some(row) = self.worker.processes.get_mut(&attempt) {
+            row.version_left = version;
+        }
         self.tell_end(attempt);
     }
 
