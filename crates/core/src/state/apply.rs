@@ -413,8 +413,11 @@ impl State {
         self.unreleased.remove(&task);
         self.delays.remove(&Obligation::ReleaseWorkspace(task));
         let row = &mut self.tasks[task];
+        let is_open = row.outcome().is_none();
         if let Some(place) = row.workspace.place().cloned() {
             row.workspace = match kept {
+                // It was reopened meanwhile, and its next attempt makes the workspace anew.
+                _ if is_open => WorkspaceState::Unmade,
                 Some(why) => WorkspaceState::Kept(place, why.to_owned()),
                 None => WorkspaceState::Released(place),
             };
