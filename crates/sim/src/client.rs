@@ -51,6 +51,7 @@ impl Client {
 
     /// Nobody answers now.
     pub(crate) fn wait(&mut self, now: u64) {
+        self.fresh.clear();
         for ask in self.asks.iter_mut().filter(|ask| ask.at <= now) {
             ask.at = now + PATIENCE;
         }
