@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How long either side waits for the other.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// One request.
 #[derive(Debug, Serialize, Deserialize)]

@@ -46,6 +46,17 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// A panic on any thread ends the process: half an engine would hang, a whole one that died is
+/// replayed.
+#[expect(clippy::exit, reason = "a bug has an exit code of its own")]
+pub(crate) fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        tell(info);
+        std::process::exit(i32::from(Code::Bug.number()));
+    }));
+}
+
 /// A failure that a person or the environment caused, told with what to do next.
 #[derive(Debug)]
 pub(crate) struct Failure {

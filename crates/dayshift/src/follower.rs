@@ -32,6 +32,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 /// One thing to follow.
 enum News {
     Committed(Arc<[Entry]>),
+    Replayed(Box<State>),
     WriteReport(RunId),
     Finish,
 }
@@ -46,6 +47,11 @@ impl Follower {
     /// Entries that are durable now.
     pub(crate) fn committed(&self, entries: &[Entry]) {
         let _ = self.news.send(News::Committed(entries.into()));
+    }
+
+    /// What is durable, read again after a failure of the journal.
+    pub(crate) fn replayed(&self, state: &State) {
+        let _ = self.news.send(News::Replayed(Box::new(state.clone())));
     }
 
     /// Writes the run's report and tells the engine where it is.
@@ -92,6 +98,7 @@ fn follow(
     terminal: &mut Terminal,
     handle: &Handle,
 ) {
+    files.rebuild(&state);
     let mut written = Instant::now();
     let mut is_stale = true;
     loop {
@@ -107,6 +114,11 @@ fn follow(
                     files.entry(&state, entry);
                     terminal.entry(&state, entry);
                 }
+                is_stale = true;
+            }
+            Ok(News::Replayed(durable)) => {
+                state = *durable;
+                files.rebuild(&state);
                 is_stale = true;
             }
             Ok(News::WriteReport(run)) => {

@@ -10,5 +10,6 @@ mod paths;
 mod store;
 
 fn main() -> std::process::ExitCode {
+    failure::end_on_panic();
     cli::main()
 }

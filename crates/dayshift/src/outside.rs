@@ -81,7 +81,7 @@ impl World {
         match launch::build(&self.shared, state, attempt) {
             Ok((launch, watch)) => {
                 self.shared.watches().insert(attempt, watch);
-                self.link.send(obligation, &ToWorker::Start(Box::new(launch)));
+                self.link.send(obligation, ToWorker::Start(Box::new(launch)));
             }
             Err(failure) => self.shared.handle.report(Report::Failed { obligation, failure }),
         }
@@ -93,7 +93,7 @@ impl World {
             self.shared.watches().entry(attempt).or_insert(watch);
         }
         let grace_ms = self.shared.setting.grace;
-        self.link.send(obligation, &ToWorker::Stop { attempt, grace_ms, urgent: false });
+        self.link.send(obligation, ToWorker::Stop { attempt, grace_ms, urgent: false });
     }
 }
 
@@ -117,5 +117,9 @@ impl Outside for World {
             }
         }
         self.follower.committed(entries);
+    }
+
+    fn replayed(&mut self, state: &State) {
+        self.follower.replayed(state);
     }
 }

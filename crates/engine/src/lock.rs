@@ -8,6 +8,12 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+/// How often a held lock is tried again, in case somebody only looked at it.
+const PROBE_TRIES: u32 = 3;
+
+/// The pause before each time.
+const PROBE_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// The lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -45,10 +51,16 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(fault)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: read_pid(&mut file) }),
-            Err(errno) => return Err(fault(errno.into())),
+        let mut tries = 0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                // Somebody may just be looking who holds it; that lasts no time.
+                Err(Errno::WOULDBLOCK) if tries < PROBE_TRIES => tries += 1,
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: read_pid(&mut file) }),
+                Err(errno) => return Err(fault(errno.into())),
+            }
+            std::thread::sleep(PROBE_WAIT);
         }
         file.set_len(0).map_err(fault)?;
         file.rewind().map_err(fault)?;

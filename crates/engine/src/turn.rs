@@ -180,6 +180,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         match self.replay() {
             Ok(()) => {
                 self.frozen = None;
+                self.outside.replayed(&self.state);
                 Ok(true)
             }
             Err(failure) if failure.is_passing => {

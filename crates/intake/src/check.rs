@@ -215,7 +215,7 @@ fn variable_name(sink: &mut Sink<'_>, pos: Pos, name: &str) {
     }
 }
 
-const ID_HINT: &str = "use letters, digits, `.`, `_` and `-`, a letter or digit first, at most 64 in all";
+const ID_HINT: &str = "use letters, digits, `.`, `_` and `-`, a letter or digit first, at most 64 in all; no `..`, no `.lock` or `.` at the end, not an id like T1";
 
 fn check_plain(sink: &mut Sink<'_>, node: &Node, form: Form, what: &str) {
     if node.kind == Kind::Null {

@@ -120,7 +120,7 @@ pub(crate) static GATE: Table = Table {
         Key::new("run", Form::Text, "The command line."),
         Key::new("timeout", Form::Duration, "How long one run of it may take."),
         Key::new("required", Form::Bool, "Whether its failure fails the task."),
-        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count."),
+        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count.").later(),
     ],
 };
 

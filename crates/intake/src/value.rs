@@ -124,10 +124,17 @@ pub(crate) fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// Whether `text` can be a task's key.
+/// Whether `text` can be a task's key: short, plain, fit for the name of a branch, and not one of
+/// the ids that dayshift gives itself (`R1`, `T4`).
 pub(crate) fn is_id(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+    let is_branch = !text.contains("..") && !text.ends_with('.') && !text.ends_with(".lock");
+    let is_taken = text.len() > 1
+        && text.starts_with(['R', 'T', 'J', 'A', 'Q'])
+        && text.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    is_branch
+        && !is_taken
+        && bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && text.len() <= ID_MAX
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }

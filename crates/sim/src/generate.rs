@@ -78,7 +78,13 @@ fn budget(rng: &mut Rng, swarm: &Swarm) -> Option<Micros> {
 fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSpec {
     let reach = before.iter().rev().take(REACH);
     let needs = reach.filter(|_| rng.chance(swarm.needs)).map(|task| task.key.clone()).collect::<Vec<_>>();
-    let whens = [(6, When::Success), (2, When::Failure), (2, When::Always), (2, When::Completed)];
+    let [success, failure, always, completed] = swarm.whens;
+    let whens = [
+        (success, When::Success),
+        (failure, When::Failure),
+        (always, When::Always),
+        (completed, When::Completed),
+    ];
     let needs = needs.into_iter().map(|key| TaskNeed { key, when: rng.weighted(&whens) }).collect();
     let [metered, fixed, scripted, command] = swarm.works;
     let work = match rng.weighted(&[(metered, 0), (fixed, 1), (scripted, 2), (command, 3)]) {

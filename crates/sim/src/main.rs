@@ -2,12 +2,17 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dayshift_sim::{Options, Summary, run_worlds, tell_world};
 
 const USAGE: &str =
     "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--replay SEED] [--coverage]";
+
+/// How long one world may take.
+const WORLD_MAX: Duration = Duration::from_secs(30);
 
 struct Wish {
     options: Options,
@@ -31,7 +36,25 @@ fn main() -> ExitCode {
         return conclude(result, false, Instant::now());
     }
     let begun = Instant::now();
-    conclude(run_worlds(&wish.options), wish.has_coverage, begun)
+    let current = Arc::new(AtomicU64::new(wish.options.seed));
+    let watched = Arc::clone(&current);
+    std::thread::spawn(move || watch(&watched));
+    conclude(run_worlds(&wish.options, &current), wish.has_coverage, begun)
+}
+
+/// Ends the program when a world does not come to an end: a decision that never stops deciding
+/// cannot be seen from inside.
+#[expect(clippy::exit, reason = "the thread that hangs cannot be asked to return")]
+fn watch(current: &AtomicU64) {
+    let mut before = None;
+    loop {
+        std::thread::sleep(WORLD_MAX);
+        let seed = current.load(Ordering::Relaxed);
+        if before.replace(seed) == Some(seed) {
+            eprintln!("violation: check=hang seed={seed} step=?: a single world takes {WORLD_MAX:?}");
+            std::process::exit(1);
+        }
+    }
 }
 
 fn conclude(

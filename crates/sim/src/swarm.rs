@@ -65,6 +65,8 @@ pub(crate) struct Swarm {
     pub(crate) is_git: u32,
     /// A task needs an earlier one, per pair within reach.
     pub(crate) needs: u32,
+    /// Weights of needs on success, failure, any end, a real end.
+    pub(crate) whens: [u32; 4],
     /// A task has a gate, for each of three.
     pub(crate) gates: u32,
     /// A gate is not required.
@@ -108,6 +110,7 @@ impl Swarm {
             places: rng.pick(&[[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 1, 1], [1, 1, 1]]),
             is_git: rng.pick(&[0, 700, 1_000]),
             needs: sometimes(rng, &[60, 250, 700]),
+            whens: rng.pick(&[[1, 0, 0, 0], [6, 2, 2, 2], [1, 6, 3, 3]]),
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),
             budgets: sometimes(rng, &[300, 900]),

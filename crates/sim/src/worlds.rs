@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::check::Broken;
@@ -88,15 +89,18 @@ impl Summary {
     }
 }
 
-/// Runs worlds one after the other until one goes wrong.
-pub fn run_worlds(options: &Options) -> Result<Summary, Box<Violation>> {
+/// Runs worlds one after the other until one goes wrong. Before each, its seed is put into
+/// `current`, so that somebody else can see when one does not come to an end.
+pub fn run_worlds(options: &Options, current: &AtomicU64) -> Result<Summary, Box<Violation>> {
     let begun = Instant::now();
     let mut summary = Summary::default();
     for number in 0..options.worlds {
         if options.time_max.is_some_and(|limit| begun.elapsed() >= limit) {
             break;
         }
-        summary.merge(&run_world(options.seed.wrapping_add(number))?);
+        let seed = options.seed.wrapping_add(number);
+        current.store(seed, Ordering::Relaxed);
+        summary.merge(&run_world(seed)?);
     }
     Ok(summary)
 }

@@ -1,5 +1,7 @@
 //! Many worlds as a test: `DAYSHIFT_SIM_WORLDS` says how many, `DAYSHIFT_SIM_SEED` where to begin.
 
+use std::sync::atomic::AtomicU64;
+
 use dayshift_sim::{Options, run_world, run_worlds};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -40,7 +42,7 @@ const KINDS: [&str; 23] = [
 fn nothing_goes_wrong_in_many_worlds() {
     let worlds = number("DAYSHIFT_SIM_WORLDS", 500);
     let options = Options { seed: number("DAYSHIFT_SIM_SEED", 1), worlds, time_max: None };
-    let summary = match run_worlds(&options) {
+    let summary = match run_worlds(&options, &AtomicU64::new(0)) {
         Ok(summary) => summary,
         Err(violation) => panic!("{violation}\nreplay it: dayshift-sim --replay {}", violation.seed),
     };

@@ -202,13 +202,13 @@ fn the_worker_ends_everything_when_it_is_told_to() {
     wait_output(&engine);
     home.tell_stop();
     let exits: Vec<Exit> = [2, 1].into_iter().map(|number| engine.wait_ended(number).exit).collect();
-    assert_eq!(exits, [Exit::Signal(2), Exit::Signal(9)]);
+    assert_eq!(exits, [Exit::Lost, Exit::Lost]);
     assert!(engine.is_gone() && home.wait_worker_end());
     assert!(home.marked().is_empty());
     // The next worker knows how they ended.
     home.start_worker();
     let engine = home.engine();
-    assert_eq!(engine.run(&home.shell(1, "true")).exit, Exit::Signal(9));
+    assert_eq!(engine.run(&home.shell(1, "true")).exit, Exit::Lost);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::money::{Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
     Collected, End, ErrorContext, Failure, JobNeed, JobWork, Obligation, Outcome, ReadyWorkspace, Route,
-    RunSpec, StopReason, When, WorkspaceKind,
+    RunSpec, StopReason, TaskWork, When, WorkspaceKind,
 };
 
 impl State {
@@ -206,6 +206,8 @@ impl State {
             row.tries = 0;
             row.losses = 0;
             row.gate = None;
+            // The place that the session knew is gone; going on in it would be working blind.
+            row.session = None;
             self.set_job(job, JobState::Blocked);
         }
         if was_closed {
@@ -533,6 +535,16 @@ impl State {
         self.kind_of(task) == WorkspaceKind::InPlace
     }
 
+    /// Whether files decide on the task's success.
+    fn is_judged_by_files(&self, task: TaskId) -> bool {
+        let spec = self.spec(&self.tasks[task]);
+        let is_agent = match spec.work {
+            TaskWork::Agent { .. } => true,
+            TaskWork::Run { .. } => false,
+        };
+        is_agent || !spec.deliverables.is_empty()
+    }
+
     /// Whether the task's next attempt has to make its workspace first. A scratch folder is
     /// made by whoever starts the process, and a plain folder is simply there.
     fn needs_preparing(&self, task: TaskId) -> bool {
@@ -540,7 +552,10 @@ impl State {
         let is_made = matches!(row.workspace, WorkspaceState::Ready(_));
         match self.kind_of(task) {
             WorkspaceKind::Worktree => !is_made,
-            WorkspaceKind::InPlace => !is_made && self.runs[row.run].spec.is_git,
+            // Without a record of what was there before, nobody could say what an agent changed.
+            WorkspaceKind::InPlace => {
+                !is_made && (self.runs[row.run].spec.is_git || self.is_judged_by_files(task))
+            }
             WorkspaceKind::Scratch => false,
         }
     }

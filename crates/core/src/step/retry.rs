@@ -14,6 +14,9 @@ use crate::types::{
 /// How often a job may be lost with its worker in a row before that counts as a failure.
 const LOSSES_MAX: u32 = 10;
 
+/// How often in a row a workspace may fail to be made before a person is asked.
+const PREPARE_TRIES_MAX: u32 = 3;
+
 /// How often a gate may fail for reasons that are not the work's (no descriptors, network).
 const GATE_TRIES_MAX: u32 = 3;
 
@@ -335,6 +338,17 @@ fn jitter(attempt: AttemptId, span: u64) -> u64 {
     (mixed >> 32) % span.max(1)
 }
 
+/// How many of the job's latest attempts in a row never got a workspace.
+fn unprepared(state: &State, job: JobId) -> u32 {
+    let attempts = state.job(job).map_or(&[][..], |job| &job.attempts);
+    let in_a_row = attempts
+        .iter()
+        .rev()
+        .filter_map(|attempt| state.attempt(*attempt))
+        .take_while(|attempt| attempt.process.is_none());
+    u32::try_from(in_a_row.count()).unwrap_or(u32::MAX)
+}
+
 /// The attempt's workspace could not be made: try again, then wait for a person. The task
 /// never falls back to another place.
 pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: Failure) {
@@ -346,14 +360,16 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     turn.emit(Event::AttemptEnded { attempt, end: End::Failed(failure.clone()), collected: None });
     let can_help = match failure.class {
         FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
-            tries_left(turn.state, job) > 1
+            unprepared(turn.state, job) < PREPARE_TRIES_MAX
         }
         FailureClass::Permanent | FailureClass::Safety | FailureClass::Budget | FailureClass::Conflict => {
             false
         }
     };
     if can_help {
-        schedule(turn, job, failure, None);
+        // The work was never begun: no try of it is used up.
+        let until = turn.now + wait_before(turn.state, job, unprepared(turn.state, job));
+        turn.emit(Event::RetryScheduled { job, until, because: failure, context: None, counted: false });
     } else {
         let message = format!("its workspace could not be made: {}", failure.message);
         turn.emit(Event::JobHeld { job, reason: HoldReason::Workspace { message } });

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -43,7 +44,12 @@ impl Clock for WallClock {
 /// What the engine is to do before it looks on.
 pub(crate) enum Errand {
     /// Take this work.
-    Submit(Box<dayshift_core::types::RunSpec>),
+    Submit {
+        /// The request's id: the same work handed in twice at once is one run.
+        id: String,
+        /// The work.
+        spec: Box<dayshift_core::types::RunSpec>,
+    },
     /// Go on with these runs.
     Continue(Vec<RunId>),
 }
@@ -65,12 +71,18 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     });
     let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
     control::serve(&paths.engine_socket(), handle.clone())?;
-    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let interrupted_by = Arc::new(AtomicI32::new(0));
     if let Some(killer) = killer {
-        watch_signals(handle.clone(), killer, is_interrupted.clone())?;
+        watch_signals(handle.clone(), killer, interrupted_by.clone())?;
     }
-    let answers = send(&handle, errand);
-    let mut watcher = Watcher { is_interrupted, wanted: answers, runs: BTreeSet::new(), refused: None };
+    let mut watcher = Watcher {
+        handle,
+        interrupted_by,
+        is_interrupting: false,
+        wanted: requests(errand),
+        runs: BTreeSet::new(),
+        refused: None,
+    };
     let result = service.run(&mut watcher);
     let state = service.state().clone();
     drop(service.into_parts());
@@ -94,72 +106,109 @@ pub(crate) fn own_binary() -> Result<PathBuf> {
     Ok(if is_there { exe } else { PathBuf::from("/proc/self/exe") })
 }
 
-type Pending = (Option<RunId>, std::sync::mpsc::Receiver<Answer>);
+/// A request that is to be taken, whatever the disk says meanwhile.
+struct Pending {
+    id: String,
+    request: Request,
+    run: Option<RunId>,
+    answer: Option<Receiver<Answer>>,
+}
 
-fn send(handle: &Handle, errand: Errand) -> Vec<Pending> {
-    let post = |run, request| handle.post(control::request_id(), request).map(|answer| (run, answer));
+impl Pending {
+    fn new(id: String, request: Request, run: Option<RunId>) -> Self {
+        Self { id, request, run, answer: None }
+    }
+}
+
+fn requests(errand: Errand) -> Vec<Pending> {
     match errand {
-        Errand::Submit(spec) => post(None, Request::SubmitRun(spec)).into_iter().collect(),
-        Errand::Continue(runs) => {
-            runs.into_iter().filter_map(|run| post(Some(run), Request::ResumeRun(run))).collect()
-        }
+        Errand::Submit { id, spec } => vec![Pending::new(id, Request::SubmitRun(spec), None)],
+        Errand::Continue(runs) => runs
+            .into_iter()
+            .map(|run| Pending::new(control::request_id(), Request::ResumeRun(run), Some(run)))
+            .collect(),
     }
 }
 
 /// Knows when there is nothing left to do.
 struct Watcher {
-    is_interrupted: Arc<AtomicBool>,
+    handle: Handle,
+    interrupted_by: Arc<AtomicI32>,
+    is_interrupting: bool,
     wanted: Vec<Pending>,
     runs: BTreeSet<RunId>,
     refused: Option<String>,
 }
 
-impl Observer for Watcher {
-    fn is_over(&mut self, state: &State, _: Timestamp) -> bool {
+impl Watcher {
+    /// Hands in what was not taken yet. The same id again is harmless.
+    fn ask(&mut self) {
+        let handle = &self.handle;
+        for pending in &mut self.wanted {
+            if pending.answer.is_none() {
+                pending.answer = handle.post(pending.id.clone(), pending.request.clone());
+            }
+        }
+    }
+
+    fn hear(&mut self) {
         let (runs, refused) = (&mut self.runs, &mut self.refused);
-        self.wanted.retain(|(run, answer)| match answer.try_recv() {
-            Ok(Answer::Taken(made)) => {
-                runs.extend(made.or(*run));
+        self.wanted.retain_mut(|pending| match pending.answer.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Answer::Taken(made))) => {
+                runs.extend(made.or(pending.run));
                 false
             }
-            Ok(Answer::Refused(refusal)) => {
+            Some(Ok(Answer::Refused(refusal))) => {
                 *refused = Some(refusal.message);
                 false
             }
-            Ok(Answer::Frozen(_)) | Err(std::sync::mpsc::TryRecvError::Disconnected) => false,
-            Err(std::sync::mpsc::TryRecvError::Empty) => true,
+            Some(Ok(Answer::Frozen(_)) | Err(TryRecvError::Disconnected)) => {
+                pending.answer = None;
+                true
+            }
+            Some(Err(TryRecvError::Empty)) | None => true,
         });
-        if self.is_interrupted.load(Ordering::Relaxed) {
-            return state.live().next().is_none();
+    }
+
+    /// A signal becomes a request like any other: it is not lost while the disk is full.
+    fn interrupt(&mut self) {
+        let signal = self.interrupted_by.load(Ordering::Relaxed);
+        if signal != 0 && !std::mem::replace(&mut self.is_interrupting, true) {
+            let by = if signal == SIGINT { "an interrupt" } else { "a termination signal" }.to_owned();
+            self.wanted.push(Pending::new(control::request_id(), Request::Interrupt { by }, None));
         }
-        self.wanted.is_empty() && state.is_at_rest()
+    }
+}
+
+impl Observer for Watcher {
+    fn is_over(&mut self, state: &State, _: Timestamp) -> bool {
+        self.hear();
+        self.interrupt();
+        self.ask();
+        if !self.wanted.is_empty() {
+            return false;
+        }
+        if self.is_interrupting { state.live().next().is_none() } else { state.is_at_rest() }
     }
 }
 
 /// The first SIGINT or SIGTERM stops the agents and leaves the runs resumable; the second
 /// kills. SIGHUP leaves the agents running: the next engine finds them again.
-fn watch_signals(
-    handle: Handle,
-    killer: Box<dyn Fn() + Send>,
-    is_interrupted: Arc<AtomicBool>,
-) -> Result<()> {
+fn watch_signals(handle: Handle, killer: Box<dyn Fn() + Send>, interrupted_by: Arc<AtomicI32>) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("failed to watch for signals")?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            match (signal, is_interrupted.swap(true, Ordering::Relaxed)) {
-                (SIGHUP, _) => leave(Code::Done),
-                (_, false) => {
-                    output::error("stopping the agents; the run can be resumed (once more to force it)");
-                    let by = if signal == SIGINT { "an interrupt" } else { "a termination signal" };
-                    // Without waiting for the answer: a second signal must get through.
-                    let _ = handle.post(control::request_id(), Request::Interrupt { by: by.to_owned() });
-                }
-                (_, true) => {
-                    output::error("killing the agents");
-                    killer();
-                    std::thread::sleep(FORCE_MAX);
-                    leave(Code::SomeFailed);
-                }
+            if signal == SIGHUP {
+                leave(Code::Done);
+            }
+            if interrupted_by.swap(signal, Ordering::Relaxed) == 0 {
+                output::error("stopping the agents; the run can be resumed (once more to force it)");
+                handle.wake();
+            } else {
+                output::error("killing the agents");
+                killer();
+                std::thread::sleep(FORCE_MAX);
+                leave(Code::SomeFailed);
             }
         }
     })?;

@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
-use dayshift_core::state::State;
+use dayshift_core::state::{Run, State};
 use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
 use super::engine::{self, Errand};
 use super::{Common, RunArgs, load, output, place, steer};
-use crate::control::{self, Reply};
+use crate::control;
 use crate::failure::{Code, Failure};
-use crate::follower::Style;
+use crate::follower::{self, Style};
 use crate::paths::{self, Paths};
 
 /// Does the work of files, to the end.
@@ -32,15 +32,44 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
     let known = state.runs().rev().find(|run| run.spec.fingerprint == loaded.spec.fingerprint);
     let errand = match known {
         Some(run) if !args.again && run.is_closed() => return already_done(common, &state, run.id),
-        Some(run) if !args.again => Errand::Continue(vec![run.id]),
-        Some(_) | None => Errand::Submit(Box::new(loaded.spec)),
+        Some(run) if !args.again => {
+            refuse_other_terms(args, run, &loaded.spec)?;
+            Errand::Continue(vec![run.id])
+        }
+        Some(_) | None => {
+            // Two that hand in the same files at the same time have the same id: it is one run.
+            let before = state.runs().filter(|run| run.spec.fingerprint == loaded.spec.fingerprint).count();
+            let id = format!("submit-{}-{before}", loaded.spec.fingerprint);
+            Errand::Submit { id, spec: Box::new(loaded.spec) }
+        }
     };
+    output::error("warning: the sandbox is off: agents run with your own rights and your own home folder");
     if args.detach {
         return detach(common, &paths, errand);
     }
     let lock = steer::lock(&paths)?;
-    output::error("warning: the sandbox is off: agents run with your own rights and your own home folder");
     foreground(common, &paths, lock, errand)
+}
+
+/// A run that was begun goes on as it was begun: other words on the command line would be
+/// ignored, so they are refused.
+fn refuse_other_terms(args: &RunArgs, run: &Run, spec: &RunSpec) -> Result<()> {
+    let old = &run.spec;
+    let differs = [
+        ("--budget", args.budget.is_some() && old.budget != spec.budget),
+        ("--max-parallel", args.max_parallel.is_some() && old.slots_max != spec.slots_max),
+        ("--only", !args.only.is_empty() && old.tasks.len() != spec.tasks.len()),
+        ("--agent", args.agent.is_some() && old.tasks != spec.tasks),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        Some((flag, _)) => {
+            let message = format!("{} of these files was begun without this {flag} and is not over", run.id);
+            Err(Failure::new(Code::Invalid, message)
+                .hint(format!("leave {flag} out to go on with it, or cancel it: dayshift cancel {}", run.id))
+                .into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Goes on with every unfinished run.
@@ -62,6 +91,11 @@ pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
 fn foreground(common: &Common, paths: &Paths, lock: Lock, errand: Errand) -> Result<Code> {
     let style = if common.json { Style::Quiet } else { Style::Lines };
     let (state, runs) = engine::run(paths, lock, errand, style)?;
+    for run in runs.iter().filter_map(|run| state.run(*run)).filter(|run| !run.is_closed()) {
+        // A closed run's report is owed and written; one that waits or was stopped has one too.
+        let report = follower::write_report(paths, &state, run.id)?;
+        output::error(&format!("{} is not over; its report so far: {report}", run.id));
+    }
     finish(common, &state, &runs)
 }
 
@@ -93,18 +127,15 @@ fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
 
 /// Hands the errand to the live engine, else to a new one in the background.
 fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
-    let requests = match errand {
-        Errand::Submit(spec) => vec![Request::SubmitRun(spec)],
-        Errand::Continue(runs) => runs.into_iter().map(Request::ResumeRun).collect(),
+    let requests: Vec<(String, Request)> = match errand {
+        Errand::Submit { id, spec } => vec![(id, Request::SubmitRun(spec))],
+        Errand::Continue(runs) => {
+            runs.into_iter().map(|run| (control::request_id(), Request::ResumeRun(run))).collect()
+        }
     };
     let mut is_live = false;
-    for request in requests {
-        match control::ask(&paths.engine_socket(), control::request_id(), request.clone())? {
-            Some(Reply::Taken { .. }) => is_live = true,
-            Some(Reply::Refused { message }) => return Err(Failure::new(Code::Invalid, message).into()),
-            Some(Reply::Frozen { message }) => return Err(Failure::new(Code::Busy, message).into()),
-            None => is_live = steer::steer(paths, request)?,
-        }
+    for (id, request) in requests {
+        is_live = steer::steer_as(paths, id, request)?;
     }
     if !is_live {
         background(common, paths)?;

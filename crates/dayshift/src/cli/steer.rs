@@ -42,7 +42,7 @@ pub(crate) fn cancel(common: &Common, id: &str) -> Result<Code> {
     } else {
         "`dayshift resume` stops what still runs of it"
     };
-    output::print(&format!("{id} is cancelled; {next}"))?;
+    output::print(&format!("{id} is being cancelled; {next}"))?;
     Ok(Code::Done)
 }
 
@@ -59,7 +59,11 @@ pub(crate) fn retry(common: &Common, id: &str) -> Result<Code> {
 
 /// Has a request carried out; true when a live engine did it.
 pub(crate) fn steer(paths: &Paths, request: Request) -> Result<bool> {
-    let id = control::request_id();
+    steer_as(paths, control::request_id(), request)
+}
+
+/// The same under an id that makes it harmless to ask twice.
+pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bool> {
     let mut tries = 0;
     let _lock = loop {
         match control::ask(&paths.engine_socket(), id.clone(), request.clone())? {

@@ -39,6 +39,27 @@ impl Files {
         }
     }
 
+    /// Brings every file up to what the journal holds: an engine that was killed left some of
+    /// them behind.
+    pub(super) fn rebuild(&mut self, state: &State) {
+        self.run_log = RunLog::new();
+        self.run_log_pending.clear();
+        let mut text = String::new();
+        let (mut seen, run_log) = (State::new(), &mut self.run_log);
+        let read = store::read(&self.paths.journal(), |entry| {
+            seen.apply(entry);
+            text.push_str(&run_log.push(&seen, entry));
+        });
+        if read.is_ok() && !text.is_empty() {
+            let _ = replace(&self.paths.state.join("run-log.md"), text.as_bytes());
+        }
+        for run in state.runs().filter(|run| !run.is_closed()) {
+            self.stale.extend(&run.tasks);
+        }
+        let ended = state.attempts().filter(|attempt| !attempt.is_live()).map(|attempt| attempt.id);
+        self.ended.extend(ended.filter(|attempt| self.paths.attempt(*attempt).join("stream").exists()));
+    }
+
     /// Notes what an entry makes stale.
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));

@@ -170,13 +170,14 @@ impl Site {
     fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
         let run = state.run_of(task);
         let spec = state.spec(task);
-        let needed = task
+        let mut needed: Vec<String> = task
             .needs
             .iter()
             .filter_map(|need| state.task(need.task))
             .filter(|other| other.outcome() == Some(&Outcome::Succeeded))
-            .filter_map(|other| other.collected.as_ref()?.commit.clone())
+            .filter_map(result_of)
             .collect();
+        needed.dedup();
         Self {
             run: run.id,
             task: task.id,
@@ -216,10 +217,9 @@ impl Hands {
     }
 
     fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {
-        let repository = self.repository(&site.repo)?;
-        let (bases, note) = match (site.kind, site.needed.is_empty()) {
+        let (bases, base_note) = match (site.kind, site.needed.is_empty()) {
             (WorkspaceKind::Worktree, true) => {
-                let base = self.base(site, &repository)?;
+                let base = self.base(site, &self.repository(&site.repo)?)?;
                 (vec![base.commit], Some(base.note))
             }
             (WorkspaceKind::Worktree, false) => {
@@ -234,10 +234,10 @@ impl Hands {
             owner: site.owner.clone(),
             folder: site.folder.clone(),
             bases,
-            base_note: note,
+            base_note,
             branch: site.branch.clone(),
         };
-        prepare(&Source::Git(&repository), &order).map_err(|error| told(&error))
+        self.with_source(site, |source| prepare(source, &order))
     }
 
     /// The run's base: recorded, or found out once for all its tasks.
@@ -267,6 +267,16 @@ impl Hands {
                 site.name, site.key, site.run
             ),
         };
+        if site.kind == WorkspaceKind::Scratch {
+            // An empty one was taken away with the process; then nothing was left in it.
+            let fault = |error: std::io::Error| {
+                Failure::new(
+                    FailureClass::Transient,
+                    format!("{} cannot be made: {error}", site.scratch.display()),
+                )
+            };
+            std::fs::create_dir_all(&site.scratch).map_err(fault)?;
+        }
         self.with_source(site, |source| collect(source, &order))
     }
 
@@ -307,6 +317,13 @@ impl Hands {
             )),
         }
     }
+}
+
+/// What a task that needs this one starts from: its result, or, where it changed nothing,
+/// what it started from itself.
+fn result_of(task: &Task) -> Option<String> {
+    let result = task.collected.as_ref().and_then(|collected| collected.commit.clone());
+    result.or_else(|| task.workspace.place().and_then(|place| place.base.clone()))
 }
 
 fn told(error: &WorkspaceError) -> Failure {

@@ -106,7 +106,9 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
 /// How to listen to an attempt that may already run.
 pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Watch> {
     let subject = Subject::of(state, attempt)?;
-    let env = task_environment(shared, &subject, &BTreeMap::new(), &[]);
+    let (set, pass) =
+        subject.agent().map(|agent| (agent.env.clone(), agent.pass_env.clone())).unwrap_or_default();
+    let env = task_environment_with(shared, &subject, set, &pass, CLAUDE_VARIABLES);
     Some(listen(&subject, &shared.paths.attempt(attempt), &env))
 }
 

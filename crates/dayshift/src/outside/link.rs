@@ -1,7 +1,9 @@
 //! The connection to the worker: made when first needed, made again when it breaks.
 
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
@@ -14,50 +16,47 @@ use super::{Shared, watch};
 use crate::log;
 
 /// How long a worker may take to come up.
-const START_MAX: Millis = Millis::seconds(10);
+const START_MAX: Millis = Millis::seconds(5);
+
+/// After a worker did not come up, everything that waits fails at once for so long, instead of
+/// waiting for another one each.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The connection; `None` while there is none.
 type Slot = Arc<Mutex<Option<Client>>>;
 
+/// Something to say, and what it is owed for; `None` where silence does no harm.
+type Word = (Option<Obligation>, ToWorker);
+
+/// The way to the worker. Saying something never waits: a thread of its own connects, starts
+/// a worker where none lives, and sends.
 #[derive(Debug)]
 pub(super) struct Link {
     shared: Arc<Shared>,
     slot: Slot,
+    words: Sender<Word>,
 }
 
 impl Link {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, slot: Slot::default() }
+        let (words, receiver) = channel();
+        let slot = Slot::default();
+        let mut speaker = Speaker { shared: shared.clone(), slot: slot.clone(), failed: None };
+        // Without the thread nothing is ever said; the obligations fail one by one then.
+        let _ = std::thread::Builder::new().name("link".to_owned()).spawn(move || speaker.serve(&receiver));
+        Self { shared, slot, words }
     }
 
     /// Says something to the worker; if that cannot be, the obligation has failed.
-    pub(super) fn send(&self, obligation: Obligation, message: &ToWorker) {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            match self.connect() {
-                Ok(client) => *slot = Some(client),
-                Err(message) => return self.shared.failed(obligation, FailureClass::Transient, message),
-            }
-        }
-        if let Some(client) = slot.as_ref()
-            && let Err(error) = client.send(message)
-        {
-            *slot = None;
-            self.shared.failed(
-                obligation,
-                FailureClass::Transient,
-                format!("the worker does not listen: {error}"),
-            );
+    pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
+        if self.words.send((Some(obligation), message)).is_err() {
+            self.shared.failed(obligation, FailureClass::Transient, "no thread speaks to the worker");
         }
     }
 
-    /// The end of an attempt is durable: the worker may forget it. Without a connection there
-    /// is nothing to do: the next start of a worker forgets what no engine asks for.
+    /// The end of an attempt is durable: the worker may forget it.
     pub(super) fn settled(&self, attempt: AttemptId) {
-        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = slot.as_ref() {
-            let _ = client.send(&ToWorker::Settled { attempt });
-        }
+        let _ = self.words.send((None, ToWorker::Settled { attempt }));
     }
 
     /// Something that kills every live tree at once, from any thread.
@@ -74,8 +73,64 @@ impl Link {
             }
         }
     }
+}
 
-    fn connect(&self) -> Result<Client, String> {
+/// The thread that speaks.
+struct Speaker {
+    shared: Arc<Shared>,
+    slot: Slot,
+    failed: Option<(Instant, String)>,
+}
+
+impl Speaker {
+    fn serve(&mut self, words: &Receiver<Word>) {
+        for (obligation, message) in words {
+            if let Err(reason) = self.say(obligation.is_some(), &message)
+                && let Some(obligation) = obligation
+            {
+                self.shared.failed(obligation, FailureClass::Transient, reason);
+            }
+        }
+    }
+
+    fn say(&mut self, is_owed: bool, message: &ToWorker) -> Result<(), String> {
+        let is_connected = self.slot.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !is_connected && !is_owed {
+            // The next worker forgets what no engine asks for.
+            return Ok(());
+        }
+        if !is_connected {
+            // Connected without the lock: whoever kills must not wait for a worker to come up.
+            let client = self.connect()?;
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        }
+        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = slot.as_ref().map_or_else(
+            || Err("it has just gone".to_owned()),
+            |client| client.send(message).map_err(|error| error.to_string()),
+        );
+        drop(slot);
+        sent.map_err(|error| {
+            broken(&self.shared, &self.slot);
+            format!("the worker does not listen: {error}")
+        })
+    }
+
+    fn connect(&mut self) -> Result<Client, String> {
+        if let Some((at, reason)) = &self.failed
+            && at.elapsed() < PAUSE
+        {
+            return Err(reason.clone());
+        }
+        let result = self.try_connect();
+        self.failed = result.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
+        if let Some((_, reason)) = &self.failed {
+            log::line(&self.shared.paths, "error", reason);
+        }
+        result
+    }
+
+    fn try_connect(&self) -> Result<Client, String> {
         let socket = self.shared.paths.worker_socket();
         ensure_running(&|| self.spawn(), &socket, START_MAX)
             .map_err(|error| format!("no worker came up: {error}"))?;

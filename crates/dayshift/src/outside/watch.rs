@@ -84,14 +84,16 @@ pub(super) fn ended(shared: &Arc<Shared>, attempt: AttemptId, process: ProcessEn
     let mut reports = Vec::new();
     {
         let mut watches = shared.watches();
-        let reader = watches.get_mut(&attempt).and_then(|watch| watch.reader.as_mut());
-        let told = reader.map_or_else(
-            || Told { verdict: verdict(&process.exit), ..Told::default() },
-            |reader| {
+        // Told before we asked: without knowing who it is, nobody could say what its output
+        // means. What is owed of it will ask, and the worker then tells it again.
+        let Some(watch) = watches.get_mut(&attempt) else { return };
+        let told = match watch.reader.as_mut() {
+            None => Told { verdict: verdict(&process.exit), ..Told::default() },
+            Some(reader) => {
                 reader.read(|heard| reports.extend(report(attempt, heard)));
                 conclude(reader, &process.exit)
-            },
-        );
+            }
+        };
         reports.push(Report::ProcessEnded {
             attempt,
             process: Box::new(process),

@@ -124,7 +124,7 @@ fn an_interrupted_claude_session_is_resumed() {
     assert_eq!(site.repo.git(&["show", "dayshift/R1/hello:second.txt"]).trim_end(), "2", "{task}");
     let resumed = server.requests().iter().any(|request| request.body.contains("interrupted"));
     assert!(resumed, "the model was not told that it had been interrupted");
-    assert_eq!(task["attempts"].as_array().map_or(0, Vec::len), 2, "{task}");
+    assert_eq!(task["jobs"][0]["attempts"].as_array().map_or(0, Vec::len), 2, "{task}");
 }
 
 /// The folder under `root` that holds `name`.

@@ -194,6 +194,52 @@ fn in_place_work_stays_unstaged_and_asks_for_a_state_directory_outside() {
 }
 
 #[test]
+fn a_plain_folder_and_a_scratch_folder_are_judged_like_any_other_place() {
+    let site = Site::new();
+    let plain = site.home.path().join("plain");
+    fs::create_dir(&plain).unwrap();
+    let text = "date: 2026-11-20\nagents:\n  one: {kind: command, run: 'echo a > a.txt'}\n  none: {kind: command, run: 'true'}\ntasks:\n  \
+                - {id: a, name: A, description: x, agent: one, workspace: in_place, deliverables: [a.txt]}\n  \
+                - {id: b, name: B, description: x, agent: none, workspace: scratch, max_attempts: 1}\n  \
+                - {id: c, name: C, description: x, agent: one, workspace: scratch}\n";
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    let (repo, state) = (plain.display().to_string(), site.home.path().join("state-dir").display().to_string());
+    let words = ["run", file.to_str().unwrap(), "--repo", &repo, "--state", &state];
+    let ran = site.run(words);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let status = site.json(["status", "--json", "--state", &state]);
+    let outcomes: Vec<&str> =
+        status["runs"][0]["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["succeeded", "failed", "succeeded"], "{status}");
+    assert!(plain.join("a.txt").exists());
+}
+
+#[test]
+fn results_pass_through_a_task_that_changed_nothing() {
+    let site = Site::new();
+    let tasks = "  - {id: a, name: A, description: x, agent: crew}\n  - {id: b, name: B, run: 'test -e a.txt', needs: [a], workspace: worktree}\n  \
+                 - {id: c, name: C, run: 'cp a.txt c.txt', needs: [b], workspace: worktree}\n";
+    let day = day(&site, "", "steps:\n  - write: {path: a.txt, text: a}\n", tasks);
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/c:c.txt"]).trim_end(), "a");
+}
+
+#[test]
+fn the_same_work_handed_in_twice_at_once_is_one_run() {
+    let site = Site::new();
+    let day = day(&site, "", "steps: []\n", "  - {id: a, name: A, run: 'sleep 1', workspace: scratch}\n");
+    let repo = site.path().display().to_string();
+    let mut both: Vec<_> = (0..2).map(|_| site.start(["run", &day, "--repo", &repo, "--detach"])).collect();
+    for one in &mut both {
+        assert_eq!(one.wait().unwrap().code(), Some(0));
+    }
+    wait_until(LONG, "the run to end", || site.tasks().iter().all(|task| task["outcome"] == "succeeded"));
+    assert_eq!(site.json(["status", "--json"])["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn every_view_answers_after_a_run() {
     let site = Site::new();
     let day = day(

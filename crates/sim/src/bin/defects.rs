@@ -13,7 +13,7 @@ use std::{env, fs, io};
 const CRATES: [&str; 3] = ["core", "engine", "sim"];
 
 /// How many worlds each defect may hide in.
-const WORLDS: &str = "3000";
+const WORLDS: &str = "6000";
 
 struct Defect {
     name: String,

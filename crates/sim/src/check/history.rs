@@ -69,6 +69,8 @@ pub(crate) struct AttemptBook {
     pub(crate) is_prepared: bool,
     pub(crate) is_collecting: bool,
     pub(crate) stop: Option<StopReason>,
+    /// When its process was first known to run.
+    started_at: Option<Timestamp>,
     pub(crate) spend: Spend,
     reserved: Micros,
 }
@@ -147,7 +149,7 @@ impl History {
             }
             Event::WorkspaceReady { attempt, workspace: _ } => self.open(*attempt)?.is_prepared = true,
             Event::AgentStarted { attempt, pid: _ } => {
-                self.open(*attempt)?;
+                self.open(*attempt)?.started_at.get_or_insert(entry.at);
             }
             Event::SessionNamed { attempt, session, model: _, version: _ } => {
                 let job = self.open(*attempt)?.job;
@@ -166,7 +168,10 @@ impl History {
                 }
                 return self.charged(*attempt, *spend);
             }
-            Event::StopOrdered { attempt, reason } => self.open(*attempt)?.stop = Some(reason.clone()),
+            Event::StopOrdered { attempt, reason } => {
+                self.open(*attempt)?.stop = Some(reason.clone());
+                return self.is_overdue(*attempt, reason, entry.at);
+            }
             Event::AttemptEnded { attempt, end, collected: _ } => return self.ended(*attempt, end),
             Event::GateDecided { job, result } => {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
@@ -194,6 +199,24 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// An attempt is only stopped for its time limit when its process has run for so long.
+    fn is_overdue(&self, id: AttemptId, reason: &StopReason, now: Timestamp) -> Result<(), Broken> {
+        if *reason != StopReason::TimedOut {
+            return Ok(());
+        }
+        let book = self.attempt(id)?;
+        let job = self.job(book.job)?;
+        let run = self.run(self.task(job.task)?.run)?;
+        let limit = match &job.gate {
+            None => Some(self.spec(job.task)?.timeout),
+            Some(gate) => run.spec.gates.iter().find(|known| known.name == *gate).map(|gate| gate.timeout),
+        };
+        let due = book.started_at.zip(limit).map(|(started, limit)| started + limit);
+        ensure(due.is_some_and(|due| due <= now), "time-limit", || {
+            format!("{id} is stopped at {}, its time was up at {due:?}", now.0)
+        })
     }
 
     /// What fails is not tried again at once, and what can be given up is given up.

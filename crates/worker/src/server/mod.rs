@@ -157,6 +157,8 @@ struct Worker {
     marked: BTreeMap<String, Vec<Identity>>,
     /// Who waits for a look at all processes at the end of the turn.
     to_scan: BTreeSet<AttemptId>,
+    /// Attempts that end because the worker itself has to: how they would have ended is unknown.
+    taken_down: BTreeSet<AttemptId>,
     /// Orphans that the last look saw without an environment.
     blank: BTreeSet<Identity>,
     /// The last look failed: not before this moment again.
@@ -248,6 +250,7 @@ impl Worker {
             leaders: BTreeSet::new(),
             marked: BTreeMap::new(),
             to_scan: BTreeSet::new(),
+            taken_down: BTreeSet::new(),
             blank: BTreeSet::new(),
             scan_not_before: None,
             starved: BTreeSet::new(),

@@ -241,6 +241,9 @@ impl Worker {
         self.mode = Mode::Stopping;
         let all: BTreeSet<AttemptId> = self.live.keys().copied().collect();
         for attempt in all {
+            if self.live.get(&attempt).is_some_and(|live| live.exit.is_none()) {
+                self.taken_down.insert(attempt);
+            }
             self.stop(attempt, self.options.stop_grace, urgent);
         }
     }
@@ -281,8 +284,10 @@ impl Worker {
         if let Some(launch) = &live.launch {
             remove_scratch(launch);
         }
+        // Its own exit code speaks of our signal, not of its work.
+        let is_taken_down = self.taken_down.remove(&attempt);
         let end = ProcessEnd {
-            exit: exit.exit,
+            exit: if is_taken_down { Exit::Lost } else { exit.exit },
             at: exit.at,
             elapsed: exit.elapsed,
             cpu: exit.cpu,

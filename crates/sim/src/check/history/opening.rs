@@ -31,6 +31,7 @@ impl History {
             is_prepared: false,
             is_collecting: false,
             stop: None,
+            started_at: None,
             spend: dayshift_core::money::Spend::default(),
             reserved,
         });
