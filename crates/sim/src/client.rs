@@ -160,11 +160,7 @@ fn is_cancelled(state: &State, task: &Task) -> bool {
 }
 
 fn may_retry(state: &State, task: &Task) -> bool {
-    match task.outcome() {
-        Some(outcome) => *outcome != Outcome::Succeeded,
-        None => {
-            let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
-            jobs.any(|job| matches!(job.state, JobState::Held { .. }))
-        }
-    }
+    let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+    let is_held = jobs.any(|job| matches!(job.state, JobState::Held { .. }));
+    task.outcome().map_or(is_held, |outcome| *outcome != Outcome::Succeeded)
 }

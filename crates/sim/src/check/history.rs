@@ -317,9 +317,16 @@ impl History {
         book.not_before = until;
         book.counted += u32::from(counted);
         let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
-        let is_blameless = matches!(&book.last_end, Some(End::Lost | End::Stopped(StopReason::Interrupted)));
+        let (end, last) = (book.last_end.clone(), book.last_attempt);
+        // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
+        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting));
+        let is_blameless = match &end {
+            Some(End::Lost | End::Stopped(StopReason::Interrupted)) => true,
+            Some(End::Failed(_)) => !has_run,
+            Some(End::Succeeded | End::Stopped(_)) | None => false,
+        };
         ensure(counted != is_blameless, "counted", || {
-            format!("{job} ended {:?}, and counted is {counted}", book.last_end)
+            format!("{job} ended {end:?}, and counted is {counted}")
         })?;
         let spec = self.spec(task)?;
         ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
