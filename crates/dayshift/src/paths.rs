@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, TaskId};
 use sha2::{Digest, Sha256};
 
+use crate::failure::{Code, Failure};
+
 /// The folders and files of one state directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
@@ -23,12 +25,18 @@ pub(crate) struct Paths {
 impl Paths {
     /// The folders of the state directory `state`, which is made when it is missing.
     pub(crate) fn make(state: &Path) -> Result<Self> {
-        std::fs::create_dir_all(state)
-            .with_context(|| format!("failed to make the state directory {}", state.display()))?;
+        let refused = |what: &Path, error: std::io::Error| {
+            Failure::new(
+                Code::Invalid,
+                format!("failed to write {}: {error}; nothing was started", what.display()),
+            )
+            .hint("name a folder that can be written: --state DIR")
+        };
+        std::fs::create_dir_all(state).map_err(|error| refused(state, error))?;
         let ignore = state.join(".gitignore");
         if !ignore.exists() {
             std::fs::write(&ignore, "# dayshift's own state: nothing of it belongs into git\n*\n")
-                .with_context(|| format!("failed to write {}", ignore.display()))?;
+                .map_err(|error| refused(&ignore, error))?;
         }
         Self::of(state)
     }

@@ -128,7 +128,7 @@ pub(crate) fn is_date(text: &str) -> bool {
 /// the ids that dayshift gives itself (`R1`, `T4`).
 pub(crate) fn is_id(text: &str) -> bool {
     let mut bytes = text.bytes();
-    let is_branch = !text.contains("..") && !text.ends_with('.') && !text.ends_with(".lock");
+    let is_branch = !text.contains("..") && !text.ends_with('.') && text.strip_suffix(".lock").is_none();
     let is_taken = text.len() > 1
         && text.starts_with(['R', 'T', 'J', 'A', 'Q'])
         && text.bytes().skip(1).all(|byte| byte.is_ascii_digit());

@@ -196,9 +196,8 @@ impl State {
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
         let row = &mut self.tasks[task];
-        if let WorkspaceState::Released(_) | WorkspaceState::Kept(..) = row.workspace {
-            row.workspace = WorkspaceState::Unmade;
-        }
+        // Preparing again is harmless where the place is whole, and mends it where it is not.
+        row.workspace = WorkspaceState::Unmade;
         // What is being taken down stays owed: the next attempt waits until it is down, else it
         // would be started in a folder that vanishes under it.
         for job in jobs {

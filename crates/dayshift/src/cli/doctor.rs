@@ -159,22 +159,22 @@ fn repository(common: &Common) -> Vec<Finding> {
         Ok((_, warnings)) => Finding::warn("config", warnings.join("; "), "see the lines named"),
         Err(error) => Finding::bad("config", error.to_string(), "see the lines named"),
     });
-    findings.push(disk(&repo.path));
+    findings.push(disk("disk", &repo.path));
     findings
 }
 
-fn disk(folder: &Path) -> Finding {
+fn disk(what: &'static str, folder: &Path) -> Finding {
     match rustix::fs::statvfs(folder) {
         Ok(facts) => {
             let free = facts.f_bavail.saturating_mul(facts.f_frsize);
-            let text = format!("{} MB free", free / 1024 / 1024);
+            let text = format!("{} MB free at {}", free / 1024 / 1024, folder.display());
             if free < DISK_WARN {
-                Finding::warn("disk", text, "free some space")
+                Finding::warn(what, text, "free some space")
             } else {
-                Finding::good("disk", text)
+                Finding::good(what, text)
             }
         }
-        Err(errno) => Finding::warn("disk", format!("cannot be measured: {errno}"), "look at `df`"),
+        Err(errno) => Finding::warn(what, format!("cannot be measured: {errno}"), "look at `df`"),
     }
 }
 
@@ -190,6 +190,7 @@ fn state(common: &Common) -> Vec<Finding> {
         }
         Err(error) => Finding::bad("journal", error.to_string(), "keep the file; restore a backup"),
     }];
+    findings.push(disk("state disk", &paths.state));
     findings.push(match Lock::holder(&paths.lock()) {
         Some(pid) => Finding::good("engine", format!("lives, pid {pid}")),
         None => Finding::good("engine", "none lives"),

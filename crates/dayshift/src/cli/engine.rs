@@ -199,7 +199,8 @@ fn watch_signals(handle: Handle, killer: Box<dyn Fn() + Send>, interrupted_by: A
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
-                leave(Code::Done);
+                output::error("hung up: the agents go on; `dayshift resume` takes them over again");
+                leave(Code::SomeFailed);
             }
             if interrupted_by.swap(signal, Ordering::Relaxed) == 0 {
                 output::error("stopping the agents; the run can be resumed (once more to force it)");

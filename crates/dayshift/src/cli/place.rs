@@ -28,15 +28,23 @@ pub(crate) fn git_environment() -> GitEnvironment {
     GitEnvironment::new(std::env::var_os("PATH").unwrap_or_default(), paths::home())
 }
 
-/// The repository named on the command line, else that of `near`, else that of the working
-/// directory.
+/// The repository named on the command line, else that of the folder `near`, else that of the
+/// working directory; where none of them is a repository, the folder itself.
 pub(crate) fn repo(common: &Common, near: Option<&Path>) -> Result<Repo> {
     let here = std::env::current_dir().context("failed to find the working directory")?;
-    let start = match (&common.repo, near) {
-        (Some(named), _) => here.join(named),
-        (None, Some(near)) => here.join(near),
-        (None, None) => here,
-    };
+    if let Some(named) = &common.repo {
+        return repo_of(&here.join(named));
+    }
+    let Some(near) = near else { return repo_of(&here) };
+    let of_file = repo_of(&here.join(near))?;
+    if of_file.git.is_some() {
+        return Ok(of_file);
+    }
+    let of_here = repo_of(&here)?;
+    Ok(if of_here.git.is_some() { of_here } else { of_file })
+}
+
+fn repo_of(start: &Path) -> Result<Repo> {
     let start = start.canonicalize().map_err(|error| {
         Failure::new(Code::Invalid, format!("there is no folder {}: {error}", start.display()))
     })?;
@@ -44,7 +52,10 @@ pub(crate) fn repo(common: &Common, near: Option<&Path>) -> Result<Repo> {
         return Err(Failure::new(Code::Invalid, format!("{} is not a folder", start.display())).into());
     }
     let git = Repository::discover(&git_environment(), &start).map_err(|error| {
-        Failure::new(Code::Missing, error.to_string()).hint("`dayshift doctor` looks at git")
+        let is_git_there = std::process::Command::new("git").arg("--version").output().is_ok();
+        let code = if is_git_there { Code::Invalid } else { Code::Missing };
+        Failure::new(code, format!("failed to {error}"))
+            .hint("`dayshift doctor` looks at git and the repository")
     })?;
     let path = git.as_ref().map_or(start, |git| git.top().to_owned());
     Ok(Repo { path, git })

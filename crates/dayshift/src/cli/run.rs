@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
-use dayshift_core::state::{Run, State};
+use dayshift_core::state::{Run, RunMode, State};
 use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
@@ -106,13 +106,21 @@ fn finish(common: &Common, state: &State, runs: &[RunId]) -> Result<Code> {
     } else {
         for run in runs {
             output::print(&format!("\n{}", dayshift_views::run_brief(state, *run)))?;
-            let is_open = state.run(*run).is_some_and(|run| !run.is_closed());
-            if is_open {
-                output::print("Not over yet: `dayshift resume` goes on with it")?;
+            if let Some(next) = state.run(*run).and_then(what_next) {
+                output::print(next)?;
             }
         }
     }
     Ok(engine::exit_code(state, runs))
+}
+
+/// What a person can do for a run that is not over.
+fn what_next(run: &Run) -> Option<&'static str> {
+    match run.mode {
+        RunMode::Closed { .. } => None,
+        RunMode::Paused { .. } => Some("Stopped, not over: `dayshift resume` goes on with it"),
+        RunMode::Open => Some("Not over: something waits for you; `dayshift retry ID` lets it go on"),
+    }
 }
 
 fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {

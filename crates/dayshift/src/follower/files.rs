@@ -16,6 +16,9 @@ use crate::cli::now;
 use crate::paths::Paths;
 use crate::{log, store};
 
+/// Logs of our own, beside those of the tasks.
+const OWN_LOGS: &[&str] = &["dayshift", "engine", "worker"];
+
 /// What still has to be written.
 pub(super) struct Files {
     paths: Paths,
@@ -147,7 +150,9 @@ impl Files {
         let Some(row) = state.task(task) else { return Ok(()) };
         let latest = row.jobs.first().and_then(|job| state.job(*job)?.attempts.last());
         let Some(attempt) = latest else { return Ok(()) };
-        let link = self.paths.logs().join(format!("{}.log", state.spec(row).key));
+        let key = &state.spec(row).key;
+        let prefix = if OWN_LOGS.contains(&key.as_str()) { "task-" } else { "" };
+        let link = self.paths.logs().join(format!("{prefix}{key}.log"));
         let target = Path::new("../attempts").join(attempt.to_string()).join("log");
         if fs::read_link(&link).is_ok_and(|old| old == target) {
             return Ok(());

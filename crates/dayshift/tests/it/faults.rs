@@ -186,8 +186,12 @@ fn agents_that_end_while_a_new_engine_takes_over_are_judged_by_what_they_said() 
         fs::write(&script, text).unwrap();
         let mut day = format!("date: 2026-11-20\nmax_cost_usd: 50\nmax_parallel: {AGENTS}\nagents:\n");
         for (name, is_error) in [("good", "false"), ("bad", "true")] {
-            writeln!(day, "  {name}: {{kind: command, run: 'sh {} $DAYSHIFT_TASK {is_error}'}}", script.display())
-                .unwrap();
+            writeln!(
+                day,
+                "  {name}: {{kind: command, run: 'sh {} $DAYSHIFT_TASK {is_error}'}}",
+                script.display()
+            )
+            .unwrap();
         }
         day.push_str("tasks:\n");
         for job in 0..AGENTS {

@@ -204,13 +204,18 @@ fn a_plain_folder_and_a_scratch_folder_are_judged_like_any_other_place() {
                 - {id: c, name: C, description: x, agent: one, workspace: scratch}\n";
     let file = site.home.path().join("day.yaml");
     fs::write(&file, text).unwrap();
-    let (repo, state) = (plain.display().to_string(), site.home.path().join("state-dir").display().to_string());
+    let (repo, state) =
+        (plain.display().to_string(), site.home.path().join("state-dir").display().to_string());
     let words = ["run", file.to_str().unwrap(), "--repo", &repo, "--state", &state];
     let ran = site.run(words);
     assert_eq!(ran.code, 1, "{ran:?}");
     let status = site.json(["status", "--json", "--state", &state]);
-    let outcomes: Vec<&str> =
-        status["runs"][0]["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<&str> = status["runs"][0]["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["outcome"].as_str().unwrap())
+        .collect();
     assert_eq!(outcomes, ["succeeded", "failed", "succeeded"], "{status}");
     assert!(plain.join("a.txt").exists());
 }
