@@ -1,6 +1,6 @@
 //! After an attempt: save everything, see what changed, judge the deliverables, make the result.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use dayshift_core::ids::TaskId;
@@ -82,6 +82,9 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
         return Err(no_record(root));
     }
     let session = Session::open(repository, Filters::Off)?;
+    if record.branch.is_some() && is_gone(root) {
+        return deleted_folder(repository, &session, order, &place, &mut record);
+    }
     let mut collected = Collected::default();
     let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base))?;
     result::changed_files(&session, &record.base, &tree.id, &mut collected)?;
@@ -111,6 +114,41 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     Ok(collected)
 }
 
+fn is_gone(root: &Path) -> bool {
+    root.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// An attempt that deleted its own worktree changed nothing, and an earlier result stays what it was.
+/// What the attempt committed before is out of the folder already: a snapshot keeps it, and the branch
+/// goes back to where the next attempt starts.
+fn deleted_folder(
+    repository: &Repository,
+    session: &Session,
+    order: &CollectOrder,
+    place: &Place,
+    record: &mut Record,
+) -> Result<Collected, WorkspaceError> {
+    let mut collected = Collected {
+        deliverables: order.deliverables.iter().map(|wanted| (wanted.clone(), false)).collect(),
+        notes: vec!["the workspace folder was deleted".to_owned()],
+        ..Collected::default()
+    };
+    let strangers = strangers(repository, session, record, &mut collected.notes)?;
+    if !strangers.is_empty() {
+        let start = record.result.as_ref().unwrap_or(&record.base);
+        let tree = session.tree_of(start)?;
+        let reference = format!("refs/dayshift/snapshots/{}/{}", order.task, order.attempt);
+        let message = format!("Commits of {} before its folder was deleted", order.task);
+        let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
+        let kept = snapshot::keep(session, &reference, &tree, &parents, &message)?;
+        collected.snapshot = Some(kept.commit.clone());
+        record.snapshot = Some(kept.commit);
+        place.save(record)?;
+    }
+    result::move_branch(session, record)?;
+    Ok(collected)
+}
+
 /// Commits in the worktree that are not ours; the snapshot gets them as parents.
 fn strangers(
     repository: &Repository,
@@ -131,6 +169,7 @@ fn strangers(
         }
     }
     if let Some(git_dir) = &record.git_dir
+        && !is_gone(&record.root)
         && !worktree::is_pointing(&record.root, git_dir)
     {
         notes.push("the workspace's `.git` file was replaced; it was not used".to_owned());
