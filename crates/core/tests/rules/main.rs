@@ -1,0 +1,7 @@
+//! The rules as scenarios: what comes in, and what is decided on it.
+
+mod gates;
+mod money;
+mod people;
+mod scenario;
+mod work;

@@ -1,0 +1,173 @@
+//! Limits: what warns, what stops, what is not begun.
+
+use crate::scenario::check;
+
+#[test]
+fn a_budget_failure_waits_for_a_person() {
+    check(
+        "
+        run slots=1
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > exit A1 budget 0.5
+            process of A1 ended
+        > collected A1
+            ended A1 failed (Budget): it said no
+            held J1: it said no
+        > retry T1
+            reopened T1
+            opened A2 for J1 reserves $3.00
+        ",
+    );
+}
+
+/// 75 % is told once, at 100 % what costs money stops and waits for a person.
+#[test]
+fn the_budget_warns_and_stops() {
+    check(
+        "
+        run slots=2 budget=10
+        task a agent=metered
+        task b agent=metered
+        task c
+        > submit
+            submitted R1 with 3 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J2 reserves $3.00
+        > started A1
+            runs A1
+        > started A2
+            runs A2
+        > spent A1 7.49
+            charged A1 $7.49
+        > spent A1 7.5
+            charged A1 $7.50
+            warned R1 75 %
+        > spent A2 1
+            charged A2 $1.00
+        > spent A2 2.5
+            charged A2 $2.50
+            stop A1 budget
+            stop A2 budget
+        > exit A1 killed 7.6
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: stopped because the budget is used up
+            opened A3 for J3
+        > exit A2 ok 2.5
+            process of A2 ended
+        > collected A2
+            ended A2 stopped, budget
+            held J2: stopped because the budget is used up
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            finished J3 succeeded
+            closed T3 succeeded
+        > retry T2
+            reopened T2
+            held J2: $10.10 of the run's budget of $10.00 are spent
+        ",
+    );
+}
+
+/// What was never begun is deferred, plain commands go on; who reserves nothing is no exception.
+#[test]
+fn nothing_that_costs_starts_at_95_percent() {
+    check(
+        "
+        run slots=1 budget=10
+        task a agent=metered
+        task b agent=metered
+        task c agent=scripted
+        task d
+        > submit
+            submitted R1 with 4 tasks
+            opened A1 for J1 reserves $3.00
+        > exit A1 ok 9.5
+            process of A1 ended
+            warned R1 95 %
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            closed T2 deferred: $9.50 of the run's budget of $10.00 are spent
+            closed T3 deferred: $9.50 of the run's budget of $10.00 are spent
+            opened A2 for J4
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
+            finished J4 succeeded
+            closed T4 succeeded
+            closed R1 deferred: $9.50 of the run's budget of $10.00 are spent
+        ",
+    );
+}
+
+/// A reservation counts like money spent while its attempt lives.
+#[test]
+fn what_may_not_fit_waits_or_is_deferred() {
+    check(
+        "
+        run slots=3 budget=5
+        task a agent=metered
+        task b agent=metered
+        task c agent=metered low
+        > submit
+            submitted R1 with 3 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J3 reserves $1.00
+        > exit A1 ok 2.5
+            process of A1 ended
+            closed T2 deferred: it may cost $3.00, and $2.50 are left
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+        > exit A2 ok 0.5
+            process of A2 ended
+        > collected A2
+            ended A2 succeeded
+            finished J3 succeeded
+            closed T3 succeeded
+            closed R1 deferred: it may cost $3.00, and $2.50 are left
+        ",
+    );
+}
+
+#[test]
+fn a_task_has_a_limit_of_its_own() {
+    check(
+        "
+        run slots=2
+        task a agent=metered budget=2 tries=3
+        task b agent=metered
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $2.00
+            opened A2 for J2 reserves $3.00
+        > started A1
+            runs A1
+        > started A2
+            runs A2
+        > spent A1 1.5
+            charged A1 $1.50
+            warned T1 75 %
+        > exit A1 work 1.89
+            process of A1 ended
+        > collected A1
+            ended A1 failed (Work): it said no
+            retry J1 in 0: it said no | told of A1: The attempt before this one failed: it said no. The end of what it printed: the end of its words
+            opened A3 for J1 reserves $0.1100
+        > exit A3 work 2.0
+            process of A3 ended
+        > collected A3
+            ended A3 failed (Work): it said no
+            retry J1 in 0: it said no | told of A3: The attempt before this one failed: it said no. The end of what it printed: the end of its words
+            held J1: $3.89 of its own budget of $2.00 are spent
+        ",
+    );
+}

@@ -1,0 +1,330 @@
+//! What people ask for.
+
+use crate::scenario::check;
+
+/// A task without one ends at once; a cancellation outranks other reasons to stop.
+#[test]
+fn cancelling_waits_for_the_process() {
+    check(
+        "
+        run slots=1
+        task a limit=1000
+        task b needs=a:always
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > after 1000
+            stop A1 timed out
+        > cancel T1
+            stop A1 cancelled by someone
+        > cancel T2
+            closed T2 cancelled by someone
+        > exit A1 ok
+            process of A1 ended
+            ended A1 stopped, cancelled by someone
+            closed T1 cancelled by someone
+            closed R1 cancelled by someone
+        ",
+    );
+}
+
+#[test]
+fn cancelling_while_the_workspace_is_made() {
+    check(
+        "
+        run slots=2
+        task a agent=metered at=worktree
+        task b agent=metered at=worktree
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J2 reserves $3.00
+        > cancel R1
+            stop A1 cancelled by someone
+            stop A2 cancelled by someone
+        > ready A1
+            has a place A1
+            ended A1 stopped, cancelled by someone
+            closed T1 cancelled by someone
+        > failed prepare A2
+            ended A2 stopped, cancelled by someone
+            closed T2 cancelled by someone
+            closed R1 cancelled by someone
+        > released T1
+            released T1
+        > released T2
+            released T2
+        ",
+    );
+}
+
+/// Runs are paused, agents stopped; a result that was already there stands.
+#[test]
+fn an_interruption_counts_no_try() {
+    check(
+        "
+        run slots=3
+        task a agent=metered tries=1
+        task b agent=metered tries=1
+        task c tries=1
+        > submit
+            submitted R1 with 3 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J2 reserves $3.00
+            opened A3 for J3
+        > session A1 s1
+            session A1 s1
+        > exit A2 ok
+            process of A2 ended
+        > interrupt
+            paused R1
+            stop A1 interrupted
+            stop A3 interrupted
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, interrupted
+            retry J1 in 0, not counted: dayshift was stopped while the agent worked
+        > collected A2
+            ended A2 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+        > exit A3 ok
+            process of A3 ended
+            ended A3 stopped, interrupted
+            retry J3 in 0, not counted: dayshift was stopped while the agent worked
+        > resume R1
+            resumed R1
+            opened A4 for J1 reserves $3.00 resumes s1
+            opened A5 for J3
+        > exit A4 ok
+            process of A4 ended
+        > collected A4
+            ended A4 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+        ",
+    );
+}
+
+/// What runs goes on.
+#[test]
+fn a_paused_run_opens_nothing() {
+    check(
+        "
+        run slots=1
+        task a
+        task b
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > pause R1
+            paused R1
+        > exit A1 ok
+            process of A1 ended
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+        > after 60000
+        > resume R1
+            resumed R1
+            opened A2 for J2
+        > resume R9
+            refused: there is no run R9
+        ",
+    );
+}
+
+/// And only that; its own tries begin anew.
+#[test]
+fn reopening_brings_back_what_was_skipped() {
+    check(
+        "
+        run slots=1
+        task a tries=1
+        task b needs=a
+        task c needs=b
+        task d needs=a:failure
+        > submit
+            submitted R1 with 4 tasks
+            opened A1 for J1
+        > exit A1 permanent
+            process of A1 ended
+            ended A1 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            closed T2 skipped: it needs `a`, which failed
+            closed T3 skipped: it needs `b`, which was skipped
+            opened A2 for J4
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
+            finished J4 succeeded
+            closed T4 succeeded
+            closed R1 failed (Permanent): it said no
+        > written R1
+            written R1 report
+        > retry T1
+            reopened T1
+            reopened T2
+            reopened T3
+            opened A3 for J1
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            opened A4 for J2
+        > exit A4 ok
+            process of A4 ended
+            ended A4 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+            opened A5 for J3
+        > exit A5 ok
+            process of A5 ended
+            ended A5 succeeded
+            finished J3 succeeded
+            closed T3 succeeded
+            closed R1 succeeded
+        > retry T1
+            refused: task T1 succeeded: there is nothing to retry
+        ",
+    );
+}
+
+#[test]
+fn a_begun_task_keeps_going_when_its_need_is_reopened() {
+    check(
+        "
+        run slots=2
+        task a tries=1
+        task b needs=a:failure
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > exit A1 permanent
+            process of A1 ended
+            ended A1 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            opened A2 for J2
+        > retry T1
+            reopened T1
+            opened A3 for J1
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
+#[test]
+fn a_reopened_need_binds_what_has_not_begun() {
+    check(
+        "
+        run slots=1
+        task a tries=1
+        task z urgent needs=a:failure
+        task b needs=a:failure
+        > submit
+            submitted R1 with 3 tasks
+            opened A1 for J1
+        > exit A1 permanent
+            process of A1 ended
+            ended A1 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            opened A2 for J2
+        > retry T1
+            reopened T1
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+            opened A3 for J1
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            closed T3 skipped: it needs `a`, which succeeded
+            closed R1 skipped: it needs `a`, which succeeded
+        ",
+    );
+}
+
+/// Else its next attempt would work in a folder that vanishes.
+#[test]
+fn a_reopened_task_waits_for_its_old_workspace() {
+    check(
+        "
+        run slots=1
+        task a agent=metered at=worktree tries=1
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > ready A1
+            has a place A1
+        > exit A1 permanent
+            process of A1 ended
+        > collected A1
+            ended A1 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            closed R1 failed (Permanent): it said no
+        > retry T1
+            reopened T1
+        > failed release T1
+            put off ReleaseWorkspace(T1) for 200
+        > released T1
+            released T1
+            opened A2 for J1 reserves $3.00
+        > ready A2
+            has a place A2
+        ",
+    );
+}
+
+#[test]
+fn a_request_is_carried_out_once() {
+    check(
+        "
+        run slots=1
+        task a tries=1
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > again submit
+        > exit A1 permanent
+            process of A1 ended
+            ended A1 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            closed R1 failed (Permanent): it said no
+        > retry T1
+            reopened T1
+            opened A2 for J1
+        > exit A2 permanent
+            process of A2 ended
+            ended A2 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            closed R1 failed (Permanent): it said no
+        > again retry T1
+        > cancel T1
+            refused: task T1 has ended
+        ",
+    );
+}

@@ -1,0 +1,360 @@
+//! A small language for scenarios: what happens, and what the core decides on it.
+//!
+//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`), lines
+//! with `>` are what comes in, and the lines under each are the events that it leads to. After
+//! each the core's invariants are checked, and at the end the journal is replayed.
+
+mod told;
+
+use std::collections::BTreeMap;
+
+use dayshift_core::event::Entry;
+use dayshift_core::ids::AttemptId;
+use dayshift_core::input::{Input, Report, Request};
+use dayshift_core::money::{Micros, Spend};
+use dayshift_core::state::State;
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{
+    Agent, Backoff, Claim, Collected, Deliverable, Dialect, Exit, Failure, FailureClass, Gate, Level,
+    Obligation, Priority, ProcessEnd, ReadyWorkspace, RunSpec, TaskNeed, TaskSpec, TaskWork, When,
+    WorkspaceKind,
+};
+use dayshift_core::{invariants, next_deadline, step, validate};
+
+/// Plays a scenario and compares what it leads to with what it says.
+#[track_caller]
+pub(crate) fn check(text: &str) {
+    let wanted: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let actual = play(&wanted);
+    let actual: Vec<&str> = actual.iter().map(|line| line.trim()).collect();
+    assert!(wanted == actual, "it went like this:\n\n{}\n", actual.join("\n"));
+}
+
+fn play(lines: &[&str]) -> Vec<String> {
+    let mut stage = Stage::new();
+    let mut actual = Vec::new();
+    for line in lines {
+        if let Some(action) = line.strip_prefix("> ") {
+            actual.push((*line).to_owned());
+            actual.extend(stage.act(action));
+        } else if line.starts_with("run ") || line.starts_with("task ") {
+            actual.push((*line).to_owned());
+            stage.set(line);
+        }
+    }
+    stage.replay();
+    actual
+}
+
+struct Stage {
+    spec: RunSpec,
+    state: State,
+    entries: Vec<Entry>,
+    now: Timestamp,
+    requests: u32,
+}
+
+fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
+}
+
+fn usd(text: &str) -> Micros {
+    Micros::from_usd(text.parse().expect("dollars")).expect("dollars")
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> N {
+    text.parse().unwrap_or_else(|_| panic!("`{text}` is not a number here"))
+}
+
+fn id<Id: std::str::FromStr>(text: Option<&str>) -> Id {
+    let text = text.expect("an id");
+    text.parse().unwrap_or_else(|_| panic!("`{text}` is not an id here"))
+}
+
+impl Stage {
+    fn new() -> Self {
+        let agent = |name: &str, dialect| Agent {
+            name: name.to_owned(),
+            dialect,
+            model: None,
+            env: BTreeMap::new(),
+            pass_env: Vec::new(),
+        };
+        let claude = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
+        let spec = RunSpec {
+            label: "day".to_owned(),
+            sources: Vec::new(),
+            fingerprint: String::new(),
+            repo: "/repo".to_owned(),
+            is_git: true,
+            budget: None,
+            slots_max: 1,
+            agents: vec![
+                agent("metered", claude),
+                agent("fixed", Dialect::Command { run: "tool".to_owned(), cost: Micros(1_000_000) }),
+                agent("scripted", Dialect::Scripted { scenario: String::new() }),
+            ],
+            gates: Vec::new(),
+            tasks: Vec::new(),
+            warnings: Vec::new(),
+        };
+        Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
+    }
+
+    /// Sets the scene.
+    fn set(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("run ") {
+            for (name, value) in words(rest) {
+                match name {
+                    "slots" => self.spec.slots_max = number(value),
+                    "budget" => self.spec.budget = Some(usd(value)),
+                    _ => panic!("a run has no `{name}`"),
+                }
+            }
+            return;
+        }
+        let mut words = words(line).skip(1);
+        let (key, _) = words.next().expect("a task has a key");
+        let mut task = plain_task(key);
+        for (name, value) in words {
+            self.describe(&mut task, name, value);
+        }
+        self.spec.tasks.push(task);
+    }
+
+    fn describe(&mut self, task: &mut TaskSpec, name: &str, value: &str) {
+        match name {
+            "agent" => task.work = TaskWork::Agent { agent: value.to_owned() },
+            "tries" => task.attempts_max = number(value),
+            "budget" => task.budget = Some(usd(value)),
+            "limit" => task.timeout = Millis(number(value)),
+            "low" => task.complexity = Level::Low,
+            "urgent" => task.priority = Priority::Urgent,
+            "delivers" => task.deliverables.push(Deliverable::Exists(value.to_owned())),
+            "at" => {
+                task.workspace = match value {
+                    "worktree" => WorkspaceKind::Worktree,
+                    "in_place" => WorkspaceKind::InPlace,
+                    _ => WorkspaceKind::Scratch,
+                }
+            }
+            "needs" => {
+                let (key, when) = value.split_once(':').unwrap_or((value, "success"));
+                let when = match when {
+                    "success" => When::Success,
+                    "failure" => When::Failure,
+                    "always" => When::Always,
+                    _ => When::Completed,
+                };
+                task.needs.push(TaskNeed { key: key.to_owned(), when });
+            }
+            "gate" => {
+                let gate = value.trim_end_matches('?');
+                task.gates.push(gate.to_owned());
+                if !self.spec.gates.iter().any(|known| known.name == gate) {
+                    self.spec.gates.push(Gate {
+                        name: gate.to_owned(),
+                        run: "true".to_owned(),
+                        timeout: Millis::minutes(1),
+                        required: gate == value,
+                        red_on_base: false,
+                    });
+                }
+            }
+            "wait" => {
+                let mut parts = value.split(':').map(|part| Millis(number(part)));
+                let first = parts.next().expect("a wait");
+                task.backoff = match parts.next() {
+                    Some(cap) => Backoff::Exponential { first, cap },
+                    None => Backoff::Fixed { first },
+                };
+            }
+            _ => panic!("a task has no `{name}`"),
+        }
+    }
+
+    /// Lets something come in and tells what the core decides.
+    fn act(&mut self, action: &str) -> Vec<String> {
+        let mut words = action.split_whitespace();
+        let verb = words.next().expect("an action");
+        let rest: Vec<&str> = words.collect();
+        let first = rest.first().copied();
+        let by = "someone".to_owned();
+        let input = match verb {
+            "submit" => self.request(Request::SubmitRun(Box::new(self.spec.clone()))),
+            "cancel" if first.is_some_and(|id| id.starts_with('R')) => {
+                self.request(Request::CancelRun { run: id(first), by })
+            }
+            "cancel" => self.request(Request::CancelTask { task: id(first), by }),
+            "retry" => self.request(Request::RetryTask { task: id(first) }),
+            "pause" => self.request(Request::PauseRun { run: id(first), by }),
+            "resume" => self.request(Request::ResumeRun(id(first))),
+            "interrupt" => self.request(Request::Interrupt { by }),
+            // The same request once more.
+            "again" => {
+                self.requests -= 1;
+                return self.act(&rest.join(" "));
+            }
+            "after" => {
+                self.now = self.now + Millis(number(first.expect("milliseconds")));
+                Input::Tick
+            }
+            // The clock is set to the next moment that the core asked for.
+            "wait" => {
+                self.now = next_deadline(&self.state, self.now).expect("something is waited for");
+                Input::Tick
+            }
+            _ => Input::Report(report(verb, &rest)),
+        };
+        if let Input::Request { id, request } = &input
+            && self.state.answered(id).is_none()
+            && let Err(refusal) = validate(&self.state, request)
+        {
+            return vec![format!("refused: {}", refusal.message)];
+        }
+        let decided = step(&mut self.state, self.now, input);
+        if let Err(broken) = invariants::check(&self.state, self.now) {
+            panic!("after `{action}`: {broken}");
+        }
+        let mut told: Vec<String> =
+            decided.entries.iter().map(|entry| told::event(&entry.event, self.now)).collect();
+        if decided.dropped {
+            told.push("dropped".to_owned());
+        }
+        self.entries.extend(decided.entries);
+        told
+    }
+
+    fn request(&mut self, request: Request) -> Input {
+        self.requests += 1;
+        Input::Request { id: format!("q{}", self.requests), request }
+    }
+
+    fn replay(&self) {
+        let mut state = State::new();
+        self.entries.iter().for_each(|entry| state.apply(entry));
+        assert!(state == self.state, "the replay is not the same");
+    }
+}
+
+fn plain_task(key: &str) -> TaskSpec {
+    TaskSpec {
+        key: key.to_owned(),
+        name: String::new(),
+        brief: String::new(),
+        area: None,
+        risk: Level::Low,
+        complexity: Level::Medium,
+        priority: Priority::Medium,
+        context_files: Vec::new(),
+        deliverables: Vec::new(),
+        constraints: Vec::new(),
+        needs: Vec::new(),
+        work: TaskWork::Run { command: "true".to_owned() },
+        gates: Vec::new(),
+        workspace: WorkspaceKind::Scratch,
+        budget: None,
+        attempts_max: 3,
+        timeout: Millis::minutes(10),
+        backoff: Backoff::Immediate,
+        env: BTreeMap::new(),
+        pass_env: Vec::new(),
+        source: String::new(),
+    }
+}
+
+fn class(word: &str) -> FailureClass {
+    match word {
+        "transient" => FailureClass::Transient,
+        "work" => FailureClass::Work,
+        "permanent" => FailureClass::Permanent,
+        "timeout" => FailureClass::Timeout,
+        "safety" => FailureClass::Safety,
+        "budget" => FailureClass::Budget,
+        "conflict" => FailureClass::Conflict,
+        _ => panic!("no class `{word}`"),
+    }
+}
+
+fn spend(cost: Option<&str>) -> Spend {
+    Spend { cost: cost.map_or(Micros::ZERO, usd), ..Spend::default() }
+}
+
+fn report(verb: &str, rest: &[&str]) -> Report {
+    let first = rest.first().copied();
+    let second = rest.get(1).copied();
+    match verb {
+        "ready" => Report::WorkspaceReady {
+            attempt: id(first),
+            workspace: ReadyWorkspace {
+                root: "/place".to_owned(),
+                branch: None,
+                base: None,
+                base_note: None,
+            },
+        },
+        "started" => Report::AgentStarted { attempt: id(first), pid: 7 },
+        "session" => Report::SessionNamed {
+            attempt: id(first),
+            session: second.expect("a session").to_owned(),
+            model: None,
+            version: None,
+        },
+        "spent" => Report::Spent { attempt: id(first), spend: spend(second) },
+        "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
+        "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
+        "released" => Report::WorkspaceReleased { task: id(first), kept: None },
+        "written" => Report::ReportWritten { run: id(first), path: "report".to_owned() },
+        "failed" => {
+            let third = rest.get(2).copied().unwrap_or("transient");
+            let obligation = match first {
+                Some("prepare") => Obligation::PrepareWorkspace(id(second)),
+                Some("run") => Obligation::RunAttempt(id(second)),
+                Some("collect") => Obligation::CollectArtifacts(id(second)),
+                Some("stop") => Obligation::StopAttempt(id(second)),
+                Some("release") => Obligation::ReleaseWorkspace(id(second)),
+                _ => Obligation::WriteReport(id(second)),
+            };
+            Report::Failed { obligation, failure: Failure::new(class(third), "it went wrong") }
+        }
+        _ => panic!("nothing is called `{verb}`"),
+    }
+}
+
+fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
+    let (exit, verdict) = match how {
+        "ok" => (Exit::Code(0), None),
+        "lost" => (Exit::Lost, None),
+        "killed" => (Exit::Signal(15), Some(Failure::new(FailureClass::Transient, "it was killed"))),
+        _ => (Exit::Code(1), Some(Failure::new(class(how), "it said no"))),
+    };
+    let process = ProcessEnd {
+        exit,
+        at: Timestamp(0),
+        elapsed: Millis(0),
+        cpu: Millis(0),
+        rss_bytes: 0,
+        output_bytes: 0,
+        output_sha256: None,
+        output_tail: "the end of its words".to_owned(),
+        leftovers: 0,
+    };
+    Report::ProcessEnded {
+        attempt,
+        process: Box::new(process),
+        claim: None::<Claim>,
+        verdict,
+        unfinished: Vec::new(),
+        session_lost: false,
+        spend: spend(cost),
+    }
+}
+
+fn collected(how: Option<&str>) -> Collected {
+    let is_there = how != Some("missing");
+    Collected {
+        changed: how != Some("unchanged"),
+        deliverables: vec![(Deliverable::Exists("out".to_owned()), is_there)],
+        ..Collected::default()
+    }
+}

@@ -1,0 +1,91 @@
+//! One short line for each event.
+
+use dayshift_core::event::Event;
+use dayshift_core::time::Timestamp;
+use dayshift_core::types::{End, ErrorContext, Outcome, StopReason};
+
+pub(super) fn event(event: &Event, now: Timestamp) -> String {
+    match event {
+        Event::RunSubmitted { run, plans, .. } => format!("submitted {run} with {} tasks", plans.len()),
+        Event::RunPaused { run, .. } => format!("paused {run}"),
+        Event::RunResumed { run } => format!("resumed {run}"),
+        Event::RunClosed { run, outcome } => format!("closed {run} {}", self::outcome(outcome)),
+        Event::TaskClosed { task, outcome } => format!("closed {task} {}", self::outcome(outcome)),
+        Event::TaskReopened { task } => format!("reopened {task}"),
+        Event::AttemptOpened { attempt, job, reserved, resume, .. } => {
+            let resume = resume.as_ref().map_or_else(String::new, |session| format!(" resumes {session}"));
+            let reserved = if reserved.0 == 0 { String::new() } else { format!(" reserves {reserved}") };
+            format!("opened {attempt} for {job}{reserved}{resume}")
+        }
+        Event::WorkspaceReady { attempt, .. } => format!("has a place {attempt}"),
+        Event::AgentStarted { attempt, .. } => format!("runs {attempt}"),
+        Event::SessionNamed { attempt, session, .. } => format!("session {attempt} {session}"),
+        Event::CostCharged { attempt, spend } => format!("charged {attempt} {}", spend.cost),
+        Event::ProcessEnded { attempt, .. } => format!("process of {attempt} ended"),
+        Event::StopOrdered { attempt, reason } => format!("stop {attempt} {}", stop(reason)),
+        Event::AttemptEnded { attempt, end, .. } => format!("ended {attempt} {}", self::end(end)),
+        Event::GateDecided { job, result } => {
+            format!("gate {job} {}", if result.passed { "green" } else { "red" })
+        }
+        Event::RetryScheduled { job, until, context, counted, because } => {
+            let uncounted = if *counted { "" } else { ", not counted" };
+            let wait = (*until - now).0;
+            format!(
+                "retry {job} in {wait}{uncounted}: {}{}",
+                because.message,
+                self::context(context.as_ref())
+            )
+        }
+        Event::WorkSentBack { job, until, because, context } => {
+            let wait = (*until - now).0;
+            format!("sent back {job} in {wait}: {}{}", because.message, self::context(Some(context)))
+        }
+        Event::JobHeld { job, reason } => format!("held {job}: {}", reason.message()),
+        Event::JobFinished { job, outcome } => format!("finished {job} {}", outcome.word()),
+        Event::BudgetWarned { run, task: None, percent } => format!("warned {run} {percent} %"),
+        Event::BudgetWarned { task: Some(task), percent, .. } => format!("warned {task} {percent} %"),
+        Event::ObligationFailed { obligation, not_before, .. } => {
+            format!("put off {obligation:?} for {}", (*not_before - now).0)
+        }
+        Event::WorkspaceReleased { task, kept } => match kept {
+            None => format!("released {task}"),
+            Some(why) => format!("kept {task}: {why}"),
+        },
+        Event::ReportWritten { run, path } => format!("written {run} {path}"),
+    }
+}
+
+fn context(context: Option<&ErrorContext>) -> String {
+    context.map_or_else(String::new, |context| {
+        let text: Vec<&str> = context.text.split_whitespace().collect();
+        format!(" | told of {}: {}", context.attempt, text.join(" "))
+    })
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded => "succeeded".to_owned(),
+        Outcome::Failed(failure) => format!("failed ({:?}): {}", failure.class, failure.message),
+        Outcome::Skipped { because } => format!("skipped: {because}"),
+        Outcome::Deferred { because } => format!("deferred: {because}"),
+        Outcome::Cancelled { by } => format!("cancelled by {by}"),
+    }
+}
+
+fn stop(reason: &StopReason) -> String {
+    match reason {
+        StopReason::Cancelled { by } => format!("cancelled by {by}"),
+        StopReason::Interrupted => "interrupted".to_owned(),
+        StopReason::TimedOut => "timed out".to_owned(),
+        StopReason::Budget => "budget".to_owned(),
+    }
+}
+
+fn end(end: &End) -> String {
+    match end {
+        End::Succeeded => "succeeded".to_owned(),
+        End::Failed(failure) => format!("failed ({:?}): {}", failure.class, failure.message),
+        End::Stopped(reason) => format!("stopped, {}", stop(reason)),
+        End::Lost => "lost".to_owned(),
+    }
+}
