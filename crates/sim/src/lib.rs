@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod coverage;
+mod defect;
 mod driver;
 mod generate;
 mod journal;
@@ -13,5 +14,6 @@ mod world;
 mod worlds;
 
 pub use coverage::Coverage;
+pub use defect::Defect;
 pub use world::Tally;
 pub use worlds::{Options, Summary, Violation, run_world, run_worlds, tell_world};

@@ -1,7 +1,5 @@
 //! `defects`: plants each defect of `defects/` in a copy of the code, one at a time, and fails
 //! when the simulator does not notice it, or notices something in the code as it is.
-//!
-//! A defect file names a file, a text that occurs in it exactly once, and what to put there.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
 
 use std::path::{Path, PathBuf};
@@ -9,18 +7,13 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 use std::{env, fs, io};
 
+use dayshift_sim::Defect;
+
 /// The crates that the simulator is made of.
 const CRATES: [&str; 3] = ["core", "engine", "sim"];
 
 /// How many worlds each defect may hide in.
 const WORLDS: &str = "6000";
-
-struct Defect {
-    name: String,
-    file: PathBuf,
-    find: String,
-    replace: String,
-}
 
 /// What the simulator said about a copy.
 enum Verdict {
@@ -49,7 +42,7 @@ fn run(only: Option<&str>) -> io::Result<u32> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let code = target.join("defects/code");
     copy(&root, &code)?;
-    let mut defects = read(&root.join("crates/sim/defects"))?;
+    let mut defects = Defect::read_all(&root.join("crates/sim/defects"))?;
     defects.retain(|defect| only.is_none_or(|name| name == defect.name));
     let mut wrong = 0;
     println!("{:<26} {:<10} {:>6} {:>7}  {:>7}", "defect", "", "seed", "worlds", "seconds");
@@ -80,12 +73,11 @@ fn show(name: &str, verdict: &Verdict, begun: Instant) {
 fn try_defect(code: &Path, defect: &Defect) -> io::Result<Verdict> {
     let path = code.join(&defect.file);
     let before = fs::read_to_string(&path)?;
-    let count = before.matches(&defect.find).count();
-    if count != 1 {
-        let file = defect.file.display();
-        return Ok(Verdict::Broken(format!("its text occurs {count} times in {file}, not once")));
-    }
-    fs::write(&path, before.replacen(&defect.find, &defect.replace, 1))?;
+    let planted = match defect.plant(&before) {
+        Ok(planted) => planted,
+        Err(message) => return Ok(Verdict::Broken(message)),
+    };
+    fs::write(&path, planted)?;
     let verdict = judge(code);
     fs::write(&path, before)?;
     verdict
@@ -156,30 +148,4 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) { Ok(()) } else { fs::write(path, bytes) }
-}
-
-fn read(folder: &Path) -> io::Result<Vec<Defect>> {
-    let mut defects = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let text = fs::read_to_string(&path)?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let defect = parse(&name, &text)
-            .ok_or_else(|| io::Error::other(format!("{} is not a defect file", path.display())))?;
-        defects.push(defect);
-    }
-    defects.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(defects)
-}
-
-fn parse(name: &str, text: &str) -> Option<Defect> {
-    let (file, rest) = text.strip_prefix("file: ")?.split_once("\n--- find\n")?;
-    let (find, replace) = rest.split_once("\n--- replace\n")?;
-    let replace = replace.strip_suffix('\n')?;
-    Some(Defect {
-        name: name.to_owned(),
-        file: PathBuf::from(file),
-        find: find.to_owned(),
-        replace: replace.to_owned(),
-    })
 }
