@@ -15,7 +15,7 @@ use crate::plain::{self, Manifest};
 use crate::record::{Place, Record, Stage};
 use crate::repository::Repository;
 use crate::session::Session;
-use crate::{deliverables, result, snapshot, worktree};
+use crate::{deliverables, result, snapshot, submodule, worktree};
 
 /// The words an agent leaves, both files together.
 const SUMMARY_BYTES_MAX: usize = 8 * 1024;
@@ -95,12 +95,18 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
     collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &tree.id, &record.base)?;
     ignored_notes(root, &mut collected);
+    let submodules = match &record.branch {
+        Some(_) => submodule::look(repository, &session, &place, &record)?,
+        None => submodule::Found::default(),
+    };
     if record.branch.is_some() && collected.changed {
         collected.commit = Some(result::commit(&session, &record, &tree.id, &order.message)?);
     }
     if record.result != collected.commit {
         record.previous = std::mem::replace(&mut record.result, collected.commit.clone());
     }
+    // After the commit: a tree cannot hold what is not committed in a submodule.
+    note_submodules(submodules, &mut collected);
     collected.snapshot = Some(kept.commit.clone());
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
     collected.notes.extend(tree.notes);
@@ -112,6 +118,18 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     result::move_branch(&session, &record)?;
     worktree::settle(repository, &place, &record)?;
     Ok(collected)
+}
+
+/// Dirty submodules are changes too; what is only in their folders is said.
+fn note_submodules(found: submodule::Found, collected: &mut Collected) {
+    collected.changed |= !found.dirty.is_empty();
+    for name in found.dirty {
+        let is_named = collected.files_modified.contains(&name) || collected.files_created.contains(&name);
+        if !is_named && collected.files_modified.len() < result::NAMES_MAX {
+            collected.files_modified.push(name);
+        }
+    }
+    collected.notes.extend(found.unsaved.iter().map(|what| format!("only in the workspace: {what}")));
 }
 
 fn is_gone(root: &Path) -> bool {

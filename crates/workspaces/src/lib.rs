@@ -23,6 +23,7 @@ mod result;
 mod scan;
 mod session;
 mod snapshot;
+mod submodule;
 mod worktree;
 
 pub use base::{Base, Fetch, resolve_base};

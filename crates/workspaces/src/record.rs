@@ -14,6 +14,9 @@ use crate::paths;
 /// A record is small; more than this is damage.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 
+/// Things of one kind that are moved out of one workspace.
+const ASIDE_MAX: u32 = 99;
+
 /// How far the making or removing of a workspace went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +93,15 @@ impl Place {
     /// A folder or file for something in the making.
     pub(crate) fn temporary(&self, what: &str) -> PathBuf {
         self.file(&format!("{what}.tmp"))
+    }
+
+    /// A path like [`Self::temporary`] at which nothing lies yet, for what must not be lost.
+    pub(crate) fn free_temporary(&self, what: &str) -> Result<PathBuf, WorkspaceError> {
+        let mut names = (1..=ASIDE_MAX).map(|number| self.temporary(&format!("{what}-{number}")));
+        names.find(|path| path.symlink_metadata().is_err()).ok_or_else(|| WorkspaceError::TooMuch {
+            what: format!("things moved away to `{}`", self.temporary(what).display()),
+            limit: ASIDE_MAX.to_string(),
+        })
     }
 
     pub(crate) fn make_folder(&self) -> Result<(), WorkspaceError> {

@@ -15,7 +15,7 @@ use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::Kept;
-use crate::{snapshot, worktree};
+use crate::{snapshot, submodule, worktree};
 
 /// Takes a workspace down, or says why it is kept. Repeating it is harmless.
 ///
@@ -72,6 +72,11 @@ fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Resul
         place.save(&record)?;
         // The long part, outside of the lock that others wait for.
         remove_all(root)?;
+    } else if record.stage == Stage::Ready
+        && let Some(reason) = first_reasons(&submodule::look_behind(repository, &place, &record)?)
+    {
+        let kept = Some(format!("its folder is gone, but {reason}"));
+        return Ok(Released { kept, branch: record.branch });
     }
     let branch = worktree::finish_removal(&session, repository, &place, &record)?;
     Ok(Released { kept: None, branch })
@@ -112,6 +117,10 @@ fn save(
             "`{path}` is a git repository of its own, whose history is not saved"
         )));
     }
+    let submodules = submodule::look(repository, session, place, record)?;
+    if let Some(reason) = first_reasons(&submodules) {
+        return Ok(State::Unsaved(reason));
+    }
     let parents = parents(repository, session, record)?;
     let saved = record.snapshot.as_ref().unwrap_or(&record.base);
     if session.tree_of(saved)? == tree.id && parents.len() == 1 {
@@ -120,6 +129,14 @@ fn save(
     let reference = format!("refs/dayshift/snapshots/{}/release", order.task);
     let message = format!("Snapshot of {} before its removal", order.task);
     snapshot::keep(session, &reference, &tree.id, &parents, &message).map(State::SavedNow)
+}
+
+/// Why submodules keep a worktree, at most five reasons.
+fn first_reasons(found: &submodule::Found) -> Option<String> {
+    let first: Vec<&str> = found.unsaved.iter().take(5).map(String::as_str).collect();
+    let more = found.unsaved.len() - first.len();
+    let ending = if more == 0 { String::new() } else { format!("; and {more} more") };
+    (!first.is_empty()).then(|| format!("{}{ending}", first.join("; ")))
 }
 
 /// The base, and commits in the worktree that nothing of ours holds yet.

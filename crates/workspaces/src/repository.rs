@@ -62,6 +62,16 @@ impl Repository {
         }))
     }
 
+    /// The repository of a submodule, which shares nothing but the program to call with this one.
+    pub(crate) fn submodule(&self, folder: &Path, git_dir: &Path) -> Self {
+        Self {
+            top: folder.to_path_buf(),
+            git_dir: git_dir.to_path_buf(),
+            common_dir: git_dir.to_path_buf(),
+            ..self.clone()
+        }
+    }
+
     /// The top folder of the checkout.
     pub fn top(&self) -> &Path {
         &self.top

@@ -9,7 +9,7 @@ use crate::repository::{Author, Draft, Expected};
 use crate::session::Session;
 
 /// Names that each list of changed files holds.
-const NAMES_MAX: usize = 1_000;
+pub(crate) const NAMES_MAX: usize = 1_000;
 
 /// Sets the lists of files that differ between `base` and `tree`.
 pub(crate) fn changed_files(

@@ -78,9 +78,10 @@ impl Changes {
                 (Some(b'D'), _) => self.removed.push(path.to_vec()),
                 (Some(b'M'), GITLINK) => {
                     self.notes.push(format!(
-                        "the submodule `{}` has another commit; it stays as it was",
+                        "the submodule `{}` is at another commit; a result holds its id, not its files",
                         shown(path)
                     ));
+                    self.updated.push(path.to_vec());
                 }
                 _ => self.tracked_file(root, path),
             }

@@ -21,6 +21,7 @@ use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::copy_index;
+use crate::submodule;
 
 /// Names of folders and branches that are tried when others hold the first ones.
 const NAMES_MAX: u32 = 99;
@@ -181,12 +182,19 @@ fn populate(repository: &Repository, place: &Place, record: &mut Record) -> Resu
     copy_index(&git_dir.join("index"), &place.index())?;
     let notes = checkout_notes(&session, &record.root)?;
     if !notes.is_empty() {
-        let note = record.base_note.get_or_insert_default();
-        note.push_str(if note.is_empty() { "" } else { "; " });
-        note.push_str(&notes.join("; "));
+        add_note(record, &notes.join("; "));
     }
     record.stage = Stage::Ready;
     place.save(record)
+}
+
+/// Adds to what is said about the base, unless it was said when the worktree was made before.
+fn add_note(record: &mut Record, words: &str) {
+    let note = record.base_note.get_or_insert_default();
+    if !note.contains(words) {
+        note.push_str(if note.is_empty() { "" } else { "; " });
+        note.push_str(words);
+    }
 }
 
 /// What a checkout leaves out: submodules, and lfs files where the user has no lfs.
@@ -219,6 +227,9 @@ fn mend(
     record: &mut Record,
 ) -> Result<(), WorkspaceError> {
     if !is_real_dir(&record.root) {
+        if let Some(kept) = submodule::rescue(repository, place, record)? {
+            add_note(record, &format!("commits of deleted submodules are kept in `{}`", kept.display()));
+        }
         return register(session, repository, place, record, Claim::Again);
     }
     let registered =
@@ -290,13 +301,7 @@ fn point(place: &Place, root: &Path, git_dir: &Path) -> Result<(), WorkspaceErro
     }
     let file = root.join(".git");
     if is_real_dir(&file) {
-        let aside = (1..=NAMES_MAX).map(|number| place.temporary(&format!("git-{number}")));
-        let free = aside.into_iter().find(|path| path.symlink_metadata().is_err());
-        let free = free.ok_or_else(|| WorkspaceError::TooMuch {
-            what: format!("repositories in place of `{}`", file.display()),
-            limit: NAMES_MAX.to_string(),
-        })?;
-        fs::rename(&file, &free).at("move away", &file)?;
+        fs::rename(&file, place.free_temporary("git")?).at("move away", &file)?;
     } else {
         remove_all(&file)?;
     }
