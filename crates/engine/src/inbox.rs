@@ -87,6 +87,13 @@ impl Handle {
 pub trait Observer {
     /// Whether the loop shall end. `state` is what is durable.
     fn is_over(&mut self, state: &State, now: Timestamp) -> bool;
+
+    /// The journal cannot be written for now: nothing is decided and nothing performed. Whether
+    /// the loop shall end all the same.
+    fn is_over_frozen(&mut self, message: &str) -> bool {
+        let _ = message;
+        false
+    }
 }
 
 /// An engine with its inbox and clock.
@@ -140,6 +147,11 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
             }
             let now = self.clock.now();
             if turned.is_durable && observer.is_over(self.engine.state(), now) {
+                return Ok(());
+            }
+            if let Some(failure) = self.engine.frozen()
+                && observer.is_over_frozen(&failure.message)
+            {
                 return Ok(());
             }
             messages = self.wait(turned.wake, now);

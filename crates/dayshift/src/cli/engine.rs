@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use dayshift_core::ids::RunId;
@@ -30,6 +30,9 @@ const GRACE: Millis = Millis(2_500);
 
 /// How long after a second signal the engine ends whatever still stands.
 const FORCE_MAX: Duration = Duration::from_millis(800);
+
+/// How often people are told that the journal cannot be written.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// The wall clock.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +85,7 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         wanted: requests(errand),
         runs: BTreeSet::new(),
         refused: None,
+        told_frozen: None,
     };
     let result = service.run(&mut watcher);
     let state = service.state().clone();
@@ -93,6 +97,7 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     drop(lock);
     result.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
     match watcher.refused {
+        Some(message) if watcher.told_frozen.is_some() => Err(Failure::new(Code::Busy, message).into()),
         Some(message) => Err(Failure::new(Code::Invalid, message).into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
     }
@@ -138,6 +143,7 @@ struct Watcher {
     wanted: Vec<Pending>,
     runs: BTreeSet<RunId>,
     refused: Option<String>,
+    told_frozen: Option<Instant>,
 }
 
 impl Watcher {
@@ -189,6 +195,23 @@ impl Observer for Watcher {
             return false;
         }
         if self.is_interrupting { state.live().next().is_none() } else { state.is_at_rest() }
+    }
+
+    /// Said once a minute. An interrupt ends the engine: what it would decide now could not be
+    /// kept, so the agents are left to the next one.
+    fn is_over_frozen(&mut self, message: &str) -> bool {
+        if self.told_frozen.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.told_frozen = Some(Instant::now());
+            output::error(&format!(
+                "error: failed to {message}\nhint: nothing new is started until it can be written again; agents go on"
+            ));
+        }
+        let is_interrupted = self.interrupted_by.load(Ordering::Relaxed) != 0;
+        if is_interrupted {
+            let next = "make room, then `dayshift resume`";
+            self.refused = Some(format!("stopped while the journal could not be written; {next}"));
+        }
+        is_interrupted
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hands that work on workspaces: a few threads, one at a time per task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -35,12 +35,15 @@ type Work = Box<dyn FnOnce(&Hands) + Send>;
 pub(super) struct Crew {
     shared: Arc<Shared>,
     queue: Sender<(TaskId, Work)>,
+    busy: Arc<Mutex<BTreeSet<Obligation>>>,
 }
 
 /// What the hands share.
 struct Hands {
     shared: Arc<Shared>,
     git: GitEnvironment,
+    /// What is queued or being worked on.
+    busy: Arc<Mutex<BTreeSet<Obligation>>>,
     /// One lock per task: its workspace is never prepared and taken down at the same time.
     tasks: Mutex<BTreeMap<TaskId, Arc<Mutex<()>>>>,
     /// The base of each run, once it is known.
@@ -53,21 +56,32 @@ impl Crew {
         let work = Arc::new(Mutex::new(work));
         let path = shared.setting.environment.iter().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, value)| value.clone()).unwrap_or_default();
+        let busy = Arc::new(Mutex::default());
         let mut git = GitEnvironment::new(path, paths::home());
         git.network
             .extend(shared.setting.environment.iter().filter(|(name, _)| is_for_network(name)).cloned());
-        let hands =
-            Arc::new(Hands { shared: shared.clone(), git, tasks: Mutex::default(), bases: Mutex::default() });
+        let hands = Arc::new(Hands {
+            shared: shared.clone(),
+            git,
+            busy: Arc::clone(&busy),
+            tasks: Mutex::default(),
+            bases: Mutex::default(),
+        });
         for _ in 0..HANDS {
             let (hands, work) = (hands.clone(), work.clone());
             // Without a thread the obligation stays in flight, and the next engine asks again.
             let _ =
                 std::thread::Builder::new().name("workspaces".to_owned()).spawn(move || serve(&hands, &work));
         }
-        Self { shared, queue }
+        Self { shared, queue, busy }
     }
 
+    /// Work that is already under way is not begun twice: its answer will do, also for an engine
+    /// that has read its journal again meanwhile.
     fn submit(&self, obligation: Obligation, task: TaskId, work: Work) {
+        if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(obligation) {
+            return;
+        }
         if self.queue.send((task, work)).is_err() {
             self.shared.failed(obligation, FailureClass::Transient, "no thread works on workspaces");
         }
@@ -213,6 +227,7 @@ impl Hands {
             Ok(value) => report(value),
             Err(failure) => Report::Failed { obligation, failure },
         };
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&obligation);
         self.shared.handle.report(report);
     }
 
