@@ -119,6 +119,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         }
         // Deadlines come to pass without any input.
         batch.extend(step(&mut self.state, now, Input::Tick).entries);
+        batch.iter().skip(lazy_count).for_each(|entry| self.forget_settled(&entry.event));
         let since = *self.lazy_since.get_or_insert(now);
         let is_urgent = batch.iter().skip(lazy_count).any(|entry| !is_lazy(&entry.event));
         if batch.is_empty() {
@@ -146,6 +147,37 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         if let Input::Report(Report::Failed { obligation, .. }) = input {
             self.in_flight.remove(obligation);
         }
+    }
+
+    /// What speaks of a task or a run can be settled and owed afresh in one turn, and is then
+    /// not in flight, although it stands before and after: a run closes again with another
+    /// story than the report that is being written tells.
+    fn forget_settled(&mut self, event: &Event) {
+        let settled = match event {
+            Event::RunClosed { run, .. } | Event::ReportWritten { run, .. } => Obligation::WriteReport(*run),
+            Event::WorkspaceReleased { task, .. } => Obligation::ReleaseWorkspace(*task),
+            Event::RunSubmitted { .. }
+            | Event::RunPaused { .. }
+            | Event::RunResumed { .. }
+            | Event::TaskClosed { .. }
+            | Event::TaskReopened { .. }
+            | Event::AttemptOpened { .. }
+            | Event::WorkspaceReady { .. }
+            | Event::AgentStarted { .. }
+            | Event::SessionNamed { .. }
+            | Event::CostCharged { .. }
+            | Event::ProcessEnded { .. }
+            | Event::StopOrdered { .. }
+            | Event::AttemptEnded { .. }
+            | Event::GateDecided { .. }
+            | Event::RetryScheduled { .. }
+            | Event::WorkSentBack { .. }
+            | Event::JobHeld { .. }
+            | Event::JobFinished { .. }
+            | Event::BudgetWarned { .. }
+            | Event::ObligationFailed { .. } => return,
+        };
+        self.in_flight.remove(&settled);
     }
 
     fn perform(&mut self, now: Timestamp) {
