@@ -3,6 +3,7 @@
 
 mod apply;
 mod index;
+mod needs;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,8 +7,8 @@ use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
-    Collected, End, ErrorContext, Failure, JobNeed, JobWork, Obligation, Outcome, ReadyWorkspace, Route,
-    RunSpec, StopReason, TaskWork, When, WorkspaceKind,
+    Collected, End, ErrorContext, Failure, JobWork, Obligation, Outcome, ReadyWorkspace, Route, RunSpec,
+    StopReason, TaskWork, WorkspaceKind,
 };
 
 impl State {
@@ -426,7 +426,7 @@ impl State {
     }
 
     /// Moves a job to another state and keeps the sets of waiting jobs true.
-    fn set_job(&mut self, job: JobId, state: JobState) {
+    pub(super) fn set_job(&mut self, job: JobId, state: JobState) {
         let key = self.ready_key(job);
         match self.jobs[job].state {
             JobState::Ready => {
@@ -452,74 +452,6 @@ impl State {
     fn ready_key(&self, job: JobId) -> ReadyKey {
         let task = self.jobs[job].task;
         ReadyKey { priority: self.spec(&self.tasks[task]).priority, task, job }
-    }
-
-    /// Counts again which of a task's needs are met, and whether one never can be.
-    fn recount_needs(&mut self, task: TaskId) {
-        let (mut unmet, mut hopeless) = (0, false);
-        for need in &self.tasks[task].needs {
-            match self.tasks[need.task].outcome().map(|outcome| is_met(need.when, outcome)) {
-                Some(true) => {}
-                Some(false) => {
-                    hopeless = true;
-                    unmet += 1;
-                }
-                None => unmet += 1,
-            }
-        }
-        let row = &mut self.tasks[task];
-        if row.is_begun {
-            return;
-        }
-        row.unmet = unmet;
-        if row.outcome().is_some() {
-            return;
-        }
-        if hopeless {
-            self.doomed.insert(task);
-        } else {
-            self.doomed.remove(&task);
-        }
-        if unmet > 0 {
-            self.block_task(task);
-        }
-        self.refresh_task(task);
-    }
-
-    /// What the task needs is not there any more: it waits again.
-    fn block_task(&mut self, task: TaskId) {
-        for job in self.tasks[task].jobs.clone() {
-            if matches!(self.jobs[job].state, JobState::Ready) {
-                self.set_job(job, JobState::Blocked);
-            }
-        }
-    }
-
-    /// Jobs of the task that have all they need become ready.
-    fn refresh_task(&mut self, task: TaskId) {
-        let row = &self.tasks[task];
-        if row.unmet > 0 || row.outcome().is_some() {
-            return;
-        }
-        for job in row.jobs.clone() {
-            let row = &self.jobs[job];
-            if matches!(row.state, JobState::Blocked)
-                && row.needs.iter().all(|need| self.is_job_need_met(*need))
-            {
-                self.set_job(job, JobState::Ready);
-            }
-        }
-    }
-
-    fn is_job_need_met(&self, need: JobNeed) -> bool {
-        match &self.jobs[need.job].state {
-            JobState::Done { outcome } => is_met(need.when, outcome),
-            JobState::Blocked
-            | JobState::Ready
-            | JobState::Backoff { .. }
-            | JobState::Active { .. }
-            | JobState::Held { .. } => false,
-        }
     }
 
     fn kind_of(&self, task: TaskId) -> WorkspaceKind {
@@ -557,22 +489,6 @@ impl State {
             }
             WorkspaceKind::Scratch => false,
         }
-    }
-}
-
-/// Whether an outcome is what a dependency waits for.
-fn is_met(when: When, outcome: &Outcome) -> bool {
-    match (when, outcome) {
-        (When::Always, _)
-        | (When::Success, Outcome::Succeeded)
-        | (When::Failure, Outcome::Failed(_))
-        | (When::Completed, Outcome::Succeeded | Outcome::Failed(_)) => true,
-        (When::Success, Outcome::Failed(_))
-        | (
-            When::Failure | When::Completed | When::Success,
-            Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Cancelled { .. },
-        )
-        | (When::Failure, Outcome::Succeeded) => false,
     }
 }
 
