@@ -101,7 +101,7 @@ impl Swarm {
             writing_fails: sometimes(rng, &[100, 900]),
             worker_unreachable: sometimes(rng, &[20, 150, 500]),
             clock_jumps: sometimes(rng, &[5, 30]),
-            requests: sometimes(rng, &[10, 50, 150]),
+            requests: sometimes(rng, &[10, 50, 150, 400]),
             request_repeated: sometimes(rng, &[200, 600]),
             fault_turns: rng.pick(&[0, 30, 100, 300, 1_000]),
             pace_max: rng.pick(&[5, 500, 8_000, 40_000]),
