@@ -121,7 +121,9 @@ fn work(state: &State, task: &Task, job: &Job, now: Timestamp) -> Node {
     };
     let limit = attempts_max(state, job);
     let cost = task.spent.cost;
-    let text = format!("Implementation: {who} ({made} of {limit}{retries}, {cost})");
+    // Attempts that were interrupted or lost count as no try.
+    let counted = job.tries.min(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
+    let text = format!("Implementation: {who} ({made}, {counted} counted of {limit}{retries}, {cost})");
     Node { text, below: attempt_nodes(&attempts, now) }
 }
 

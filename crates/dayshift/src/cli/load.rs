@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use dayshift_agents::scripted::Scenario;
 use dayshift_core::estimate;
 use dayshift_core::money::Micros;
-use dayshift_core::types::{Dialect, RunSpec, TaskSpec, TaskWork};
+use dayshift_core::types::{Agent, Dialect, RunSpec, TaskSpec, TaskWork};
 use dayshift_intake::config::{self, Level, Origin};
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
@@ -80,7 +81,45 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
     };
     let loaded = dayshift_intake::load(&sources, &ctx, overrides).map_err(|report| invalid(&report))?;
     warnings.extend(loaded.warnings.iter().map(Diagnostic::to_string));
+    for agent in &loaded.run.agents {
+        warnings.extend(check_agent(&loaded.run, agent)?);
+    }
     Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
+}
+
+/// Looks at what only shows when an agent is started: its scenario, its program.
+fn check_agent(run: &RunSpec, agent: &Agent) -> Result<Option<String>> {
+    let is_used = run
+        .tasks
+        .iter()
+        .any(|task| matches!(&task.work, TaskWork::Agent { agent: name } if *name == agent.name));
+    match &agent.dialect {
+        Dialect::Scripted { scenario } => match Scenario::parse(scenario) {
+            Ok(_) => Ok(None),
+            Err(error) => {
+                let message = format!(
+                    "the scenario of agent `{}`, line {} column {}: {}; nothing was started",
+                    agent.name, error.line, error.column, error.message
+                );
+                Err(Failure::new(Code::Invalid, message)
+                    .hint("a scenario is YAML text behind `scenario: |`; a file goes under `scenario_file:`")
+                    .into())
+            }
+        },
+        Dialect::Claude { program, .. } if is_used && !is_on_path(program) => Ok(Some(format!(
+            "warning: `{program}`, which agent `{}` needs, is not on PATH: its tasks will fail\nhint: npm install -g @anthropic-ai/claude-code",
+            agent.name
+        ))),
+        Dialect::Claude { .. } | Dialect::Command { .. } => Ok(None),
+    }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if program.contains('/') {
+        return Path::new(program).is_file();
+    }
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn folder_of(file: &Path) -> PathBuf {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use dayshift_core::ids::AttemptId;
-use dayshift_core::state::State;
+use dayshift_core::state::{Attempt, RunMode, State};
+use dayshift_engine::Lock;
 use dayshift_workspaces::{Paint, diff as diff_of, stat as stat_of};
 
 use super::{Common, now, output, place};
@@ -31,7 +32,9 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
         let text = if common.json {
             serde_json::to_string_pretty(&dayshift_views::status_json(&state))?
         } else {
-            dayshift_views::status_text(&state, now())
+            let mut text = dayshift_views::status_text(&state, now());
+            text.push_str(without_engine(&paths, &state));
+            text
         };
         if text != shown {
             output::print(&text)?;
@@ -41,6 +44,16 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
             return Ok(Code::Done);
         }
         std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+/// What a person must know when runs are open and nobody works on them.
+fn without_engine(paths: &Paths, state: &State) -> &'static str {
+    let is_open = state.runs().any(|run| !matches!(run.mode, RunMode::Closed { .. }));
+    if is_open && Lock::holder(&paths.lock()).is_none() {
+        "\nNo engine lives: `dayshift resume` goes on with what is open\n"
+    } else {
+        ""
     }
 }
 
@@ -111,19 +124,37 @@ pub(crate) fn logs(common: &Common, id: Option<&str>, follow: bool, engine: bool
         return Ok(Code::Done);
     };
     let (state, _) = place::read(&paths)?;
-    let attempt = place::attempt(&state, id)?;
-    let mut log = Log::of(&paths, &state, attempt);
+    let attempts = place::attempts(&state, id)?;
+    let Some((latest, earlier)) = attempts.split_last() else { return Ok(Code::Done) };
+    for attempt in earlier {
+        heading(&state, *attempt)?;
+        let mut log = Log::of(&paths, &state, *attempt);
+        log.print_new()?;
+        log.print_rest()?;
+    }
+    if !earlier.is_empty() {
+        heading(&state, *latest)?;
+    }
+    let mut log = Log::of(&paths, &state, *latest);
     loop {
         log.print_new()?;
-        let (state, _) =
-            if follow { place::read(&paths)? } else { (State::new(), dayshift_journal::Head::genesis()) };
-        if !state.attempt(attempt).is_some_and(dayshift_core::state::Attempt::is_live) {
+        let is_live = follow && place::read(&paths)?.0.attempt(*latest).is_some_and(Attempt::is_live);
+        if !is_live {
             log.print_new()?;
             log.print_rest()?;
+            if log.offset == 0 {
+                output::error("nothing was printed");
+            }
             return Ok(Code::Done);
         }
         std::thread::sleep(WATCH_EVERY);
     }
+}
+
+/// Says whose output follows.
+fn heading(state: &State, attempt: AttemptId) -> Result<()> {
+    let name = state.attempt(attempt).map_or_else(String::new, |row| state.job_of(row).name.clone());
+    output::print(&format!("== {attempt} {name}"))
 }
 
 /// A log that is being printed.

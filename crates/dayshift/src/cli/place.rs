@@ -106,20 +106,23 @@ pub(crate) fn task<'a>(state: &'a State, text: &str) -> Result<&'a Task> {
     })
 }
 
-/// The attempt that a person means: by id, or the latest of a task.
-pub(crate) fn attempt(state: &State, text: &str) -> Result<AttemptId> {
+/// The attempts that a person means: one by its id, or all of a task, oldest first.
+pub(crate) fn attempts(state: &State, text: &str) -> Result<Vec<AttemptId>> {
     if let Ok(id) = text.parse::<AttemptId>() {
         return state
             .attempt(id)
-            .map(|attempt| attempt.id)
+            .map(|attempt| vec![attempt.id])
             .ok_or_else(|| Failure::new(Code::Invalid, format!("there is no attempt {id}")).into());
     }
     let task = task(state, text)?;
-    let latest = task.jobs.iter().filter_map(|job| state.job(*job)).flat_map(|job| &job.attempts).max();
-    latest.copied().ok_or_else(|| {
-        Failure::new(Code::Invalid, format!("task `{text}` has not been begun: it printed nothing yet"))
-            .into()
-    })
+    let mut all: Vec<AttemptId> =
+        task.jobs.iter().filter_map(|job| state.job(*job)).flat_map(|job| job.attempts.clone()).collect();
+    all.sort_unstable();
+    if all.is_empty() {
+        let message = format!("task `{text}` has not been begun: it printed nothing yet");
+        return Err(Failure::new(Code::Invalid, message).into());
+    }
+    Ok(all)
 }
 
 /// The run that a person means: by id, by a file that it came from, or the latest.

@@ -43,12 +43,11 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
             Errand::Submit { id, spec: Box::new(loaded.spec) }
         }
     };
-    output::error("warning: the sandbox is off: agents run with your own rights and your own home folder");
     if args.detach {
         return detach(common, &paths, errand);
     }
     let lock = steer::lock(&paths)?;
-    foreground(common, &paths, lock, errand)
+    foreground(common, &paths, lock, errand, Vec::new())
 }
 
 /// A run that was begun goes on as it was begun: other words on the command line would be
@@ -85,12 +84,30 @@ pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
         return self::detach(common, &paths, Errand::Continue(open));
     }
     let lock = steer::lock(&paths)?;
-    foreground(common, &paths, lock, Errand::Continue(open))
+    let wanted =
+        state.runs().filter(|run| !run.is_closed() || run.report.is_none()).map(|run| run.id).collect();
+    foreground(common, &paths, lock, Errand::Continue(open), wanted)
 }
 
-fn foreground(common: &Common, paths: &Paths, lock: Lock, errand: Errand) -> Result<Code> {
+/// Said at every start, as long as there is no jail.
+const SANDBOX_OFF: &str =
+    "warning: the sandbox is off: agents run with your own rights and your own home folder";
+
+/// `wanted` are runs to tell about besides those that the errand makes: one that was cancelled
+/// while nobody worked on it is closed before it can be resumed.
+fn foreground(
+    common: &Common,
+    paths: &Paths,
+    lock: Lock,
+    errand: Errand,
+    wanted: Vec<RunId>,
+) -> Result<Code> {
+    output::error(SANDBOX_OFF);
     let style = if common.json { Style::Quiet } else { Style::Lines };
-    let (state, runs) = engine::run(paths, lock, errand, style)?;
+    let (state, mut runs) = engine::run(paths, lock, errand, style)?;
+    runs.extend(wanted);
+    runs.sort_unstable();
+    runs.dedup();
     for run in runs.iter().filter_map(|run| state.run(*run)).filter(|run| !run.is_closed()) {
         // A closed run's report is owed and written; one that waits or was stopped has one too.
         let report = follower::write_report(paths, &state, run.id)?;
@@ -135,6 +152,7 @@ fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
 
 /// Hands the errand to the live engine, else to a new one in the background.
 fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
+    output::error(SANDBOX_OFF);
     let requests: Vec<(String, Request)> = match errand {
         Errand::Submit { id, spec } => vec![(id, Request::SubmitRun(spec))],
         Errand::Continue(runs) => {

@@ -70,7 +70,7 @@ impl World {
         let attempt = self.live(key);
         if self.state.attempt(attempt).unwrap().phase == Phase::Preparing {
             let workspace = ReadyWorkspace {
-                root: format!("/work/spaces/{key}"),
+                root: format!("/home/user/.local/state/spaces/{key}"),
                 branch: Some(format!("dayshift/R1/{key}")),
                 base: Some("b".repeat(40)),
                 base_note: Some("origin/main, fetched 2 min ago".to_owned()),
@@ -205,7 +205,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         label: "2026-11-20".to_owned(),
         sources: vec!["day.yaml".to_owned()],
         fingerprint: "f".repeat(64),
-        repo: "/work/repo".to_owned(),
+        repo: "/home/user/project".to_owned(),
         is_git: true,
         budget: Micros::from_usd(10.0),
         slots_max: 3,
