@@ -20,7 +20,7 @@ const NEXTEST_VERSION: &str = "0.9.151";
 type Program = (&'static str, &'static str, Option<(u32, u32)>);
 
 const PROGRAMS: [Program; 4] = [
-    ("git", "git", Some((2, 36))),
+    ("git", "git", Some((2, 40))),
     ("node", "nodejs", Some((18, 0))),
     ("npm", "npm", None),
     ("strace", "strace", None),
