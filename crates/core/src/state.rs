@@ -219,6 +219,8 @@ pub struct Job {
     pub tries: u32,
     /// Attempts lost with their worker since the last one that was not.
     pub losses: u32,
+    /// Attempts in a row that never got a workspace.
+    pub unprepared: u32,
     /// What the next attempt is told.
     pub context: Option<ErrorContext>,
     /// The session that the next attempt can go on with.

@@ -127,6 +127,7 @@ impl State {
                 attempts: Vec::new(),
                 tries: 0,
                 losses: 0,
+                unprepared: 0,
                 context: None,
                 session: None,
                 gate: None,
@@ -204,6 +205,7 @@ impl State {
             let row = &mut self.jobs[job];
             row.tries = 0;
             row.losses = 0;
+            row.unprepared = 0;
             row.gate = None;
             // The place that the session knew is gone; going on in it would be working blind.
             row.session = None;
@@ -347,7 +349,7 @@ impl State {
     fn attempt_ended(&mut self, attempt: AttemptId, end: &End, collected: Option<&Collected>, at: Timestamp) {
         let row = &mut self.attempts[attempt];
         row.phase = Phase::Ended { end: end.clone(), at };
-        let (job, reserved) = (row.job, row.reserved);
+        let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
         for obligation in [
             Obligation::PrepareWorkspace(attempt),
@@ -361,6 +363,12 @@ impl State {
         match end {
             End::Lost => row.losses = row.losses.saturating_add(1),
             End::Succeeded | End::Failed(_) | End::Stopped(_) => row.losses = 0,
+        }
+        match end {
+            End::Failed(_) if !has_run => row.unprepared = row.unprepared.saturating_add(1),
+            End::Failed(_) | End::Succeeded | End::Lost => row.unprepared = 0,
+            // Whether the place could have been made, nobody knows.
+            End::Stopped(_) => {}
         }
         let task = row.task;
         let row = &mut self.tasks[task];

@@ -338,17 +338,6 @@ fn jitter(attempt: AttemptId, span: u64) -> u64 {
     (mixed >> 32) % span.max(1)
 }
 
-/// How many of the job's latest attempts in a row never got a workspace.
-fn unprepared(state: &State, job: JobId) -> u32 {
-    let attempts = state.job(job).map_or(&[][..], |job| &job.attempts);
-    let in_a_row = attempts
-        .iter()
-        .rev()
-        .filter_map(|attempt| state.attempt(*attempt))
-        .take_while(|attempt| attempt.process.is_none());
-    u32::try_from(in_a_row.count()).unwrap_or(u32::MAX)
-}
-
 /// The attempt's workspace could not be made: try again, then wait for a person. The task
 /// never falls back to another place.
 pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: Failure) {
@@ -358,9 +347,10 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
         return end(turn, attempt, None);
     }
     turn.emit(Event::AttemptEnded { attempt, end: End::Failed(failure.clone()), collected: None });
+    let unprepared = turn.state.job(job).map_or(0, |job| job.unprepared);
     let can_help = match failure.class {
         FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
-            unprepared(turn.state, job) < PREPARE_TRIES_MAX
+            unprepared < PREPARE_TRIES_MAX
         }
         FailureClass::Permanent | FailureClass::Safety | FailureClass::Budget | FailureClass::Conflict => {
             false
@@ -368,7 +358,7 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     };
     if can_help {
         // The work was never begun: no try of it is used up.
-        let until = turn.now + wait_before(turn.state, job, unprepared(turn.state, job));
+        let until = turn.now + wait_before(turn.state, job, unprepared);
         turn.emit(Event::RetryScheduled { job, until, because: failure, context: None, counted: false });
     } else {
         let message = format!("its workspace could not be made: {}", failure.message);

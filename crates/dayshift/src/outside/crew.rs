@@ -296,7 +296,13 @@ impl Hands {
     }
 
     fn release(&self, site: &Site) -> Result<Option<String>, Failure> {
-        let Some(workspace) = site.place.clone() else { return Ok(None) };
+        // A place that nobody heard of may be there all the same: made by an engine that died
+        // before it could tell. Preparing finds it again, by the ids.
+        let workspace = match site.place.clone() {
+            Some(place) => place,
+            None if has_folder(site) => self.prepare(site)?,
+            None => return Ok(None),
+        };
         let order = ReleaseOrder {
             kind: site.kind,
             task: site.task,
@@ -332,6 +338,14 @@ impl Hands {
             )),
         }
     }
+}
+
+/// Whether a folder of the task's name lies among the workspaces.
+fn has_folder(site: &Site) -> bool {
+    let prefix = format!("{}-", site.task);
+    std::fs::read_dir(&site.folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+    })
 }
 
 /// What a task that needs this one starts from: its result, or, where it changed nothing,
