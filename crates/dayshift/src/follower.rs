@@ -75,15 +75,24 @@ impl Ending {
     }
 }
 
-/// Starts a follower that begins with the state `state`.
-pub(crate) fn start(
-    paths: &Paths,
+/// What a follower begins with: the files brought up to the journal, and what it comes to.
+pub(crate) struct Start {
+    files: Files,
     state: State,
-    style: Style,
-    handle: Handle,
-) -> std::io::Result<(Follower, Ending)> {
-    let (news, receiver) = channel();
+}
+
+/// Reads the journal for a follower. It must be done before the engine decides anything, else
+/// the follower would hear twice of what is decided meanwhile.
+pub(crate) fn read(paths: &Paths) -> Result<Start, crate::failure::Failure> {
     let mut files = Files::new(paths.clone());
+    let state = files.rebuild()?;
+    Ok(Start { files, state })
+}
+
+/// Starts a follower.
+pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Result<(Follower, Ending)> {
+    let (news, receiver) = channel();
+    let Start { mut files, state } = begin;
     let mut terminal = Terminal::new(style);
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
         follow(state, &receiver, &mut files, &mut terminal, &handle);
@@ -98,7 +107,6 @@ fn follow(
     terminal: &mut Terminal,
     handle: &Handle,
 ) {
-    files.rebuild(&state);
     let mut written = Instant::now();
     let mut is_stale = true;
     loop {
@@ -118,7 +126,8 @@ fn follow(
             }
             Ok(News::Replayed(durable)) => {
                 state = *durable;
-                files.rebuild(&state);
+                // What cannot be read now is read by the next engine.
+                let _ = files.rebuild();
                 is_stale = true;
             }
             Ok(News::WriteReport(run)) => {

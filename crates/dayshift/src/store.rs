@@ -50,8 +50,11 @@ fn refused(path: &Path, error: &JournalError) -> Failure {
     Failure::new(Code::Invalid, format!("failed to open the journal {}: {error}", path.display()))
 }
 
-/// What the journal holds, read without touching it; `None` when there is no journal yet.
-pub(crate) fn read(path: &Path, mut each: impl FnMut(&Entry)) -> Result<Option<(State, Head)>, Failure> {
+/// What the journal holds, read without touching it, each entry with the state after it; `None` when there is no journal yet.
+pub(crate) fn read(
+    path: &Path,
+    mut each: impl FnMut(&State, &Entry),
+) -> Result<Option<(State, Head)>, Failure> {
     if !path.exists() {
         return Ok(None);
     }
@@ -59,7 +62,7 @@ pub(crate) fn read(path: &Path, mut each: impl FnMut(&Entry)) -> Result<Option<(
     let mut state = State::new();
     let mut visit = |_: u64, entry: &Entry| {
         state.apply(entry);
-        each(entry);
+        each(&state, entry);
         Ok(())
     };
     let head = journal.replay(1, &mut visit).map_err(|error| refused(path, &error))?;

@@ -63,10 +63,9 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     let setting = Setting { environment: std::env::vars_os().collect(), exe: own_binary()?, grace: GRACE };
     let mut ending = None;
     let mut killer: Option<Box<dyn Fn() + Send>> = None;
-    let (known, _) = super::place::read(paths)?;
+    let begin = follower::read(paths)?;
     let opened = Service::open(store, WallClock, |handle| {
-        let (follower, end) =
-            follower::start(paths, known, style, handle.clone()).expect("a thread can be started");
+        let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
         ending = Some(end);
         let world = World::new(paths.clone(), setting, handle, follower);
         killer = Some(Box::new(world.killer()));

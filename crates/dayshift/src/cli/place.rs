@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use dayshift_core::event::Entry;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{State, Task};
 use dayshift_journal::Head;
@@ -84,12 +83,7 @@ pub(crate) fn folder(common: &Common) -> Result<PathBuf> {
 
 /// What the journal holds.
 pub(crate) fn read(paths: &Paths) -> Result<(State, Head)> {
-    read_each(paths, |_| {})
-}
-
-/// What the journal holds, entry by entry.
-pub(crate) fn read_each(paths: &Paths, each: impl FnMut(&Entry)) -> Result<(State, Head)> {
-    match store::read(&paths.journal(), each)? {
+    match store::read(&paths.journal(), |_, _| {})? {
         Some(found) => Ok(found),
         None => Ok((State::new(), Head::genesis())),
     }

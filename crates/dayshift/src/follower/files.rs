@@ -13,6 +13,7 @@ use dayshift_core::state::{Attempt, Phase, State};
 use dayshift_views::{ProcessFacts, ReportExtra, RunLog};
 
 use crate::cli::now;
+use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::{log, store};
 
@@ -44,16 +45,16 @@ impl Files {
 
     /// Brings every file up to what the journal holds: an engine that was killed left some of
     /// them behind.
-    pub(super) fn rebuild(&mut self, state: &State) {
+    /// Returns the state that the journal comes to, so that it is read once.
+    pub(super) fn rebuild(&mut self) -> Result<State, Failure> {
         self.run_log = RunLog::new();
         self.run_log_pending.clear();
         let mut text = String::new();
-        let (mut seen, run_log) = (State::new(), &mut self.run_log);
-        let read = store::read(&self.paths.journal(), |entry| {
-            seen.apply(entry);
-            text.push_str(&run_log.push(&seen, entry));
-        });
-        if read.is_ok() && !text.is_empty() {
+        let run_log = &mut self.run_log;
+        let read =
+            store::read(&self.paths.journal(), |state, entry| text.push_str(&run_log.push(state, entry)))?;
+        let state = read.map_or_else(State::new, |(state, _)| state);
+        if !text.is_empty() {
             let _ = replace(&self.paths.state.join("run-log.md"), text.as_bytes());
         }
         for run in state.runs().filter(|run| !run.is_closed()) {
@@ -61,6 +62,7 @@ impl Files {
         }
         let ended = state.attempts().filter(|attempt| !attempt.is_live()).map(|attempt| attempt.id);
         self.ended.extend(ended.filter(|attempt| self.paths.attempt(*attempt).join("stream").exists()));
+        Ok(state)
     }
 
     /// Notes what an entry makes stale.
