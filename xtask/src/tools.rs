@@ -19,11 +19,12 @@ const NEXTEST_VERSION: &str = "0.9.151";
 /// A program of the system: its name, Debian's package, and the oldest version that will do.
 type Program = (&'static str, &'static str, Option<(u32, u32)>);
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     ("git", "git", Some((2, 40))),
     ("node", "nodejs", Some((18, 0))),
     ("npm", "npm", None),
     ("strace", "strace", None),
+    ("groff", "groff-base", None),
 ];
 
 /// Looks for the programs of the system; in CI, as root, installs those that are missing.

@@ -7,6 +7,7 @@ mod engine;
 mod init;
 mod load;
 mod look;
+mod manual;
 mod output;
 mod place;
 mod run;
@@ -172,6 +173,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// Print what a shell needs to complete this command line
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of dayshift or of one of its commands
+    Man(manual::ManArgs),
     /// The process that owns agents; started by the engine
     #[command(hide = true)]
     Worker,
@@ -219,6 +227,8 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Report { which } => look::report(&common, which.as_deref()),
         Command::Doctor => doctor::doctor(&common),
         Command::Demo { folder } => demo::demo(&common, folder),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man(args) => manual::man(&common, &args),
         Command::Worker => worker::worker(&common),
         Command::Agent { kind } => worker::agent(&kind),
     }

@@ -25,6 +25,32 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// All of them, by number.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Done,
+        Self::SomeFailed,
+        Self::Invalid,
+        Self::WaitsForPerson,
+        Self::Budget,
+        Self::Missing,
+        Self::Bug,
+        Self::Busy,
+    ];
+
+    /// What it means, for people.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "all done",
+            Self::SomeFailed => "some task failed, was cancelled or was interrupted",
+            Self::Invalid => "the input or the command line is wrong; nothing was started",
+            Self::WaitsForPerson => "something waits for you",
+            Self::Budget => "stopped by the budget",
+            Self::Missing => "a needed program is missing",
+            Self::Bug => "a bug in dayshift",
+            Self::Busy => "another dayshift owns the state directory",
+        }
+    }
+
     /// The number.
     pub(crate) const fn number(self) -> u8 {
         match self {

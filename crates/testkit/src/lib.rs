@@ -10,6 +10,7 @@ mod respond;
 mod scenario;
 mod script;
 mod server;
+mod skip;
 mod tools;
 mod wire;
 
@@ -19,3 +20,4 @@ pub use process::{dayshift_bin, processes_with_env, wait_for_value, wait_until};
 pub use repo::{Fingerprint, TempRepo};
 pub use scenario::{Call, Prices, Scenario, Turn, Usage};
 pub use server::ModelServer;
+pub use skip::program_or_skip;

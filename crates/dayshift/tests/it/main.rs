@@ -7,4 +7,5 @@ mod common;
 mod demo;
 mod faults;
 mod files;
+mod manual;
 mod runs;
