@@ -425,6 +425,21 @@ impl State {
         }
     }
 
+    /// Whether gates have run in the job's worktree since its own work ran there for the last time
+    /// before `attempt`: then what lies there is no longer only what the work left. A gate that
+    /// waits for its turn finds what the others left, and so does work in the user's own checkout.
+    pub fn is_littered(&self, job: JobId, attempt: AttemptId) -> bool {
+        let row = &self.jobs[job];
+        let task = &self.tasks[row.task];
+        if !matches!(row.work, JobWork::Work) || self.spec(task).workspace != WorkspaceKind::Worktree {
+            return false;
+        }
+        let has_run = |id: &&AttemptId| **id < attempt && self.attempts[**id].process.is_some();
+        let last = row.attempts.iter().rev().find(has_run);
+        let gates = task.jobs.iter().filter(|other| **other != job);
+        gates.filter_map(|gate| self.jobs[*gate].attempts.iter().rev().find(|id| **id < attempt)).max() > last
+    }
+
     /// Whether nothing can move without a person: no live attempt, nothing owed, and every
     /// job that could be started belongs to a paused run.
     pub fn is_at_rest(&self) -> bool {

@@ -24,6 +24,7 @@ mod scan;
 mod session;
 mod snapshot;
 mod submodule;
+mod tidy;
 mod worktree;
 
 pub use base::{Base, Fetch, resolve_base};
@@ -32,7 +33,9 @@ pub use diff::{Diff, DiffStat, FileStat, Paint, diff, read_blob, stat};
 pub use error::WorkspaceError;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use git::{GitEnvironment, Limits};
-pub use order::{CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source};
+pub use order::{
+    BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source, TreeFate,
+};
 pub use prepare::prepare;
 pub use release::release;
 pub use repository::Repository;

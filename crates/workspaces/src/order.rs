@@ -37,6 +37,18 @@ pub struct PrepareOrder {
     pub base_note: Option<String>,
     /// The branch to work on, `dayshift/R1/task-001` for instance; worktrees only.
     pub branch: String,
+    /// What becomes of the files in a worktree that is there already.
+    pub tree: TreeFate,
+}
+
+/// What becomes of the files in a worktree that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeFate {
+    /// They stay as they lie: an attempt that was interrupted, or failed, is gone on with where it was.
+    AsItIs,
+    /// They go back to the last snapshot, because gates have run since; ignored files stay. What
+    /// differs is kept in a snapshot of its own first.
+    AsCollected,
 }
 
 /// Save what an attempt left, and judge it.
@@ -73,6 +85,17 @@ pub struct ReleaseOrder {
     pub scratch: ScratchFate,
     /// What becomes of a worktree that was changed after its last snapshot.
     pub dirty: DirtyFate,
+    /// What becomes of commits that were made on its branch after the result.
+    pub branch: BranchFate,
+}
+
+/// What becomes of commits that were made on a worktree's branch after its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BranchFate {
+    /// The branch keeps them: a person may have gone on there.
+    AsItIs,
+    /// A snapshot keeps them, and the branch goes back to the result that the gates have judged.
+    Result,
 }
 
 /// What becomes of a worktree that was changed after its last snapshot.

@@ -7,7 +7,7 @@ use dayshift_core::types::WorkspaceKind;
 use crate::collect::place_of;
 use crate::error::WorkspaceError;
 use crate::git::is_real_dir;
-use crate::order::{DirtyFate, ReleaseOrder, Released, ScratchFate, Source};
+use crate::order::{BranchFate, DirtyFate, ReleaseOrder, Released, ScratchFate, Source};
 use crate::overrides::Filters;
 use crate::paths;
 use crate::record::{Place, Record, Stage};
@@ -15,7 +15,7 @@ use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::Kept;
-use crate::{snapshot, submodule, worktree};
+use crate::{result, snapshot, submodule, worktree};
 
 /// Takes a workspace down, or says why it is kept. Repeating it is harmless.
 ///
@@ -67,6 +67,10 @@ fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Resul
                 return Ok(Released { kept: Some(reason), branch: record.branch });
             }
             State::Unsaved(reason) => return Ok(Released { kept: Some(reason), branch: record.branch }),
+        }
+        match order.branch {
+            BranchFate::Result => result::move_branch(&session, &record)?,
+            BranchFate::AsItIs => {}
         }
         record.stage = Stage::Removing;
         place.save(&record)?;
@@ -140,7 +144,7 @@ fn first_reasons(found: &submodule::Found) -> Option<String> {
 }
 
 /// The base, and commits in the worktree that nothing of ours holds yet.
-fn parents(
+pub(crate) fn parents(
     repository: &Repository,
     session: &Session,
     record: &Record,

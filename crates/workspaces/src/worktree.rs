@@ -13,7 +13,7 @@ use crate::error::{At, WorkspaceError};
 use crate::git::{is_real_dir, words};
 use crate::in_place::ready;
 use crate::merge;
-use crate::order::PrepareOrder;
+use crate::order::{PrepareOrder, TreeFate};
 use crate::overrides::Filters;
 use crate::paths::{fields, native};
 use crate::record::{Place, Record, Stage, folder_name};
@@ -22,6 +22,7 @@ use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::copy_index;
 use crate::submodule;
+use crate::tidy::tidy;
 
 /// Names of folders and branches that are tried when others hold the first ones.
 const NAMES_MAX: u32 = 99;
@@ -34,8 +35,10 @@ pub(crate) fn prepare(
 ) -> Result<ReadyWorkspace, WorkspaceError> {
     let session = Session::open(repository, Filters::Off)?;
     let (place, mut record) = registered(&session, repository, order, folder)?;
-    if record.stage == Stage::Making {
-        populate(repository, &place, &mut record)?;
+    match (record.stage, order.tree) {
+        (Stage::Making, _) => populate(repository, &place, &mut record)?,
+        (Stage::Ready, TreeFate::AsCollected) => tidy(repository, &place, &mut record)?,
+        (Stage::Ready | Stage::Removing, _) => {}
     }
     ready(&record)
 }

@@ -7,8 +7,8 @@ use std::fs;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, WorkspaceKind};
 use dayshift_workspaces::{
-    CollectOrder, DirtyFate, ReleaseOrder, Released, Repository, ScratchFate, Source, WorkspaceError,
-    collect, fingerprint, prepare, release,
+    BranchFate, CollectOrder, DirtyFate, ReleaseOrder, Released, Repository, ScratchFate, Source,
+    WorkspaceError, collect, fingerprint, prepare, release,
 };
 use support::{World, executable, root, write};
 
@@ -66,6 +66,7 @@ fn live(world: &World) -> (Collected, Released) {
         workspace: ready,
         scratch: ScratchFate::Keep,
         dirty: DirtyFate::Keep,
+        branch: BranchFate::Result,
     };
     (collected, insist(|| release(&source, &order)))
 }

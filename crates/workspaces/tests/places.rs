@@ -8,7 +8,7 @@ use std::path::Path;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    CollectOrder, DirtyFate, ReleaseOrder, ScratchFate, Source, collect, prepare, release,
+    BranchFate, CollectOrder, DirtyFate, ReleaseOrder, ScratchFate, Source, collect, prepare, release,
 };
 use support::{World, root, write};
 
@@ -138,6 +138,7 @@ fn end(
         workspace: ready.clone(),
         scratch,
         dirty: DirtyFate::Keep,
+        branch: BranchFate::Result,
     };
     release(&Source::Plain(folder), &order).expect("released").kept
 }

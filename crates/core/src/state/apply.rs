@@ -237,7 +237,8 @@ impl State {
         at: Timestamp,
     ) {
         let task = self.jobs[job].task;
-        let phase = if self.needs_preparing(task) { Phase::Preparing } else { Phase::Starting };
+        let is_prepared = !self.needs_preparing(task) && !self.is_littered(job, attempt);
+        let phase = if is_prepared { Phase::Starting } else { Phase::Preparing };
         let number = u32::try_from(self.jobs[job].attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.attempts.push(Attempt {
             id: attempt,

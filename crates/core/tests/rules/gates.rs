@@ -69,6 +69,52 @@ fn a_red_gate_goes_back_to_the_agent() {
     );
 }
 
+/// Else what a gate left behind would be taken for the agent's own work. A place that could not
+/// be tidied is no place to begin in.
+#[test]
+fn a_worktree_is_tidied_before_the_work_goes_on_after_its_gates() {
+    check(
+        "
+        run slots=1
+        task a agent=metered at=worktree gate=unit
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > ready A1
+            has a place A1
+        > exit A1 ok
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > failed prepare A2
+            dropped
+        > exit A2 work
+            process of A2 ended
+            ended A2 failed (Work): it said no
+            gate J2 red
+            finished J2 failed
+            sent back J1 in 0: red gate: unit | told of A1: The gate `unit` is red: it said no. The end of what it printed: the end of its words
+            opened A3 for J1 reserves $3.00
+        > failed prepare A3
+            ended A3 failed (Transient): it went wrong
+            retry J1 in 0, not counted: it went wrong
+            opened A4 for J1 reserves $3.00
+        > ready A4
+            has a place A4
+        > exit A4 killed
+            process of A4 ended
+        > collected A4
+            ended A4 failed (Transient): it was killed
+            retry J1 in 0: it was killed | told of A4: The attempt before this one failed: it was killed. The end of what it printed: the end of its words
+            opened A5 for J1 reserves $3.00
+        > ready A5
+            dropped
+        ",
+    );
+}
+
 /// Nor does it fail the task when it is lost again and again.
 #[test]
 fn an_optional_gate_is_only_recorded() {

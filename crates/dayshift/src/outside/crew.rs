@@ -14,8 +14,8 @@ use dayshift_core::types::{
     Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, CollectOrder, DirtyFate, Fetch, GitEnvironment, PrepareOrder, ReleaseOrder, Repository,
-    ScratchFate, Source, WorkspaceError, collect, prepare, release, resolve_base,
+    Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, PrepareOrder, ReleaseOrder, Repository,
+    ScratchFate, Source, TreeFate, WorkspaceError, collect, prepare, release, resolve_base,
 };
 
 use super::Shared;
@@ -171,14 +171,18 @@ struct Site {
     /// The run's recorded base.
     base: Option<String>,
     place: Option<ReadyWorkspace>,
+    /// What becomes of the files that lie there when it is prepared.
+    tree: TreeFate,
     scratch: PathBuf,
     deliverables: Vec<Deliverable>,
 }
 
 impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
-        let row = state.attempt(attempt)?;
-        Some(Self::of_task(shared, state, state.task_of(state.job_of(row))))
+        let job = state.job_of(state.attempt(attempt)?);
+        let site = Self::of_task(shared, state, state.task_of(job));
+        let is_littered = state.is_littered(job.id, attempt);
+        Some(Self { tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs }, ..site })
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
@@ -206,6 +210,7 @@ impl Site {
             needed,
             base: run.base.clone(),
             place: task.workspace.place().cloned(),
+            tree: TreeFate::AsItIs,
             scratch: shared.paths.scratch(task.id),
             deliverables: spec.deliverables.clone(),
         }
@@ -251,6 +256,7 @@ impl Hands {
             bases,
             base_note,
             branch: site.branch.clone(),
+            tree: site.tree,
         };
         self.with_source(site, |source| prepare(source, &order))
     }
@@ -311,6 +317,8 @@ impl Hands {
             scratch: ScratchFate::Keep,
             // A gate may leave files behind; they are in a snapshot before they go.
             dirty: DirtyFate::SaveAndRemove,
+            // The same for what a gate committed.
+            branch: BranchFate::Result,
         };
         self.with_source(site, |source| release(source, &order)).map(|released| released.kept)
     }

@@ -9,3 +9,4 @@ mod faults;
 mod files;
 mod manual;
 mod runs;
+mod saved;

@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    CollectOrder, DirtyFate, Fingerprint, GitEnvironment, PrepareOrder, ReleaseOrder, Released, Repository,
-    ScratchFate, Source, WorkspaceError, collect, fingerprint, prepare, release,
+    BranchFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, PrepareOrder, ReleaseOrder, Released,
+    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare, release,
 };
 
 pub(crate) struct World {
@@ -186,6 +186,7 @@ impl World {
             bases: vec!["HEAD".into()],
             base_note: None,
             branch: format!("dayshift/R1/task-{task:03}"),
+            tree: TreeFate::AsItIs,
         }
     }
 
@@ -245,6 +246,7 @@ impl World {
             workspace: workspace.clone(),
             scratch: ScratchFate::Keep,
             dirty,
+            branch: BranchFate::Result,
         };
         release(&Source::Git(&self.repository()), &order).expect("released")
     }

@@ -1,0 +1,58 @@
+//! Bringing a worktree back to what was collected, after gates have run in it.
+
+use std::fs;
+
+use crate::error::{At, WorkspaceError};
+use crate::overrides::Filters;
+use crate::record::{Place, Record};
+use crate::release::parents;
+use crate::repository::Repository;
+use crate::session::Session;
+use crate::snapshot::{self, copy_index};
+use crate::{result, worktree};
+
+/// Putting an ignore file back can bring to light what it was changed to hide.
+const ROUNDS_MAX: u32 = 3;
+
+/// Puts the files, the branch and the index of a worktree back to the last snapshot. Ignored files
+/// stay. What differs is kept in a snapshot of its own first; where not all of it can be stored,
+/// everything stays as it lies.
+pub(crate) fn tidy(
+    repository: &Repository,
+    place: &Place,
+    record: &mut Record,
+) -> Result<(), WorkspaceError> {
+    let (Some(snapshot), Some(git_dir)) = (record.snapshot.clone(), record.git_dir.clone()) else {
+        return Ok(());
+    };
+    let session = Session::open(repository, Filters::Off)?;
+    let wanted = session.tree_of(&snapshot)?;
+    for _ in 0..ROUNDS_MAX {
+        let tree = snapshot::tree(&session, &record.root, &place.index(), Some(&record.base))?;
+        if !tree.unsaved.is_empty() {
+            return Ok(());
+        }
+        let parents = parents(repository, &session, record)?;
+        if tree.id != wanted || parents.len() > 1 {
+            let reference = format!("refs/dayshift/snapshots/{}/gates", record.task);
+            let message = format!("What gates left in {}", record.task);
+            snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
+        }
+        // Only now: until its commits are kept, the branch may be all that holds them.
+        result::move_branch(&session, record)?;
+        if tree.id == wanted {
+            break;
+        }
+        record.nested.extend(tree.nested);
+        record.nested.sort_unstable();
+        record.nested.dedup();
+        place.save(record)?;
+        let index = place.temporary("tidy");
+        copy_index(&place.index(), &index)?;
+        let user = Session::open_at(repository, &git_dir, Filters::UserLfs)?;
+        let args = ["read-tree", "--reset", "-u", "--no-recurse-submodules", &wanted];
+        user.call(args).work_tree(&record.root).index(&index).long().network().ok()?;
+        fs::rename(&index, place.index()).at("move into place", &index)?;
+    }
+    worktree::settle(repository, place, record)
+}
