@@ -32,7 +32,6 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 /// One thing to follow.
 enum News {
     Committed(Arc<[Entry]>),
-    Replayed(Box<State>),
     WriteReport(RunId),
     Finish,
 }
@@ -47,11 +46,6 @@ impl Follower {
     /// Entries that are durable now.
     pub(crate) fn committed(&self, entries: &[Entry]) {
         let _ = self.news.send(News::Committed(entries.into()));
-    }
-
-    /// What is durable, read again after a failure of the journal.
-    pub(crate) fn replayed(&self, state: &State) {
-        let _ = self.news.send(News::Replayed(Box::new(state.clone())));
     }
 
     /// Writes the run's report and tells the engine where it is.
@@ -122,12 +116,6 @@ fn follow(
                     files.entry(&state, entry);
                     terminal.entry(&state, entry);
                 }
-                is_stale = true;
-            }
-            Ok(News::Replayed(durable)) => {
-                state = *durable;
-                // What cannot be read now is read by the next engine.
-                let _ = files.rebuild();
                 is_stale = true;
             }
             Ok(News::WriteReport(run)) => {

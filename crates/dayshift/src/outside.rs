@@ -118,8 +118,4 @@ impl Outside for World {
         }
         self.follower.committed(entries);
     }
-
-    fn replayed(&mut self, state: &State) {
-        self.follower.replayed(state);
-    }
 }

@@ -36,12 +36,9 @@ pub trait Outside {
     fn perform(&mut self, state: &State, obligation: Obligation);
 
     /// Entries that are durable now, with the state after them: for views, and for telling
-    /// the worker what it may forget. Must not block.
+    /// the worker what it may forget. Each entry is told once and in order, also one of an append
+    /// that failed and was durable all the same. Must not block.
     fn committed(&mut self, state: &State, entries: &[Entry]);
-
-    /// The journal was read again after a failure: `state` is what is durable, and may hold
-    /// entries that [`Outside::committed`] was never told.
-    fn replayed(&mut self, _state: &State) {}
 }
 
 /// The time of day.

@@ -47,6 +47,8 @@ pub struct Engine<J, O> {
     lazy_since: Option<Timestamp>,
     /// The last failure of the journal; while it is there, nothing is opened or performed.
     frozen: Option<(JournalFailure, Timestamp)>,
+    /// How many entries the outside knows to be durable.
+    told: u64,
     dropped: u64,
 }
 
@@ -61,9 +63,12 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             lazy: Vec::new(),
             lazy_since: None,
             frozen: None,
+            told: 0,
             dropped: 0,
         };
-        engine.replay().map_err(|failure| EngineError::Journal(failure.message))?;
+        let replayed = engine.replay().map_err(|failure| EngineError::Journal(failure.message))?;
+        // Whoever made the outside has read the same journal.
+        engine.told = replayed.durable;
         Ok(engine)
     }
 
@@ -131,10 +136,15 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             if let Err(failure) = self.journal.append(&batch) {
                 return self.freeze(now, failure);
             }
-            self.outside.committed(&self.state, &batch);
+            self.committed(&batch);
         }
         self.perform(now);
         Ok(Turned { is_durable: true, wake: self.wake(now) })
+    }
+
+    fn committed(&mut self, entries: &[Entry]) {
+        self.told += u64::try_from(entries.len()).unwrap_or(0);
+        self.outside.committed(&self.state, entries);
     }
 
     fn wake(&self, now: Timestamp) -> Option<Timestamp> {
@@ -210,9 +220,16 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             return Ok(false);
         }
         match self.replay() {
-            Ok(()) => {
+            Ok(replayed) if replayed.durable < self.told => Err(EngineError::Journal(format!(
+                "it holds {} entries, and {} were durable before: it was cut or exchanged",
+                replayed.durable, self.told
+            ))),
+            Ok(replayed) => {
                 self.frozen = None;
-                self.outside.replayed(&self.state);
+                // A failed append may have been durable all the same: then nobody was told of it.
+                if !replayed.untold.is_empty() {
+                    self.committed(&replayed.untold);
+                }
                 Ok(true)
             }
             Err(failure) if failure.is_passing => {
@@ -223,15 +240,32 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         }
     }
 
-    fn replay(&mut self) -> Result<(), JournalFailure> {
-        let mut state = State::new();
-        self.journal.replay(&mut |entry| state.apply(entry))?;
+    fn replay(&mut self) -> Result<Replayed, JournalFailure> {
+        let (mut state, mut replayed, told) = (State::new(), Replayed::default(), self.told);
+        // Before anything was told, whoever listens reads for itself.
+        let is_opening = self.frozen.is_none();
+        self.journal.replay(&mut |entry| {
+            state.apply(entry);
+            replayed.durable += 1;
+            if !is_opening && replayed.durable > told {
+                replayed.untold.push(entry.clone());
+            }
+        })?;
         self.state = state;
         self.in_flight.clear();
         self.lazy.clear();
         self.lazy_since = None;
-        Ok(())
+        Ok(replayed)
     }
+}
+
+/// What a journal was found to hold.
+#[derive(Debug, Default)]
+struct Replayed {
+    /// How many entries.
+    durable: u64,
+    /// Those that the outside was never told of.
+    untold: Vec<Entry>,
 }
 
 /// Whether an event can wait for the next commit: nothing is owed because of it, and after a

@@ -12,32 +12,60 @@ use dayshift_core::types::{
     Backoff, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec, TaskNeed,
     TaskSpec, TaskWork, When, WorkspaceKind,
 };
-use dayshift_engine::{Engine, Journal, JournalFailure, Outside};
+use dayshift_engine::{Engine, EngineError, Journal, JournalFailure, Outside};
+
+/// How the next append fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Nothing is stored.
+    Refused,
+    /// All is stored, and the answer is lost.
+    Stored,
+    /// All is stored, and then the journal loses its last entries.
+    Cut(usize),
+}
 
 #[derive(Debug, Default)]
-struct Memory(Vec<Entry>);
+struct Memory {
+    entries: Vec<Entry>,
+    faults: Vec<Fault>,
+}
 
 impl Journal for Memory {
     fn append(&mut self, entries: &[Entry]) -> Result<(), JournalFailure> {
-        self.0.extend_from_slice(entries);
-        Ok(())
+        let fault = self.faults.pop();
+        if fault != Some(Fault::Refused) {
+            self.entries.extend_from_slice(entries);
+        }
+        if let Some(Fault::Cut(count)) = fault {
+            self.entries.truncate(self.entries.len() - entries.len() - count);
+        }
+        match fault {
+            Some(_) => Err(JournalFailure { message: "write".to_owned(), is_passing: true }),
+            None => Ok(()),
+        }
     }
 
     fn replay(&mut self, visit: &mut dyn FnMut(&Entry)) -> Result<(), JournalFailure> {
-        self.0.iter().for_each(visit);
+        self.entries.iter().for_each(visit);
         Ok(())
     }
 }
 
 #[derive(Debug, Default)]
-struct Notes(Vec<Obligation>);
+struct Notes {
+    asked: Vec<Obligation>,
+    told: Vec<Entry>,
+}
 
 impl Outside for Notes {
     fn perform(&mut self, _: &State, obligation: Obligation) {
-        self.0.push(obligation);
+        self.asked.push(obligation);
     }
 
-    fn committed(&mut self, _: &State, _: &[Entry]) {}
+    fn committed(&mut self, _: &State, entries: &[Entry]) {
+        self.told.extend_from_slice(entries);
+    }
 }
 
 fn task(key: &str, needs: &[&str]) -> TaskSpec {
@@ -116,7 +144,7 @@ fn turn(engine: &mut Engine<Memory, Notes>, now: u64, inputs: Vec<Input>) -> Vec
     let turned = engine.turn(Timestamp(now), inputs).expect("the journal works");
     assert!(turned.is_durable);
     assert!(turned.wake.is_none_or(|wake| wake > Timestamp(now)), "woken at once: {:?}", turned.wake);
-    std::mem::take(&mut engine.outside().0)
+    std::mem::take(&mut engine.outside().asked)
 }
 
 #[test]
@@ -151,4 +179,39 @@ fn what_failed_is_tried_again_when_its_delay_is_over_and_not_before() {
     // moment, which has passed, wakes nobody.
     assert_eq!(turn(&mut engine, 1_100, Vec::new()), []);
     assert_eq!(turn(&mut engine, 1_300, Vec::new()), []);
+}
+
+/// Two commands run; then news comes whose append fails in this way.
+fn failed_append(fault: Fault) -> (Engine<Memory, Notes>, Result<bool, EngineError>) {
+    let journal = Memory { entries: Vec::new(), faults: vec![fault] };
+    let mut engine = Engine::open(journal, Notes::default()).expect("an empty journal");
+    // The first append is the one that fails, and the second try of it succeeds.
+    let submit = || vec![run(vec![task("a", &[]), task("b", &[])])];
+    let turned = engine.turn(Timestamp(10), submit()).expect("a passing failure");
+    assert!(!turned.is_durable && engine.outside().asked.is_empty());
+    let again = engine.turn(Timestamp(2_000), submit());
+    (engine, again.map(|turned| turned.is_durable))
+}
+
+#[test]
+fn each_entry_is_told_once_whatever_became_of_the_append() {
+    for fault in [Fault::Refused, Fault::Stored] {
+        let (mut engine, again) = failed_append(fault);
+        assert_eq!(again, Ok(true), "{fault:?}");
+        turn(&mut engine, 2_010, vec![fails(AttemptId(1))]);
+        let told = std::mem::take(&mut engine.outside().told);
+        assert_eq!(told, engine.into_parts().0.entries, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_journal_that_lost_what_was_durable_is_refused() {
+    let mut engine = Engine::open(Memory::default(), Notes::default()).expect("an empty journal");
+    turn(&mut engine, 10, vec![run(vec![task("a", &[]), task("b", &[])])]);
+    let (mut journal, outside) = engine.into_parts();
+    journal.faults.push(Fault::Cut(1));
+    let mut engine = Engine::open(journal, outside).expect("a whole journal");
+    engine.turn(Timestamp(20), vec![fails(AttemptId(1))]).expect("a passing failure");
+    let refused = engine.turn(Timestamp(2_000), Vec::new()).expect_err("it was cut");
+    assert!(refused.to_string().contains("it was cut or exchanged"), "{refused}");
 }

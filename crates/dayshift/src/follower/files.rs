@@ -25,6 +25,8 @@ pub(super) struct Files {
     paths: Paths,
     run_log: RunLog,
     run_log_pending: String,
+    /// What is pending is the whole run log, from its first line on.
+    is_run_log_whole: bool,
     stale: BTreeSet<TaskId>,
     /// Attempts that are over: their raw stream has served its end.
     ended: BTreeSet<AttemptId>,
@@ -37,6 +39,7 @@ impl Files {
             paths,
             run_log: RunLog::new(),
             run_log_pending: String::new(),
+            is_run_log_whole: false,
             stale: BTreeSet::new(),
             ended: BTreeSet::new(),
             is_told: false,
@@ -47,16 +50,14 @@ impl Files {
     /// them behind.
     /// Returns the state that the journal comes to, so that it is read once.
     pub(super) fn rebuild(&mut self) -> Result<State, Failure> {
-        self.run_log = RunLog::new();
-        self.run_log_pending.clear();
-        let mut text = String::new();
-        let run_log = &mut self.run_log;
-        let read =
-            store::read(&self.paths.journal(), |state, entry| text.push_str(&run_log.push(state, entry)))?;
+        let (run_log, pending) = (&mut self.run_log, &mut self.run_log_pending);
+        let read = store::read(&self.paths.journal(), |state, entry| {
+            pending.push_str(&run_log.push(state, entry));
+        })?;
         let state = read.map_or_else(State::new, |(state, _)| state);
-        if !text.is_empty() {
-            let _ = replace(&self.paths.state.join("run-log.md"), text.as_bytes());
-        }
+        self.is_run_log_whole = true;
+        // What cannot be written now is written with the first news.
+        let _ = self.write_run_log();
         for run in state.runs().filter(|run| !run.is_closed()) {
             self.stale.extend(&run.tasks);
         }
@@ -116,12 +117,7 @@ impl Files {
     }
 
     fn try_write(&mut self, state: &State) -> std::io::Result<()> {
-        if !self.run_log_pending.is_empty() {
-            let path = self.paths.state.join("run-log.md");
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-            file.write_all(self.run_log_pending.as_bytes())?;
-            self.run_log_pending.clear();
-        }
+        self.write_run_log()?;
         let moment = now();
         let agents: Vec<TaskId> =
             self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
@@ -145,6 +141,22 @@ impl Files {
         let facts = state.live().filter_map(process_facts).collect();
         let registry = dayshift_views::registry(state, moment, &facts);
         write_json(&self.paths.state.join("monitoring/processes.json"), &registry)
+    }
+
+    /// Adds what is pending, all of it or none: no line stands there twice or in part.
+    fn write_run_log(&mut self) -> std::io::Result<()> {
+        if self.run_log_pending.is_empty() {
+            return Ok(());
+        }
+        let path = self.paths.state.join("run-log.md");
+        if self.is_run_log_whole {
+            replace(&path, self.run_log_pending.as_bytes())?;
+        } else {
+            append_whole(&path, self.run_log_pending.as_bytes())?;
+        }
+        self.is_run_log_whole = false;
+        self.run_log_pending.clear();
+        Ok(())
     }
 
     /// `logs/<task>.log` is the log of the task's latest attempt of its work.
@@ -253,9 +265,23 @@ fn write_json(path: &Path, value: &serde_json::Value) -> std::io::Result<()> {
     replace(path, &bytes)
 }
 
+/// Appends all or nothing, as far as the disk lets us.
+fn append_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let before = file.metadata()?.len();
+    file.write_all(bytes).inspect_err(|_| {
+        // A part may be there; making a file shorter needs no room.
+        let _ = file.set_len(before);
+    })
+}
+
 /// Readers see the old file or the new one, never half of it.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, bytes)?;
-    fs::rename(new, path)
+    let replaced = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path));
+    if replaced.is_err() {
+        // Half a file must not take the room that is missing.
+        let _ = fs::remove_file(new);
+    }
+    replaced
 }
