@@ -11,7 +11,7 @@ use dayshift_agents::scripted::{self, RunContext, Scenario};
 use dayshift_core::money::Micros;
 use dayshift_guard::Redactor;
 use dayshift_worker::protocol::Launch;
-use dayshift_worker::server::{Hooks, Options};
+use dayshift_worker::server::{Hooks, Options, Redact};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Common, engine, place};
@@ -79,9 +79,21 @@ fn hooks() -> Hooks {
     Hooks {
         redactor: Box::new(|launch: &Launch| {
             let variables = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let mut redactor = Redactor::new(variables);
-            Box::new(move |line: &mut Vec<u8>| redactor.redact(line))
+            Box::new(Clean(Redactor::new(variables)))
         }),
+    }
+}
+
+/// The guard's redactor as the worker's hook.
+struct Clean(Redactor);
+
+impl Redact for Clean {
+    fn redact(&mut self, line: &mut Vec<u8>) {
+        self.0.redact(line);
+    }
+
+    fn is_clean(&self, lines: &[u8]) -> bool {
+        self.0.is_clean(lines)
     }
 }
 

@@ -1,9 +1,14 @@
 //! A file that keeps the head and the tail of what is written to it, and survives a full disk.
+//!
+//! The tail is a queue of segments. A log's first ones lie in the file itself, behind the head, so
+//! that what fits under the cap is written once; what is dropped of them is cut out at the end.
+//! All others lie in files beside it. Of a stream, which is parsed by offset while it grows,
+//! nothing may move once it was written: all its segments lie beside it.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +19,9 @@ const SEGMENTS_PER_CAP: u64 = 8;
 pub(crate) const CAP_MIN: u64 = 64 * 1024;
 /// How much is held back at most, to make one write of many pieces.
 const PENDING_BYTES_MAX: usize = 256 * 1024;
+
+/// How much is copied at once when head and tail are joined.
+const COPY_BYTES: usize = 256 * 1024;
 
 /// Held while a file is opened: a child may be started meanwhile only in the slower way, because
 /// the quick way lowers the process's limit on descriptors for a moment.
@@ -38,7 +46,9 @@ pub(crate) struct CappedFile {
     head_bytes: u64,
     /// The tail; the last one is being written. Empty while the head has room.
     segments: VecDeque<Segment>,
-    segments_made: u32,
+    segments_made: usize,
+    /// Bytes behind the head in the file itself that are to be cut out.
+    gone_bytes: u64,
     /// The file that is being written.
     file: Option<File>,
     pending: Vec<u8>,
@@ -49,9 +59,17 @@ pub(crate) struct CappedFile {
 
 #[derive(Debug)]
 struct Segment {
-    path: PathBuf,
+    place: Place,
     bytes: u64,
     source_bytes: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// In the file itself, behind the head and the segments before.
+    Inside,
+    /// In a file of its own.
+    Beside(PathBuf),
 }
 
 #[derive(Debug)]
@@ -84,6 +102,7 @@ impl CappedFile {
             head_bytes: 0,
             segments: VecDeque::new(),
             segments_made: 0,
+            gone_bytes: 0,
             file: None,
             pending: Vec::new(),
             pending_source: 0,
@@ -92,11 +111,12 @@ impl CappedFile {
         }
     }
 
-    /// Takes one piece that must not be torn by a gap; it stands for `source_bytes` of the agent.
+    /// Takes one piece, in parts, that must not be torn by a gap; it stands for `source_bytes` of
+    /// the agent.
     ///
     /// A piece should be far smaller than an eighth of the cap, which it may exceed by itself.
-    pub(crate) fn push(&mut self, piece: &[u8], source_bytes: u64) {
-        let length = piece.len() as u64;
+    pub(crate) fn push(&mut self, parts: &[&[u8]], source_bytes: u64) {
+        let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let in_head = self.segments.is_empty();
         let used = self.current_bytes() + self.pending.len() as u64;
         let max = if in_head { self.head_max } else { self.segment_max };
@@ -105,7 +125,9 @@ impl CappedFile {
         } else if self.pending.len() >= PENDING_BYTES_MAX {
             self.flush();
         }
-        self.pending.extend_from_slice(piece);
+        for part in parts {
+            self.pending.extend_from_slice(part);
+        }
         self.pending_source += source_bytes;
     }
 
@@ -118,19 +140,29 @@ impl CappedFile {
         self.head_bytes
     }
 
+    /// Begins the next segment, and drops the oldest when there are too many.
     fn rotate(&mut self) {
         self.flush();
-        self.file = None;
         self.segments_made += 1;
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!(".tail{}", self.segments_made));
-        self.segments.push_back(Segment { path: name.into(), bytes: 0, source_bytes: 0 });
+        let place = match self.gaps {
+            Gaps::Told if self.segments_made <= SEGMENTS_MAX => Place::Inside,
+            Gaps::Told | Gaps::Newline => {
+                self.file = None;
+                let mut name = self.path.clone().into_os_string();
+                name.push(format!(".tail{}", self.segments_made));
+                Place::Beside(name.into())
+            }
+        };
+        self.segments.push_back(Segment { place, bytes: 0, source_bytes: 0 });
         if self.segments.len() > SEGMENTS_MAX
             && let Some(oldest) = self.segments.pop_front()
         {
             self.dropped.capped += oldest.source_bytes;
-            // It may never have come to be, on a full disk.
-            let _ = fs::remove_file(&oldest.path);
+            match oldest.place {
+                Place::Inside => self.gone_bytes += oldest.bytes,
+                // It may never have come to be, on a full disk.
+                Place::Beside(path) => drop(fs::remove_file(path)),
+            }
         }
     }
 
@@ -183,7 +215,10 @@ impl CappedFile {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         if self.file.is_none() {
-            let path = self.segments.back().map_or(&self.path, |segment| &segment.path);
+            let path = match self.segments.back().map(|segment| &segment.place) {
+                None | Some(Place::Inside) => &self.path,
+                Some(Place::Beside(path)) => path,
+            };
             self.file = Some(open(path).map_err(|error| (0, error))?);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -214,24 +249,59 @@ impl CappedFile {
     }
 
     fn join(&mut self, told: impl FnOnce(u64) -> String) -> io::Result<()> {
-        let mut head = open(&self.path)?;
-        if self.dropped.capped > 0 {
-            let mark = match self.gaps {
-                Gaps::Told => told(self.dropped.capped),
-                Gaps::Newline => "\n".to_owned(),
-            };
-            head.write_all(mark.as_bytes())?;
-            self.head_bytes += mark.len() as u64;
-        }
+        let mark = match (self.dropped.capped, self.gaps) {
+            (0, _) => String::new(),
+            (bytes, Gaps::Told) => told(bytes),
+            (_, Gaps::Newline) => "\n".to_owned(),
+        };
+        let mut copy = vec![0; COPY_BYTES];
+        self.close_gap(mark.as_bytes(), &mut copy)?;
+        let mut whole = open(&self.path)?;
         while let Some(segment) = self.segments.front() {
-            if segment.bytes > 0 {
-                let mut tail = open_tail(&segment.path)?;
-                self.head_bytes += io::copy(&mut tail, &mut head)?;
-                fs::remove_file(&segment.path)?;
+            if let Place::Beside(path) = &segment.place
+                && segment.bytes > 0
+            {
+                let tail = open_tail(path)?;
+                let mut at = 0;
+                while let length @ 1.. = tail.read_at(&mut copy, at)? {
+                    whole.write_all(&copy[..length])?;
+                    at += length as u64;
+                }
+                self.head_bytes += at;
+                fs::remove_file(path)?;
             }
             self.segments.pop_front();
         }
         Ok(())
+    }
+
+    /// Puts `mark` behind the head and moves up what is kept of the segments inside; from then on
+    /// they belong to the head.
+    fn close_gap(&mut self, mark: &[u8], copy: &mut [u8]) -> io::Result<()> {
+        let inside = self.segments.iter().filter(|segment| matches!(segment.place, Place::Inside));
+        let kept: u64 = inside.map(|segment| segment.bytes).sum();
+        let gone = std::mem::take(&mut self.gone_bytes);
+        if gone == 0 {
+            // Nothing lies inside that something was dropped before, but on a disk that was full.
+            self.head_bytes += kept;
+            open(&self.path)?.write_all(mark)?;
+            self.head_bytes += mark.len() as u64;
+            return Ok(());
+        }
+        let file = reopen(&self.path)?;
+        let mut from = self.head_bytes + gone;
+        let end = from + kept;
+        // Shorter than the segment that made room for it.
+        file.write_all_at(mark, self.head_bytes)?;
+        self.head_bytes += mark.len() as u64;
+        while from < end {
+            let wanted = usize::try_from(end - from).unwrap_or(usize::MAX).min(copy.len());
+            file.read_exact_at(&mut copy[..wanted], from)?;
+            file.write_all_at(&copy[..wanted], self.head_bytes)?;
+            from += wanted as u64;
+            self.head_bytes += wanted as u64;
+        }
+        file.set_len(self.head_bytes)
     }
 }
 
@@ -243,6 +313,12 @@ fn gap_mark(gaps: Gaps, fault: &Fault) -> Vec<u8> {
         }
         Gaps::Newline => b"\n".to_vec(),
     }
+}
+
+/// Opens for changing in the middle.
+fn reopen(path: &Path) -> io::Result<File> {
+    let _gate = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 fn open_tail(path: &Path) -> io::Result<File> {
@@ -290,7 +366,7 @@ mod tests {
         let mut file = CappedFile::new(path.clone(), CAP_MIN, Gaps::Told);
         let lines = 40_000_u64;
         for number in 0..lines {
-            file.push(format!("{number:08}\n").as_bytes(), 9);
+            file.push(&[format!("{number:08}\n").as_bytes()], 9);
             if number % 100 == 0 {
                 file.flush();
             }
@@ -313,11 +389,36 @@ mod tests {
         let mut file = CappedFile::new(path.clone(), CAP_MIN, Gaps::Newline);
         let text = "0123456789".repeat(5000);
         for piece in text.as_bytes().chunks(1000) {
-            file.push(piece, 1000);
+            file.push(&[piece], 1000);
         }
         assert_eq!(file.finish(told), Dropped::default());
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         assert_eq!(file.readable_bytes(), text.len() as u64);
+    }
+
+    #[test]
+    fn what_is_dropped_is_cut_out_wherever_it_lies() {
+        // From a log that just fits to one whose tail has long left the file itself.
+        for lines in (6_000..16_000_u64).step_by(250) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let mut file = CappedFile::new(path.clone(), CAP_MIN, Gaps::Told);
+            for number in 0..lines {
+                file.push(&[format!("{number:08}\n").as_bytes()], 9);
+            }
+            let dropped = file.finish(told).capped;
+            let text = fs::read_to_string(&path).unwrap();
+            let kept: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+            let gap = kept.windows(2).position(|pair| pair[1] != pair[0] + 1).map_or(0, |at| at + 1);
+            let missing = if gap == 0 { 0 } else { kept[gap] - kept[gap - 1] - 1 };
+            assert_eq!((kept[0], *kept.last().unwrap(), missing * 9), (0, lines - 1, dropped), "{lines}");
+            assert_eq!(kept.len() as u64 + missing, lines);
+            if dropped > 0 {
+                let mark = told(dropped);
+                assert_eq!(text.find(&mark), Some(gap * 9), "{lines}");
+            }
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]
@@ -326,12 +427,12 @@ mod tests {
         let path = folder.path().join("log");
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut file = CappedFile::new(path.clone(), CAP_MIN, Gaps::Told);
-        file.push(b"lost\n", 5);
+        file.push(&[b"lost\n"], 5);
         file.flush();
         // The disk gets room again.
         fs::remove_file(&path).unwrap();
         file.file = None;
-        file.push(b"kept\n", 5);
+        file.push(&[b"kept\n"], 5);
         let dropped = file.finish(told);
         assert_eq!(dropped.failed, 5);
         assert!(dropped.error.unwrap().contains("No space left"));

@@ -52,6 +52,11 @@ impl Cutter {
         Self { cap, at: Timestamp(0), text: Vec::new(), source_bytes: 0 }
     }
 
+    /// Whether a line was begun and has not ended.
+    pub(crate) fn is_inside_line(&self) -> bool {
+        self.source_bytes > 0
+    }
+
     /// Takes in a chunk that was read at `at` and hands out the lines it completes.
     pub(crate) fn push(&mut self, at: Timestamp, chunk: &[u8], mut each: impl FnMut(Line)) {
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -103,30 +108,50 @@ pub(crate) fn cut(text: &mut Vec<u8>, whole: bool, cap: usize) -> bool {
 /// Appends `text` so that no terminal obeys it and everything is UTF-8.
 pub(crate) fn escape(text: &[u8], out: &mut String) {
     for chunk in text.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            match letter {
-                '\t' => out.push('\t'),
-                '\r' => out.push_str("\\r"),
-                '\n' => out.push_str("\\n"),
-                '\0'..='\x1f' | '\x7f' => {
-                    let _ = write!(out, "\\x{:02x}", u32::from(letter));
-                }
-                // C1 controls, and the marks that turn the direction of writing.
-                '\u{80}'..='\u{9f}'
-                | '\u{61c}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' => {
-                    let _ = write!(out, "\\u{{{:x}}}", u32::from(letter));
-                }
-                other => out.push(other),
-            }
+        let valid = chunk.valid();
+        let mut shown = 0;
+        for (at, letter) in valid.char_indices().filter(|(_, letter)| is_obeyed(*letter)) {
+            out.push_str(&valid[shown..at]);
+            shown = at + letter.len_utf8();
+            let code = u32::from(letter);
+            let _ = match letter {
+                '\r' => out.write_str("\\r"),
+                '\n' => out.write_str("\\n"),
+                '\0'..='\x7f' => write!(out, "\\x{code:02x}"),
+                _ => write!(out, "\\u{{{code:x}}}"),
+            };
         }
+        out.push_str(&valid[shown..]);
         if !chunk.invalid().is_empty() {
             out.push(char::REPLACEMENT_CHARACTER);
         }
     }
+}
+
+/// Whether a terminal does something else with it than to show it.
+fn is_obeyed(letter: char) -> bool {
+    matches!(
+        letter,
+        '\0'..='\x08' | '\n'..='\x1f' | '\x7f'
+        // C1 controls, and the marks that turn the direction of writing.
+        | '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Whether every byte stands for itself: printable ASCII, tabs and line ends, which
+/// [`escape`] leaves as they are.
+pub(crate) fn is_harmless(text: &[u8]) -> bool {
+    /// Judged without a branch in between, so that the compiler compares many bytes in one go.
+    const STRIDE: usize = 64;
+    let is_shown = |byte: u8| {
+        u8::from((b' '..=b'~').contains(&byte)) | u8::from(byte == b'\t') | u8::from(byte == b'\n')
+    };
+    text.chunks(STRIDE).all(|stride| stride.iter().fold(1, |all, byte| all & is_shown(*byte)) == 1)
 }
 
 /// Appends `2026-11-20T12:00:00.123Z o ` to `out`.
@@ -138,6 +163,25 @@ pub(crate) fn stamp(at: Timestamp, source: Source, out: &mut String) {
     let letter = source.letter();
     let _ =
         write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z {letter} ");
+}
+
+/// The latest stamp: lines that were read together share it.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    of: Option<(Timestamp, Source)>,
+    text: String,
+}
+
+impl Stamp {
+    /// What [`stamp`] appends.
+    pub(crate) fn text(&mut self, at: Timestamp, source: Source) -> &str {
+        if self.of != Some((at, source)) {
+            self.of = Some((at, source));
+            self.text.clear();
+            stamp(at, source, &mut self.text);
+        }
+        &self.text
+    }
 }
 
 /// The Gregorian date of a day counted from 1970-01-01.

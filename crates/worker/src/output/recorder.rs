@@ -5,16 +5,41 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use dayshift_core::time::Timestamp;
+use memchr::{memchr, memchr_iter, memrchr};
 use sha2::{Digest, Sha256};
 
 use super::capped::{CAP_MIN, CappedFile, Dropped, Gaps};
-use super::lines::{Cutter, Line, Source, cut, escape, stamp};
+use super::lines::{Cutter, Line, Source, Stamp, cut, escape, is_harmless, stamp};
 
 /// How much of the redacted output's end is reported with an attempt's end.
 const REPORT_BYTES: usize = 4 * 1024;
 
-/// Changes one line (without its end) in place.
-pub type Redactor = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+/// How much text is judged at once: small, because one doubtful byte sends all of it the
+/// careful way, and large enough that judging costs little.
+const BLOCK_BYTES: usize = 4 * 1024;
+
+/// Takes the secrets out of one attempt's output.
+pub type Redactor = Box<dyn Redact>;
+
+/// What a [`Redactor`] can do. A closure over one line is one, too; it is asked about every line.
+pub trait Redact: Send {
+    /// Changes one line (without its end) in place.
+    fn redact(&mut self, line: &mut Vec<u8>);
+
+    /// Whether [`Redact::redact`] would change none of these whole lines and remember nothing
+    /// of them. A no may be wrong; it costs time alone.
+    fn is_clean(&self, lines: &[u8]) -> bool;
+}
+
+impl<F: FnMut(&mut Vec<u8>) + Send> Redact for F {
+    fn redact(&mut self, line: &mut Vec<u8>) {
+        self(line);
+    }
+
+    fn is_clean(&self, _: &[u8]) -> bool {
+        false
+    }
+}
 
 /// How one attempt's output is to be kept.
 pub(crate) struct Plan {
@@ -46,6 +71,7 @@ pub(crate) struct Recorder {
     redactor: Redactor,
     tail: String,
     last_at: Timestamp,
+    stamp: Stamp,
     /// The line being made, kept for its memory.
     line: String,
 }
@@ -66,6 +92,7 @@ impl Recorder {
             redactor: plan.redactor,
             tail: String::new(),
             last_at: Timestamp(0),
+            stamp: Stamp::default(),
             line: String::new(),
         }
     }
@@ -78,17 +105,57 @@ impl Recorder {
         }
         if let (Source::Stdout, Some(stream)) = (source, &mut self.stream) {
             for piece in bytes.chunks(4096) {
-                stream.push(piece, piece.len() as u64);
+                stream.push(&[piece], piece.len() as u64);
             }
             stream.flush();
         }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let is_inside_line = self.cutter(source).is_inside_line();
+            let (block, next) = rest.split_at(block_end(rest, is_inside_line));
+            rest = next;
+            match self.judge(block) {
+                Some(lines) if !is_inside_line => self.plain_lines(source, at, lines),
+                Some(_) | None => self.careful_lines(source, at, block),
+            }
+        }
+        self.log.flush();
+        self.stream_bytes()
+    }
+
+    /// The block as text, when it is whole lines that can be shown as they are.
+    fn judge<'a>(&self, block: &'a [u8]) -> Option<&'a str> {
+        if block.last() != Some(&b'\n') || !is_harmless(block) {
+            return None;
+        }
+        // A hook that panics may do so for its line alone.
+        let is_clean = catch_unwind(AssertUnwindSafe(|| self.redactor.is_clean(block))).unwrap_or(false);
+        if is_clean { std::str::from_utf8(block).ok() } else { None }
+    }
+
+    /// Lines that need neither redaction nor escaping: what [`Self::line`] would make of them,
+    /// without looking at each byte of them again.
+    fn plain_lines(&mut self, source: Source, at: Timestamp, lines: &str) {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', lines.as_bytes()) {
+            let line = &lines[start..=end];
+            start = end + 1;
+            if line.len() > self.line_bytes_max {
+                self.careful_lines(source, at, line.as_bytes());
+                continue;
+            }
+            let stamp = self.stamp.text(at, source);
+            self.log.push(&[stamp.as_bytes(), line.as_bytes()], line.len() as u64);
+            self.remember(line);
+        }
+    }
+
+    fn careful_lines(&mut self, source: Source, at: Timestamp, bytes: &[u8]) {
         let mut lines = Vec::new();
         self.cutter(source).push(at, bytes, |line| lines.push(line));
         for line in lines {
             self.line(source, line);
         }
-        self.log.flush();
-        self.stream_bytes()
     }
 
     fn stream_bytes(&self) -> u64 {
@@ -105,23 +172,29 @@ impl Recorder {
     fn line(&mut self, source: Source, line: Line) {
         let mut text = line.text;
         // A hook that panics must neither stop the thread nor let the line through.
-        if catch_unwind(AssertUnwindSafe(|| (self.redactor)(&mut text))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.redactor.redact(&mut text))).is_err() {
             text = b"[line withheld: its redaction failed]".to_vec();
         }
         let kept_before_cut = text.len();
         let missing = cut(&mut text, line.whole, self.line_bytes_max);
-        self.line.clear();
-        stamp(line.at, source, &mut self.line);
-        let start = self.line.len();
-        escape(&text, &mut self.line);
+        let mut shown_line = std::mem::take(&mut self.line);
+        shown_line.clear();
+        escape(&text, &mut shown_line);
         if missing {
             let shown = text.len() as u64;
             let all = if line.whole { kept_before_cut as u64 } else { line.source_bytes };
-            let _ = write!(self.line, " [+{} bytes of this line]", all.saturating_sub(shown));
+            let _ = write!(shown_line, " [+{} bytes of this line]", all.saturating_sub(shown));
         }
-        self.line.push('\n');
-        self.log.push(self.line.as_bytes(), line.source_bytes);
-        self.tail.push_str(&self.line[start..]);
+        shown_line.push('\n');
+        let stamp = self.stamp.text(line.at, source);
+        self.log.push(&[stamp.as_bytes(), shown_line.as_bytes()], line.source_bytes);
+        self.remember(&shown_line);
+        self.line = shown_line;
+    }
+
+    /// Keeps a shown line for the report of the end.
+    fn remember(&mut self, line: &str) {
+        self.tail.push_str(line);
         if self.tail.len() > 64 * 1024 {
             shorten(&mut self.tail);
         }
@@ -157,6 +230,14 @@ impl Recorder {
             trouble,
         }
     }
+}
+
+/// Where the next piece ends that is judged as one: behind the last line end within
+/// [`BLOCK_BYTES`], else behind the first one there is; a line that was begun before is by itself.
+fn block_end(bytes: &[u8], is_inside_line: bool) -> usize {
+    let front = &bytes[..bytes.len().min(BLOCK_BYTES)];
+    let last = if is_inside_line { None } else { memrchr(b'\n', front) };
+    last.or_else(|| memchr(b'\n', bytes)).map_or(bytes.len(), |end| end + 1)
 }
 
 fn tell(name: &str, dropped: &Dropped) -> Option<String> {

@@ -10,7 +10,7 @@ fn recorder(folder: &Path, change: impl FnOnce(&mut Plan)) -> Recorder {
         log_bytes_max: 0,
         line_bytes_max: 1024,
         hash: false,
-        redactor: Box::new(|_| ()),
+        redactor: Box::new(|_: &mut Vec<u8>| ()),
     };
     change(&mut plan);
     Recorder::new(plan)
@@ -37,7 +37,7 @@ fn the_log_and_the_tail_are_redacted_and_the_stream_is_true() {
     let mut recorder = recorder(folder.path(), |plan| {
         plan.keep_stream = true;
         plan.hash = true;
-        plan.redactor = Box::new(|line| {
+        plan.redactor = Box::new(|line: &mut Vec<u8>| {
             if line.starts_with(b"key") {
                 *line = b"***".to_vec();
             }
@@ -59,7 +59,7 @@ fn a_secret_across_the_line_cap_is_still_seen_whole() {
     let secret = "s3cr3t-value".repeat(20);
     let wanted = secret.clone().into_bytes();
     let mut recorder = recorder(folder.path(), |plan| {
-        plan.redactor = Box::new(move |line| {
+        plan.redactor = Box::new(move |line: &mut Vec<u8>| {
             if let Some(at) = line.windows(wanted.len()).position(|part| part == wanted) {
                 line.splice(at..at + wanted.len(), *b"[REDACTED]");
             }
@@ -77,7 +77,7 @@ fn a_secret_across_the_line_cap_is_still_seen_whole() {
 fn a_panicking_redactor_withholds_its_line_only() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = recorder(folder.path(), |plan| {
-        plan.redactor = Box::new(|line| assert!(line != b"bad", "as planned"));
+        plan.redactor = Box::new(|line: &mut Vec<u8>| assert!(line != b"bad", "as planned"));
     });
     recorder.chunk(Source::Stdout, AT, b"bad\ngood\n");
     assert_eq!(recorder.finish().tail, "[line withheld: its redaction failed]\ngood\n");
@@ -93,4 +93,117 @@ fn the_reported_tail_is_at_most_four_kib_and_starts_with_a_line() {
     let tail = recorder.finish().tail;
     assert!(tail.len() <= REPORT_BYTES && tail.len() > REPORT_BYTES - 40);
     assert!(tail.starts_with("line ") && tail.ends_with("line 19999 é\n"));
+}
+
+/// A redactor that remembers: what stands between BEGIN and END goes, and so does SECRET.
+#[derive(Default)]
+struct Hider {
+    is_inside: bool,
+}
+
+impl Redact for Hider {
+    fn redact(&mut self, line: &mut Vec<u8>) {
+        self.is_inside |= holds(line, b"BEGIN");
+        let hides = self.is_inside;
+        self.is_inside &= !holds(line, b"END");
+        if hides {
+            *line = b"***".to_vec();
+        }
+        while let Some(at) = line.windows(6).position(|part| part == b"SECRET") {
+            line.splice(at..at + 6, *b"[hidden]");
+        }
+    }
+
+    fn is_clean(&self, lines: &[u8]) -> bool {
+        !self.is_inside && !holds(lines, b"BEGIN") && !holds(lines, b"SECRET")
+    }
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// xorshift64*: small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound as u64).unwrap()
+    }
+}
+
+/// Mostly harmless text with everything in it that must not be taken for such.
+fn hostile(random: &mut Random, bytes: usize) -> Vec<u8> {
+    let wild: &[&[u8]] = &[
+        b"\r\n",
+        b"\r",
+        b"\t",
+        b"\x1b[2J",
+        b"\0",
+        b"\x7f",
+        "\u{85}\u{202e}".as_bytes(),
+        "größer ✓".as_bytes(),
+        b"\xff",
+        b"\xe2\x80",
+        b"SECRET",
+        b"SEC",
+        b"RET",
+        b"BEGIN",
+        b"END",
+        b"\n\n\n",
+    ];
+    let long = "a long line ".repeat(700);
+    let mut text = Vec::new();
+    while text.len() < bytes {
+        match random.below(60) {
+            0 => text.extend_from_slice(wild[random.below(wild.len())]),
+            1 => text.extend_from_slice(&long.as_bytes()[..random.below(long.len())]),
+            2..12 => text.push(b'\n'),
+            length => text.extend_from_slice(&long.as_bytes()[..length]),
+        }
+    }
+    text
+}
+
+#[test]
+fn the_quick_way_writes_byte_for_byte_what_the_careful_way_does() {
+    for seed in 1..=60_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let folder = tempfile::tempdir().unwrap();
+        let both = ["quick", "careful"].map(|name| folder.path().join(name));
+        let log_bytes_max = [0, 1 << 20][random.below(2)];
+        let line_bytes_max = [80, 500, 5_000, 1 << 20][random.below(4)];
+        let mut recorders = both.clone().map(|folder| {
+            let is_quick = folder.ends_with("quick");
+            recorder(&folder, |plan| {
+                (plan.log_bytes_max, plan.line_bytes_max) = (log_bytes_max, line_bytes_max);
+                let mut hider = Hider::default();
+                plan.redactor = Box::new(move |line: &mut Vec<u8>| hider.redact(line));
+                if is_quick {
+                    plan.redactor = Box::new(Hider::default());
+                }
+            })
+        });
+        let text = hostile(&mut random, 120_000);
+        let mut rest = text.as_slice();
+        let mut at = AT;
+        while !rest.is_empty() {
+            let most = [3, 300, 30_000][random.below(3)];
+            let (chunk, next) = rest.split_at(rest.len().min(1 + random.below(most)));
+            let source = [Source::Stdout, Source::Stdout, Source::Stderr][random.below(3)];
+            at = Timestamp(at.0 + random.below(2) as u64);
+            for recorder in &mut recorders {
+                recorder.chunk(source, at, chunk);
+            }
+            rest = next;
+        }
+        let [quick, careful] = recorders.map(Recorder::finish);
+        assert_eq!(quick, careful, "seed {seed}");
+        let [quick, careful] = both.map(|folder| fs::read(folder.join("log")).unwrap());
+        assert!(quick == careful, "seed {seed}");
+        assert!(!holds(&quick, b"SECRET"), "seed {seed}");
+    }
 }

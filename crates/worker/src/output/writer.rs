@@ -21,9 +21,34 @@ const TOTAL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 enum Work {
     Open(AttemptId, Box<Plan>),
-    Chunk { attempt: AttemptId, source: Source, at: Timestamp, bytes: Vec<u8>, gauge: Gauge },
+    Chunk { attempt: AttemptId, source: Source, at: Timestamp, bytes: Bytes, gauge: Gauge },
     Finish(AttemptId),
 }
+
+/// What was read at once: the front of a buffer.
+pub(crate) struct Bytes {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Bytes {
+    /// Takes the first `length` bytes of `scratch`. Much is handed over with its buffer, for
+    /// which `scratch` gets a fresh one of the same length from `writer`; little is copied, so
+    /// that what waits takes no more memory than it is counted for.
+    pub(crate) fn take(scratch: &mut Vec<u8>, length: usize, writer: &Writer) -> Self {
+        if length < scratch.len() / 2 {
+            return Self { buffer: scratch[..length].to_vec(), length };
+        }
+        let fresh = lock(&writer.shared.spare).pop().filter(|fresh| fresh.len() == scratch.len());
+        let fresh = fresh.unwrap_or_else(|| vec![0; scratch.len()]);
+        Self { buffer: std::mem::replace(scratch, fresh), length }
+    }
+}
+
+/// Buffers that are kept for the next chunks: as many as can wait for one attempt.
+const SPARE_MAX: usize = 16;
+/// A buffer below this size is not worth being kept.
+const SPARE_BYTES_MIN: usize = 64 * 1024;
 
 /// How many bytes of an attempt wait for the disk.
 pub(crate) type Gauge = Arc<AtomicUsize>;
@@ -40,6 +65,8 @@ struct Shared {
     queue: Mutex<VecDeque<Work>>,
     arrived: Condvar,
     news: Mutex<News>,
+    /// Buffers whose bytes have been written.
+    spare: Mutex<Vec<Vec<u8>>>,
     total: AtomicUsize,
     /// A pipe is not being read because there was no room.
     starved: AtomicBool,
@@ -61,6 +88,7 @@ impl Writer {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             news: Mutex::default(),
+            spare: Mutex::default(),
             total: AtomicUsize::new(0),
             starved: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -103,11 +131,11 @@ impl Writer {
         attempt: AttemptId,
         source: Source,
         at: Timestamp,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         gauge: &Gauge,
     ) {
-        gauge.fetch_add(bytes.len(), Ordering::SeqCst);
-        self.shared.total.fetch_add(bytes.len(), Ordering::SeqCst);
+        gauge.fetch_add(bytes.length, Ordering::SeqCst);
+        self.shared.total.fetch_add(bytes.length, Ordering::SeqCst);
         self.put(Work::Chunk { attempt, source, at, bytes, gauge: Arc::clone(gauge) });
     }
 
@@ -158,12 +186,12 @@ fn serve(shared: &Shared) {
                 recorders.insert(attempt, Recorder::new(*plan));
             }
             Work::Chunk { attempt, source, at, bytes, gauge } => {
-                let length = bytes.len();
+                let Bytes { buffer, length } = bytes;
                 if let Some(recorder) = recorders.get_mut(&attempt) {
-                    let stream_bytes = recorder.chunk(source, at, &bytes);
+                    let stream_bytes = recorder.chunk(source, at, &buffer[..length]);
                     tell_written(shared, attempt, stream_bytes);
                 }
-                drop(bytes);
+                keep(shared, buffer);
                 let left = gauge.fetch_sub(length, Ordering::SeqCst) - length;
                 let total = shared.total.fetch_sub(length, Ordering::SeqCst) - length;
                 // Half empty, so that readers do not stop and go for each chunk.
@@ -178,6 +206,13 @@ fn serve(shared: &Shared) {
                 wake(shared);
             }
         }
+    }
+}
+
+fn keep(shared: &Shared, buffer: Vec<u8>) {
+    let mut spare = lock(&shared.spare);
+    if buffer.len() >= SPARE_BYTES_MIN && spare.len() < SPARE_MAX {
+        spare.push(buffer);
     }
 }
 

@@ -29,7 +29,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{WaitId, WaitIdOptions, set_child_subreaper, setsid, waitid};
 
 use crate::error::WorkerError;
-pub use crate::output::recorder::Redactor;
+pub use crate::output::recorder::{Redact, Redactor};
 use crate::output::writer::Writer;
 use crate::proc::{self, Identity};
 use crate::protocol::Launch;
@@ -73,7 +73,7 @@ impl Options {
 
 /// What the binary wires into the worker.
 pub struct Hooks {
-    /// Makes the redactor of one attempt: it changes one line (without its end) in place.
+    /// Makes the redactor of one attempt.
     pub redactor: Box<dyn Fn(&Launch) -> Redactor + Send>,
 }
 

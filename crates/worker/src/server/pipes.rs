@@ -13,6 +13,7 @@ use super::live::Stage;
 use super::{Hooks, Token, Worker, wall};
 use crate::output::lines::Source;
 use crate::output::recorder::{Plan, Redactor, Summary};
+use crate::output::writer::Bytes;
 use crate::proc;
 use crate::protocol::Launch;
 
@@ -71,7 +72,8 @@ impl Worker {
         }
         live.output_bytes += length as u64;
         let source = if which == STDOUT { Source::Stdout } else { Source::Stderr };
-        self.writer.chunk(attempt, source, wall(), self.scratch[..length].to_vec(), &live.gauge);
+        let bytes = Bytes::take(&mut self.scratch, length, &self.writer);
+        self.writer.chunk(attempt, source, wall(), bytes, &live.gauge);
         Gulp::Bytes(length)
     }
 
@@ -195,7 +197,7 @@ impl Worker {
 /// The hook's redactor. If making it fails, nothing is shown.
 fn redactor(hooks: &Hooks, launch: &Launch) -> Redactor {
     catch_unwind(AssertUnwindSafe(|| (hooks.redactor)(launch)))
-        .unwrap_or_else(|_| Box::new(|line| *line = b"[line withheld: no redactor]".to_vec()))
+        .unwrap_or_else(|_| Box::new(|line: &mut Vec<u8>| *line = b"[line withheld: no redactor]".to_vec()))
 }
 
 fn watch_stdin(epoll: &OwnedFd, pipe: &OwnedFd, attempt: AttemptId) {

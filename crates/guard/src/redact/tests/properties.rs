@@ -189,3 +189,54 @@ fn garbage_never_panics() {
         );
     }
 }
+
+#[test]
+fn what_is_called_clean_is_left_as_it_is_and_not_remembered() {
+    let mut clean = 0;
+    for seed in 0..4_000 {
+        let mut random = Random::new(seed);
+        let value = random.bytes(b"ab1-", 12);
+        let mut redactor = Redactor::knowing([("NAME", value.clone())]);
+        if random.below(8) == 0 {
+            redactor.redact(&mut b"-----BEGIN RSA PRIVATE KEY-----".to_vec());
+        }
+        let block: Vec<Vec<u8>> = (0..random.below(6))
+            .map(|_| {
+                let mut line = sentence(&mut random);
+                match random.below(24) {
+                    0 => line.extend_from_slice(&value),
+                    1 => line.extend_from_slice(b"ghp_abcdefghij0123456789abcdefghij012345"),
+                    2 => line.extend_from_slice(b"-----BEGIN EC PRIVATE KEY-----"),
+                    3 => line.extend_from_slice(b"https://user:password@host/"),
+                    _ => {}
+                }
+                line.push(b'\n');
+                line
+            })
+            .collect();
+        if !redactor.is_clean(&block.concat()) {
+            continue;
+        }
+        clean += 1;
+        for line in &block {
+            let mut shown = line.clone();
+            redactor.redact(&mut shown);
+            assert_eq!(&shown, line, "seed {seed}");
+        }
+        assert!(redactor.key.is_none(), "seed {seed}");
+    }
+    assert!(clean > 400, "{clean} blocks say too little");
+}
+
+#[test]
+fn the_first_look_finds_every_trigger_wherever_it_stands() {
+    for trigger in super::super::shapes::triggers() {
+        for before in 0..80 {
+            for after in [0, 1, 40] {
+                let text = [&vec![b'.'; before][..], &trigger, &vec![b'.'; after][..]].concat();
+                assert!(super::super::glance::has_trigger(&text), "{before} {trigger:?}");
+            }
+        }
+    }
+    assert!(!super::super::glance::has_trigger(&b"nothing of the kind here\n".repeat(50)));
+}
