@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod engine;
 mod init;
@@ -11,6 +12,7 @@ mod manual;
 mod output;
 mod place;
 mod run;
+mod saved;
 mod steer;
 mod worker;
 
@@ -142,14 +144,10 @@ enum Command {
         #[arg(long)]
         engine: bool,
     },
-    /// What a task changed
-    Diff {
-        /// Its id or key
-        id: String,
-        /// Only count
-        #[arg(long)]
-        stat: bool,
-    },
+    /// What a task or an attempt changed, or what differs between two of them
+    Diff(diff::DiffArgs),
+    /// Bring saved work back: as a new branch, or as files in an empty folder
+    Restore(saved::RestoreArgs),
     /// Stop a task or a run
     Cancel {
         /// The id or key of a task, or the id of a run
@@ -221,7 +219,8 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::ListTasks => look::list_tasks(common),
         Command::Task { id } => look::task(&common, &id),
         Command::Logs { id, follow, engine } => look::logs(&common, id.as_deref(), follow, engine),
-        Command::Diff { id, stat } => look::diff(&common, &id, stat),
+        Command::Diff(args) => diff::diff(&common, &args),
+        Command::Restore(args) => saved::restore(&common, &args),
         Command::Cancel { id } => steer::cancel(&common, &id),
         Command::Retry { id } => steer::retry(&common, &id),
         Command::Report { which } => look::report(&common, which.as_deref()),

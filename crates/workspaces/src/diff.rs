@@ -12,15 +12,6 @@ use crate::session::Session;
 /// Files that a summary names.
 const FILES_MAX: usize = 1_000;
 
-/// Whether a patch carries terminal colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
-    /// Plain text.
-    Plain,
-    /// Escape sequences for a terminal.
-    Colour,
-}
-
 /// A patch, perhaps cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
@@ -60,14 +51,9 @@ pub fn diff(
     repository: &Repository,
     base: &str,
     commit: &str,
-    paint: Paint,
     bytes_max: usize,
 ) -> Result<Diff, WorkspaceError> {
     let session = Session::open(repository, Filters::Off)?;
-    let colour = match paint {
-        Paint::Plain => "--no-color",
-        Paint::Colour => "--color=always",
-    };
     let (base, commit) = (known(&session, base)?, known(&session, commit)?);
     let args = [
         "diff-tree",
@@ -77,7 +63,7 @@ pub fn diff(
         "--no-commit-id",
         "--no-ext-diff",
         "--no-textconv",
-        colour,
+        "--no-color",
         &base,
         &commit,
     ];

@@ -20,6 +20,7 @@ mod release;
 mod remove;
 mod repository;
 mod result;
+mod saved;
 mod scan;
 mod session;
 mod snapshot;
@@ -29,7 +30,7 @@ mod worktree;
 
 pub use base::{Base, Fetch, resolve_base};
 pub use collect::collect;
-pub use diff::{Diff, DiffStat, FileStat, Paint, diff, read_blob, stat};
+pub use diff::{Diff, DiffStat, FileStat, diff, read_blob, stat};
 pub use error::WorkspaceError;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use git::{GitEnvironment, Limits};
@@ -39,4 +40,5 @@ pub use order::{
 pub use prepare::prepare;
 pub use release::release;
 pub use repository::Repository;
+pub use saved::{BranchName, Saved, base_of, branches, find_commit, restore_branch, restore_files, saved};
 pub use snapshot::{Snapshot, SnapshotOrder, snapshot};

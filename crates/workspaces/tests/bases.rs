@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dayshift_core::types::{FailureClass, WorkspaceKind};
-use dayshift_workspaces::{Base, Fetch, Paint, diff, read_blob, resolve_base, stat};
+use dayshift_workspaces::{Base, Fetch, diff, read_blob, resolve_base, stat};
 use support::{World, root, write};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -209,12 +209,10 @@ fn diffs_and_counts_are_capped_and_plain() {
     let counts = stat(&repository, &base, &commit).expect("counts");
     assert_eq!((counts.files, counts.insertions, counts.deletions), (2, 1, 0));
     assert_eq!(counts.each[0].lines, None);
-    let whole = diff(&repository, &base, &commit, Paint::Plain, 1 << 20).expect("a patch");
+    let whole = diff(&repository, &base, &commit, 1 << 20).expect("a patch");
     assert!(!whole.truncated && whole.bytes.starts_with(b"diff --git"));
-    let cut = diff(&repository, &base, &commit, Paint::Plain, 10).expect("a patch");
+    let cut = diff(&repository, &base, &commit, 10).expect("a patch");
     assert_eq!((cut.bytes.len(), cut.truncated), (10, true));
-    let painted = diff(&repository, &base, &commit, Paint::Colour, 1 << 20).expect("a patch");
-    assert!(painted.bytes.contains(&0x1b));
     assert_eq!(
         read_blob(&repository, &commit, "docs/a b.md", 100).expect("bytes").expect("a file"),
         b"words\nmore\n"
@@ -223,6 +221,6 @@ fn diffs_and_counts_are_capped_and_plain() {
         assert_eq!(read_blob(&repository, &commit, nothing, 100).expect("an answer"), None, "{nothing}");
     }
     assert!(read_blob(&repository, &commit, "docs/a b.md", 3).is_err(), "over the cap");
-    assert!(diff(&repository, "--output=x", &commit, Paint::Plain, 10).is_err());
+    assert!(diff(&repository, "--output=x", &commit, 10).is_err());
     world.assert_nothing_ran();
 }

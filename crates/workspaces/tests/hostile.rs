@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use dayshift_core::types::{Deliverable, WorkspaceKind};
-use dayshift_workspaces::{Paint, diff, read_blob, stat};
+use dayshift_workspaces::{diff, read_blob, stat};
 use support::{World, root, write};
 
 const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
@@ -47,7 +47,7 @@ fn filters_and_hooks_of_the_repository_never_run() {
     let collected = world.collect(1, 1, WORKTREE, &ready);
     let (base, commit) = (ready.base.clone().expect("base"), collected.commit.expect("a result"));
     let repository = world.repository();
-    let patch = diff(&repository, &base, &commit, Paint::Plain, 1 << 20).expect("a patch");
+    let patch = diff(&repository, &base, &commit, 1 << 20).expect("a patch");
     assert!(String::from_utf8_lossy(&patch.bytes).contains("+text"), "the true content, not a driver's");
     assert_eq!(stat(&repository, &base, &commit).expect("counts").files, 3);
     assert_eq!(read_blob(&repository, &commit, "some.txt", 100).expect("a file"), Some(b"text\n".to_vec()));

@@ -1,6 +1,5 @@
 //! Commands that only look. They read the journal, so they answer with or without an engine.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -10,7 +9,6 @@ use anyhow::{Context, Result};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::state::{Attempt, RunMode, State};
 use dayshift_engine::Lock;
-use dayshift_workspaces::{Paint, diff as diff_of, stat as stat_of};
 
 use super::{Common, now, output, place};
 use crate::failure::{Code, Failure};
@@ -19,9 +17,6 @@ use crate::paths::Paths;
 
 /// How often a watched view looks again.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
-
-/// The longest diff that is printed, in bytes.
-const DIFF_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What is going on now.
 pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
@@ -220,51 +215,6 @@ impl Log {
         let shown = dayshift_agents::readable(self.dialect.as_ref()?, words)?;
         Some(format!("{stamp} {shown}\n"))
     }
-}
-
-/// What a task changed.
-pub(crate) fn diff(common: &Common, id: &str, only_count: bool) -> Result<Code> {
-    let (state, _) = place::read(&place::existing(common)?)?;
-    let task = place::task(&state, id)?;
-    let run = state.run_of(task);
-    let ends = task.workspace.place().and_then(|place| place.base.clone()).zip(
-        task.collected.as_ref().and_then(|found| found.commit.clone().or_else(|| found.snapshot.clone())),
-    );
-    let Some((base, result)) = ends else {
-        output::print(&format!("{id} has changed nothing that is recorded"))?;
-        return Ok(Code::Done);
-    };
-    let git = dayshift_workspaces::Repository::discover(&place::git_environment(), Path::new(&run.spec.repo))
-        .map_err(anyhow::Error::new)?;
-    let Some(git) = git else {
-        return Err(Failure::new(Code::Invalid, format!("{} is no git repository", run.spec.repo)).into());
-    };
-    if only_count {
-        let total = stat_of(&git, &base, &result).map_err(anyhow::Error::new)?;
-        let mut text = String::new();
-        for file in &total.each {
-            match file.lines {
-                Some((added, deleted)) => {
-                    let _ = writeln!(text, "{added:>6} + {deleted:>6} -  {}", file.path);
-                }
-                None => {
-                    let _ = writeln!(text, "{:>17}  {}", "binary", file.path);
-                }
-            }
-        }
-        let (added, deleted) = (total.insertions, total.deletions);
-        let _ = writeln!(text, "{} files, {added} lines added, {deleted} deleted", total.files);
-        output::print(&text)?;
-    } else {
-        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-        let paint = if is_terminal { Paint::Colour } else { Paint::Plain };
-        let found = diff_of(&git, &base, &result, paint, DIFF_BYTES_MAX).map_err(anyhow::Error::new)?;
-        output::bytes(&found.bytes)?;
-        if found.truncated {
-            output::error("the diff is longer; it was cut here");
-        }
-    }
-    Ok(Code::Done)
 }
 
 /// Writes the end-of-day report again.
