@@ -56,6 +56,11 @@ pub enum Request {
         /// Which.
         task: TaskId,
     },
+    /// The workspace that was kept at the task's end has been taken down since; note it.
+    ForgetWorkspace {
+        /// Whose.
+        task: TaskId,
+    },
     /// dayshift is going down: stop the agents, keep the runs, count no try.
     Interrupt {
         /// Who asks.

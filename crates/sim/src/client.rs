@@ -2,7 +2,7 @@
 
 use dayshift_core::ids::{RunId, TaskId};
 use dayshift_core::input::{Input, Request};
-use dayshift_core::state::{JobState, Phase, RunMode, State, Task};
+use dayshift_core::state::{JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::types::{Outcome, StopReason};
 use dayshift_core::validate;
 
@@ -83,6 +83,10 @@ impl Client {
         let found = || format!("{request:?} was taken");
         match request {
             Request::SubmitRun(_) | Request::RetryTask { .. } => Ok(()),
+            Request::ForgetWorkspace { task } => {
+                let is_kept = |row: &Task| matches!(row.workspace, WorkspaceState::Kept(..));
+                ensure(!state.task(*task).is_some_and(is_kept), "request-done", found)
+            }
             Request::ResumeRun(run) => ensure(!is_paused(state, *run), "request-done", found),
             Request::PauseRun { run, by: _ } => ensure(!is_open(state, *run), "request-done", found),
             Request::CancelRun { run, by: _ } => {

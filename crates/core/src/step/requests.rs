@@ -6,7 +6,7 @@ use super::{Turn, cancel};
 use crate::event::{Event, JobSpec, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
-use crate::state::{JobState, RunMode, State};
+use crate::state::{JobState, RunMode, State, WorkspaceState};
 use crate::types::{JobNeed, JobWork, Outcome, RunSpec, TaskWork, When};
 
 /// How many tasks one run may have.
@@ -37,6 +37,16 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                 Some(_) => Ok(()),
                 None if is_held(state, *task) => Ok(()),
                 None => refuse(format!("task {task} has not ended: it goes on by itself")),
+            },
+        },
+        Request::ForgetWorkspace { task } => match state.task(*task) {
+            None => refuse(format!("there is no task {task}")),
+            Some(row) if row.outcome().is_none() => refuse(format!("task {task} has not ended")),
+            Some(row) => match row.workspace {
+                WorkspaceState::Kept(..) => Ok(()),
+                WorkspaceState::Unmade | WorkspaceState::Ready(_) | WorkspaceState::Released(_) => {
+                    refuse(format!("no workspace of task {task} was kept"))
+                }
             },
         },
         Request::Interrupt { .. } => Ok(()),
@@ -146,6 +156,7 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
         Request::CancelRun { run, by } => cancel::run(turn, run, &by),
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
         Request::RetryTask { task } => reopen(turn, task),
+        Request::ForgetWorkspace { task } => turn.emit(Event::WorkspaceReleased { task, kept: None }),
         Request::Interrupt { by } => cancel::interrupt(turn, &by),
     }
 }

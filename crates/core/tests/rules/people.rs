@@ -328,3 +328,38 @@ fn a_request_is_carried_out_once() {
         ",
     );
 }
+
+/// A kept workspace that was taken down later is not told of as kept any more.
+#[test]
+fn a_kept_workspace_is_forgotten_once_it_is_gone() {
+    check(
+        "
+        run slots=1
+        task a at=worktree
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > ready A1
+            has a place A1
+        > forget T1
+            refused: task T1 has not ended
+        > exit A1 ok
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        > forget T1
+            refused: no workspace of task T1 was kept
+        > released T1 dirty
+            kept T1: dirty
+        > forget T1
+            released T1
+        > forget T1
+            refused: no workspace of task T1 was kept
+        > forget T2
+            refused: there is no task T2
+        ",
+    );
+}

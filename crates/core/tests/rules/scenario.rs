@@ -187,6 +187,7 @@ impl Stage {
             }
             "cancel" => self.request(Request::CancelTask { task: id(first), by }),
             "retry" => self.request(Request::RetryTask { task: id(first) }),
+            "forget" => self.request(Request::ForgetWorkspace { task: id(first) }),
             "pause" => self.request(Request::PauseRun { run: id(first), by }),
             "resume" => self.request(Request::ResumeRun(id(first))),
             "interrupt" => self.request(Request::Interrupt { by }),
@@ -303,7 +304,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
         "spent" => Report::Spent { attempt: id(first), spend: spend(second) },
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
         "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
-        "released" => Report::WorkspaceReleased { task: id(first), kept: None },
+        "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
         "written" => Report::ReportWritten { run: id(first), path: "report".to_owned() },
         "failed" => {
             let third = rest.get(2).copied().unwrap_or("transient");
