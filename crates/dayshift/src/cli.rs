@@ -1,6 +1,8 @@
 //! The command line: what can be said, and who answers.
 
 mod check;
+mod config;
+mod credentials;
 mod demo;
 mod diff;
 mod doctor;
@@ -13,7 +15,9 @@ mod output;
 mod place;
 mod run;
 mod saved;
+mod settings;
 mod steer;
+mod trust;
 mod worker;
 
 use std::path::PathBuf;
@@ -171,6 +175,10 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// Let the repository's own files set commands, agents and limits, as they are now
+    Trust(trust::TrustArgs),
+    /// Every setting with its value
+    Config(config::ConfigArgs),
     /// Print what a shell needs to complete this command line
     Completions {
         /// The shell
@@ -191,6 +199,9 @@ enum Command {
 
 /// Answers the command line.
 pub(crate) fn main() -> ExitCode {
+    if let Some(failure) = credentials::on_command_line(std::env::args_os()) {
+        return told(&failure.into());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -226,6 +237,8 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Report { which } => look::report(&common, which.as_deref()),
         Command::Doctor => doctor::doctor(&common),
         Command::Demo { folder } => demo::demo(&common, folder),
+        Command::Trust(args) => trust::trust(&common, &args),
+        Command::Config(args) => config::config(&common, &args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man(args) => manual::man(&common, &args),
         Command::Worker => worker::worker(&common),

@@ -90,12 +90,14 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     message: String,
     hint: Option<String>,
+    /// The same for programs, where there is more than one thing to tell.
+    findings: Vec<serde_json::Value>,
 }
 
 impl Failure {
     /// A failure of this kind.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, findings: Vec::new() }
     }
 
     /// Adds what to do next.
@@ -103,6 +105,36 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl Failure {
+    /// Adds a paragraph to the message.
+    #[must_use]
+    pub(crate) fn note(mut self, text: impl AsRef<str>) -> Self {
+        self.message.push_str("\n\n");
+        self.message.push_str(text.as_ref().trim_end());
+        self
+    }
+
+    /// Adds the same for programs.
+    #[must_use]
+    pub(crate) fn findings(mut self, findings: Vec<serde_json::Value>) -> Self {
+        self.findings = findings;
+        self
+    }
+
+    /// Everything that it tells, for programs: at least one object, with `message` and `hint`
+    /// and, where it is about a place in a file, that place.
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        if self.findings.is_empty() {
+            vec![serde_json::json!({
+                "severity": "error", "file": null, "line": null, "column": null,
+                "message": self.message, "hint": self.hint, "code": null,
+            })]
+        } else {
+            self.findings.clone()
+        }
     }
 }
 

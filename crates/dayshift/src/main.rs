@@ -8,6 +8,7 @@ mod log;
 mod outside;
 mod paths;
 mod store;
+mod trust;
 
 fn main() -> std::process::ExitCode {
     failure::end_on_panic();

@@ -126,6 +126,17 @@ fn data_folder() -> PathBuf {
     }
 }
 
+/// What dayshift keeps for a user beside all state directories, such as what is trusted.
+pub(crate) fn user_state() -> PathBuf {
+    data_folder().join("dayshift")
+}
+
+/// Where the user's own settings lie: `$XDG_CONFIG_HOME/dayshift`, else `~/.config/dayshift`.
+pub(crate) fn user_config() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    named.or_else(|| home().map(|home| home.join(".config"))).map(|folder| folder.join("dayshift"))
+}
+
 /// The user's home folder, if the environment names one.
 pub(crate) fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())

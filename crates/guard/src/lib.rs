@@ -4,4 +4,4 @@ mod environment;
 mod redact;
 
 pub use environment::{TOOL_CHAINS, environment};
-pub use redact::{Redactor, is_secret_name};
+pub use redact::{Credential, Redactor, credentials, is_secret_name};

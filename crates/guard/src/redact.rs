@@ -3,12 +3,14 @@
 mod finder;
 mod glance;
 mod names;
+mod search;
 mod shapes;
 mod spellings;
 #[cfg(test)]
 mod tests;
 
 pub use names::is_secret_name;
+pub use search::{Credential, credentials};
 
 use std::sync::LazyLock;
 
@@ -80,6 +82,16 @@ impl Redactor {
         V: AsRef<[u8]>,
     {
         Self::knowing(variables.into_iter().filter(|(name, _)| is_secret_name(name.as_ref())))
+    }
+
+    /// Like [`Redactor::new`], where the variables named in `secrets` are known too, whatever
+    /// their names look like.
+    pub fn of_process<'v>(
+        variables: impl IntoIterator<Item = (&'v str, &'v str)>,
+        secrets: &[String],
+    ) -> Self {
+        let is_secret = |name: &str| is_secret_name(name) || secrets.iter().any(|secret| secret == name);
+        Self::knowing(variables.into_iter().filter(|(name, _)| is_secret(name)))
     }
 
     /// Like [`Redactor::new`], for values that are secrets whatever their names look like.

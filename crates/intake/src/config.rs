@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::fields::Fields;
 use crate::form::Form;
 use crate::load::{Source, flag_error, read_agent, read_gate};
+use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
 use crate::tables::{CONFIG, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
@@ -76,6 +77,11 @@ pub struct Config {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// Agents that every day file may name, besides the built-in ones.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// Where the user's secrets come from, by the variable that they are passed in.
+    pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// What is said and not acted on yet, as `telegram.enabled` and its value; a secret's value is
+    /// `(set)`.
+    pub later: BTreeMap<String, Setting<String>>,
 }
 
 impl Default for Config {
@@ -88,6 +94,8 @@ impl Default for Config {
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
             agents: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            later: BTreeMap::new(),
         }
     }
 }
@@ -109,6 +117,10 @@ pub struct Partial {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// See [`Config::agents`]; an agent of the same name is replaced.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// See [`Config::secrets`].
+    pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// See [`Config::later`].
+    pub later: BTreeMap<String, Setting<String>>,
 }
 
 impl Config {
@@ -127,12 +139,14 @@ impl Config {
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
         self.agents.extend(layer.agents);
+        self.secrets.extend(layer.secrets);
+        self.later.extend(layer.later);
         self
     }
 
-    /// Every setting as name, value and origin, for `config show`.
-    pub fn rows(&self) -> Vec<(String, String, String)> {
-        let row = |name: &str, value: String, origin: &Origin| (name.to_owned(), value, origin.to_string());
+    /// Every setting as name, value and origin, for `config show`. A secret's value is `(set)`.
+    pub fn rows(&self) -> Vec<(String, String, Origin)> {
+        let row = |name: &str, value: String, origin: &Origin| (name.to_owned(), value, origin.clone());
         let mut rows = vec![
             row(
                 "max_daily_cost_usd",
@@ -160,6 +174,13 @@ impl Config {
         rows.extend(
             agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
         );
+        let secrets = self.secrets.iter();
+        rows.extend(
+            secrets.map(|(name, secret)| row(&format!("secrets.{name}"), "(set)".to_owned(), &secret.origin)),
+        );
+        rows.extend(
+            self.later.iter().map(|(name, setting)| row(name, setting.value.clone(), &setting.origin)),
+        );
         rows
     }
 }
@@ -180,8 +201,8 @@ pub enum Level {
     User,
     /// The repository's, trusted by the user: it may say everything but the user's secrets.
     TrustedRepository,
-    /// The repository's: no commands, no agents, no higher limit than the one below. What it
-    /// says nevertheless is left out with a warning.
+    /// The repository's: no commands, no agents, no keys, no higher limit than the one below.
+    /// Where it says such a thing nevertheless, it is refused as a whole.
     Repository,
 }
 
@@ -190,7 +211,7 @@ pub enum Level {
 pub struct Layer {
     /// What it says.
     pub partial: Partial,
-    /// What was left out, and what has no effect yet.
+    /// What has no effect yet.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -260,34 +281,62 @@ fn read_partial(
             partial.agents.insert(entry.key.clone(), Setting::new(agent, place(entry.pos)));
         }
     }
-    if level == Level::Repository {
-        restrict(sink, fields, &mut partial, below);
+    for name in ["telegram", "layout"] {
+        for entry in fields.named(name) {
+            let value = if entry.key == "bot_token" { Some("(set)") } else { value::text(&entry.value) };
+            let value = value.unwrap_or_default().to_owned();
+            partial.later.insert(format!("{name}.{}", entry.key), Setting::new(value, place(entry.pos)));
+        }
+    }
+    match level {
+        Level::User => {
+            for (entry, name, source) in read_secrets(sink, &fields.named("secrets")) {
+                partial.secrets.insert(name, Setting::new(source, place(entry.pos)));
+            }
+        }
+        Level::TrustedRepository => refuse_secrets(sink, fields),
+        Level::Repository => {
+            refuse_secrets(sink, fields);
+            refuse_untrusted(sink, fields, &partial, below);
+        }
     }
     partial
 }
 
-/// Takes out what a repository may not say before the user trusts it: a cloned repository must
-/// not run code or spend more by being opened.
-fn restrict(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &mut Partial, below: &Config) {
-    let hint = "`dayshift trust` allows it, or put it into your own configuration";
-    let mut left_out = |name: &str, why: &str| {
-        let Some(entry) = fields.entry(name) else { return };
-        let message = format!("`{name}` of the repository is left out: {why}");
-        sink.warning_hint(entry.pos, code::UNTRUSTED, message, hint);
-    };
-    if !partial.gates.is_empty() {
-        left_out("gates", "its gates are commands");
-        partial.gates.clear();
+/// No repository says where a person's secrets come from, trusted or not.
+fn refuse_secrets(sink: &mut Sink<'_>, fields: Fields<'_>) {
+    if let Some(entry) = fields.entry("secrets") {
+        let message = "`secrets` belongs into your own configuration, not into a repository";
+        let hint = "move it to ~/.config/dayshift/config.toml";
+        sink.error_hint(entry.pos, code::CONTRADICTION, message, hint);
     }
-    if !partial.agents.is_empty() {
-        left_out("agents", "its agents are commands");
-        partial.agents.clear();
-    }
-    let higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
-    if partial.max_daily_cost.as_ref().is_some_and(higher) {
-        left_out("max_daily_cost_usd", "it is higher than your own limit");
-        partial.max_daily_cost = None;
-    }
+}
+
+/// Refuses what a repository may not say before the user trusts it: a cloned repository must
+/// not run code or spend more by being opened. All of it is one finding.
+fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, below: &Config) {
+    let is_higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
+    let needs_trust = [
+        ("gates", true),
+        ("agents", true),
+        ("telegram", true),
+        ("layout", true),
+        ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
+    ];
+    let said: Vec<_> = needs_trust
+        .iter()
+        .filter(|(_, needs_trust)| *needs_trust)
+        .filter_map(|(name, _)| fields.entry(name))
+        .collect();
+    let Some(first) = said.iter().min_by_key(|entry| entry.pos) else { return };
+    let list: Vec<String> =
+        said.iter().map(|entry| format!("`{}` (line {})", entry.key, entry.pos.line)).collect();
+    let message = format!(
+        "you have not trusted this repository, and its own file sets {}: commands, keys and higher limits need your word",
+        list.join(", ")
+    );
+    let hint = "look at the file, then `dayshift trust`; or put it into your own configuration";
+    sink.error_hint(first.pos, code::UNTRUSTED, message, hint);
 }
 
 /// Reads the layer of environment variables through `get`: `DAYSHIFT_MAX_DAILY_COST_USD`,

@@ -9,6 +9,7 @@ mod diagnostic;
 mod fields;
 mod form;
 mod load;
+mod named_secret;
 mod nearest;
 mod schema;
 mod secret;
@@ -23,4 +24,5 @@ pub use load::{
     ATTEMPT_TIMEOUT, ATTEMPTS, BUILT_IN_AGENTS, Context, GATE_TIMEOUT, Loaded, Overrides, SOURCES_MAX,
     Source, TASKS_MAX, built_in_agent, load,
 };
+pub use named_secret::SecretSource;
 pub use schema::schema;

@@ -96,6 +96,16 @@ impl<'s> Sink<'s> {
         self.push(Severity::Warning, pos, code, &message.into(), Some(&hint.into()));
     }
 
+    /// An error on a line whose value must not be shown.
+    pub(crate) fn error_hidden(&mut self, pos: Pos, code: &'static str, message: String, hint: &str) {
+        let before = self.found.len();
+        self.error_hint(pos, code, message, hint);
+        for finding in &mut self.found[before..] {
+            let key = finding.source_line.split('=').next().unwrap_or_default();
+            finding.source_line = format!("{key}= ***");
+        }
+    }
+
     /// Whether the text could not be read as it stands, so that parts of it may be missing.
     pub(crate) fn is_torn(&self) -> bool {
         self.found.iter().any(|found| matches!(found.code, code::SYNTAX | code::TOO_LARGE))

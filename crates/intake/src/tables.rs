@@ -164,6 +164,11 @@ pub(crate) static CONFIG: Table = Table {
             "Gates that any day file may name.",
         ),
         Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents that any day file may name."),
+        Key::new(
+            "secrets",
+            Form::Named(&Form::Line),
+            "Where secrets come from: `NAME_cmd` is a command that prints one, `NAME_file` a file that holds it.",
+        ),
         Key::new("telegram", Form::Table(&TELEGRAM), "Messages to a telephone.").later(),
         Key::new("layout", Form::Named(&Form::Line), "Other paths for the files that are written.").later(),
     ],

@@ -7,11 +7,21 @@ use dayshift_core::types::WorkspaceKind;
 use dayshift_intake::Overrides;
 
 use super::{Common, load, output};
-use crate::failure::Code;
+use crate::failure::{Code, Failure};
+
+/// What is wrong, for programs: the same as for people, with its places.
+fn refused(error: anyhow::Error) -> Result<Code> {
+    let failure = error.downcast::<Failure>()?;
+    output::json(&serde_json::json!({ "valid": false, "findings": failure.json() }))?;
+    Ok(failure.code)
+}
 
 /// Says everything that is wrong.
 pub(crate) fn check(common: &Common, files: &[PathBuf]) -> Result<Code> {
-    let loaded = load::load_files(common, files, &Overrides::default())?;
+    let loaded = match load::load_files(common, files, &Overrides::default()) {
+        Err(error) if common.json => return refused(error),
+        loaded => loaded?,
+    };
     if common.json {
         output::json(
             &serde_json::json!({ "valid": true, "run": loaded.spec, "warnings": loaded.spec.warnings }),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use dayshift_core::types::Dialect;
 use dayshift_engine::Lock;
 
-use super::{Common, load, output, place};
+use super::{Common, output, place, settings};
 use crate::failure::Code;
 use crate::paths::Paths;
 
@@ -154,9 +154,9 @@ fn repository(common: &Common) -> Vec<Finding> {
             "`git init` and a first commit, else only plain commands and in-place work are possible",
         ),
     });
-    findings.push(match load::configuration(&repo) {
-        Ok((_, warnings)) if warnings.is_empty() => Finding::good("config", "valid"),
-        Ok((_, warnings)) => Finding::warn("config", warnings.join("; "), "see the lines named"),
+    findings.push(match settings::settings(&repo) {
+        Ok(found) if found.warnings.is_empty() => Finding::good("config", "valid"),
+        Ok(found) => Finding::warn("config", found.warnings.join("; "), "see the lines named"),
         Err(error) => Finding::bad("config", error.to_string(), "see the lines named"),
     });
     findings.push(disk("disk", &repo.path));

@@ -1,5 +1,6 @@
 //! From files on the command line to a run, with every mistake told at once.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +9,13 @@ use dayshift_agents::scripted::Scenario;
 use dayshift_core::estimate;
 use dayshift_core::money::Micros;
 use dayshift_core::types::{Agent, Dialect, RunSpec, TaskSpec, TaskWork};
-use dayshift_intake::config::{self, Level, Origin};
-use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
+use dayshift_intake::config::Origin;
+use dayshift_intake::{Context, Diagnostic, Overrides, Report, Source};
 
-use super::place::{self, Repo};
-use super::{Common, RunArgs};
+use super::settings::{Settings, settings};
+use super::{Common, RunArgs, credentials, output, place};
 use crate::failure::{Code, Failure};
-use crate::paths;
+use crate::trust::Standing;
 
 /// The largest file that is read, in bytes; intake refuses smaller ones with a position.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -50,7 +51,7 @@ fn budget(usd: f64) -> Result<Micros> {
 pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrides) -> Result<Loaded> {
     let near = files.first().map(|file| folder_of(file));
     let repo = place::repo(common, near.as_deref())?;
-    let (config, mut warnings) = configuration(&repo)?;
+    let Settings { config, mut warnings, trust } = settings(&repo)?;
     let named: Vec<PathBuf> = if files.is_empty() {
         config.tasks.value.iter().map(|file| repo.path.join(file)).collect()
     } else {
@@ -62,29 +63,53 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
             .hint("`dayshift init` writes a commented day.yaml; then `dayshift run day.yaml`")
             .into());
     }
-    if files.is_empty() && matches!(config.tasks.origin, Origin::Repository(_)) {
-        let list: Vec<String> = named.iter().map(|file| file.display().to_string()).collect();
-        let message = "the repository's dayshift.toml names the files to run; a cloned repository must not start commands by itself";
-        return Err(Failure::new(Code::Invalid, message)
-            .hint(format!("look at them, then name them yourself: dayshift run {}", list.join(" ")))
-            .into());
+    if files.is_empty() && !trust.is_given() {
+        refuse_tasks(&config.tasks.origin, &trust, &named)?;
     }
     let sources = named.iter().map(|file| source(file)).collect::<Result<Vec<_>>>()?;
+    let mut found: Vec<Diagnostic> = sources.iter().flat_map(credentials::findings).collect();
     let exists = |path: &str| repo.path.join(path).exists();
-    let text = repo.path.to_string_lossy();
-    let ctx = Context {
-        repo: &text,
-        is_git: repo.git.is_some(),
-        exists: &exists,
-        read: &read_text,
-        defaults: &config,
+    let also_read: RefCell<Vec<Source>> = RefCell::default();
+    let read = |path: &str| {
+        let text = read_text(path)?;
+        also_read.borrow_mut().push(Source { path: path.to_owned(), text: text.clone() });
+        Some(text)
     };
-    let loaded = dayshift_intake::load(&sources, &ctx, overrides).map_err(|report| invalid(&report))?;
+    let text = repo.path.to_string_lossy();
+    let ctx =
+        Context { repo: &text, is_git: repo.git.is_some(), exists: &exists, read: &read, defaults: &config };
+    let loaded = dayshift_intake::load(&sources, &ctx, overrides);
+    found.extend(also_read.borrow().iter().flat_map(credentials::findings));
+    let loaded = match loaded {
+        Ok(loaded) if found.is_empty() => loaded,
+        Ok(_) => return Err(invalid(&Report { diagnostics: found, left_out: 0 }).into()),
+        Err(report) => return Err(invalid(&credentials::join(report, found)).into()),
+    };
     warnings.extend(loaded.warnings.iter().map(Diagnostic::to_string));
     for agent in &loaded.run.agents {
         warnings.extend(check_agent(&loaded.run, agent)?);
     }
     Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
+}
+
+/// A repository must not start commands by itself: files that only it names need trust.
+fn refuse_tasks(origin: &Origin, trust: &Standing, named: &[PathBuf]) -> Result<()> {
+    let Origin::Repository(place) = origin else { return Ok(()) };
+    let list: Vec<String> = named.iter().map(|file| file.display().to_string()).collect();
+    let message = format!(
+        "{place}: `tasks` names the files to run, and you have not trusted this repository; nothing was started"
+    );
+    let failure = Failure::new(Code::Invalid, message).hint(format!(
+        "look at them, then `dayshift trust`; or name them yourself: dayshift run {}",
+        list.join(" ")
+    ));
+    Err(match trust {
+        Standing::Changed { at, changes } => {
+            failure.note(format!("It was trusted on {at}; since then\n{}", output::foreign(changes)))
+        }
+        Standing::Given { .. } | Standing::Never | Standing::NothingToTrust => failure,
+    }
+    .into())
 }
 
 /// Looks at what only shows when an agent is started: its scenario, its program.
@@ -129,12 +154,14 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-fn read_text(path: &str) -> Option<String> {
+/// The text of a file that another one names.
+pub(crate) fn read_text(path: &str) -> Option<String> {
     let is_small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= FILE_BYTES_MAX);
     if is_small { std::fs::read_to_string(path).ok() } else { None }
 }
 
-fn source(file: &Path) -> Result<Source> {
+/// Reads a file, or says why it cannot be.
+pub(crate) fn source(file: &Path) -> Result<Source> {
     let path = file.display().to_string();
     let refuse = |message: String| Failure::new(Code::Invalid, message);
     let found = std::fs::metadata(file).map_err(|error| refuse(format!("failed to read {path}: {error}")))?;
@@ -158,32 +185,24 @@ fn source(file: &Path) -> Result<Source> {
     }
 }
 
-fn invalid(report: &Report) -> Failure {
+/// A report as a failure. Nothing that looks like a secret is shown, whatever line it is on.
+pub(crate) fn invalid(report: &Report) -> Failure {
     let count = report.errors();
     let what = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
-    Failure::new(Code::Invalid, format!("{what}; nothing was started\n\n{report}"))
+    Failure::new(Code::Invalid, output::clean(&format!("{what}; nothing was started\n\n{report}")))
+        .findings(report.diagnostics.iter().map(diagnostic_json).collect())
 }
 
-/// The settings that hold: built-in, the user's, the repository's, the environment's.
-pub(crate) fn configuration(repo: &Repo) -> Result<(Config, Vec<String>)> {
-    let mut config = Config::default();
-    let mut warnings = Vec::new();
-    let user = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute())
-        .or_else(|| paths::home().map(|home| home.join(".config")))
-        .map(|folder| folder.join("dayshift/config.toml"));
-    let layers = [(user, Level::User), (Some(repo.path.join("dayshift.toml")), Level::Repository)];
-    for (path, level) in layers {
-        let Some(path) = path.filter(|path| path.is_file()) else { continue };
-        let layer = config::read_config(&source(&path)?, level, &config, &read_text)
-            .map_err(|report| invalid(&report))?;
-        warnings.extend(layer.warnings.iter().map(Diagnostic::to_string));
-        config = config.with(layer.partial);
-    }
-    let variables =
-        config::read_variables(&|name| std::env::var(name).ok()).map_err(|report| invalid(&report))?;
-    Ok((config.with(variables), warnings))
+fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
+    serde_json::json!({
+        "severity": found.severity.to_string(),
+        "file": found.path,
+        "line": found.line,
+        "column": found.column,
+        "message": output::clean(&found.message),
+        "hint": found.hint,
+        "code": found.code,
+    })
 }
 
 /// What a run would do, for people.

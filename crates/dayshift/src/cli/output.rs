@@ -85,6 +85,16 @@ pub(crate) fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{}.{} {}", tenths / 10, tenths % 10, units[unit]) }
 }
 
+/// Text without what looks like a secret, line by line.
+pub(crate) fn clean(text: &str) -> String {
+    dayshift_guard::Redactor::new([] as [(&str, &str); 0]).redact_text(text)
+}
+
+/// Lines that somebody else wrote: without secrets, and none steers a terminal.
+pub(crate) fn foreign(text: &str) -> String {
+    clean(text).lines().map(|line| escaped(line) + "\n").collect()
+}
+
 /// Prints JSON.
 pub(crate) fn json(value: &serde_json::Value) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)

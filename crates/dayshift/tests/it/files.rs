@@ -70,6 +70,24 @@ fn is_place(line: &str, path: &str) -> bool {
 }
 
 #[test]
+fn check_tells_programs_what_is_wrong_with_its_place() {
+    let site = Site::new();
+    site.repo.write("day.yaml", "tasks:\n  - id: a\n    nmae: A\n    run: \"true\"\n");
+    let ran = site.run(["check", "day.yaml", "--json"]);
+    assert!(ran.code == 2 && ran.err.is_empty(), "{ran:?}");
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let first = &told["findings"][0];
+    assert_eq!(told["valid"], false);
+    assert_eq!(
+        (first["file"].as_str(), first["line"].as_u64(), first["column"].as_u64()),
+        (Some("day.yaml"), Some(3), Some(5))
+    );
+    assert_eq!(first["hint"], "did you mean `name`?");
+    let missing = site.json(["check", "nothing.yaml", "--json"]);
+    assert!(missing["findings"][0]["message"].as_str().unwrap().contains("nothing.yaml"), "{missing}");
+}
+
+#[test]
 fn init_writes_a_file_that_check_takes_and_the_schema_is_json() {
     let site = Site::new();
     site.repo.write("Cargo.toml", "[package]\nname = \"sample\"\nversion = \"0.1.0\"\n");

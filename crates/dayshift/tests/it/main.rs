@@ -4,9 +4,11 @@
 mod bench;
 mod claude;
 mod common;
+mod config;
 mod demo;
 mod faults;
 mod files;
 mod manual;
 mod runs;
 mod saved;
+mod trust;

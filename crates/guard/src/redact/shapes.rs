@@ -183,7 +183,7 @@ fn has_digit(bytes: &[u8]) -> bool {
 }
 
 /// Long enough and with a digit: words of a sentence are not.
-fn is_random(bytes: &[u8]) -> bool {
+pub(super) fn is_random(bytes: &[u8]) -> bool {
     bytes.len() >= 16 && has_digit(bytes)
 }
 

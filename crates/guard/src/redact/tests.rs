@@ -1,3 +1,4 @@
+mod credentials;
 mod properties;
 mod speed;
 

@@ -2,7 +2,7 @@
 
 use dayshift_core::money::Micros;
 use dayshift_intake::config::{Level, Origin, read_config, read_variables};
-use dayshift_intake::{Config, Source};
+use dayshift_intake::{Config, SecretSource, Source};
 
 use crate::common::read;
 
@@ -44,18 +44,19 @@ fn layers_win_in_order_and_know_their_origin() {
     assert_eq!(config.max_daily_cost.value, Micros(10_500_000));
     assert_eq!(config.max_daily_cost.origin, Origin::Repository("dayshift.toml:1".to_owned()));
     assert_eq!(config.max_concurrent_agents.value, 8);
-    insta::assert_json_snapshot!("config-rows", config.rows());
+    let rows: Vec<_> =
+        config.rows().into_iter().map(|(name, value, origin)| (name, value, origin.to_string())).collect();
+    insta::assert_json_snapshot!("config-rows", rows);
 }
 
 #[test]
 fn a_repository_cannot_bring_commands_or_raise_limits() {
     let below = Config::default();
     let text = FULL.replace("= 20", "= 200");
-    let layer = read_config(&file(&text), Level::Repository, &below, &read).unwrap();
-    assert!(layer.partial.gates.is_empty() && layer.partial.agents.is_empty());
-    assert_eq!(layer.partial.max_daily_cost, None);
-    let codes: Vec<(u32, &str)> = layer.warnings.iter().map(|it| (it.line, it.code)).collect();
-    assert_eq!(codes, [(2, "untrusted"), (8, "untrusted"), (12, "untrusted"), (16, "notice")]);
+    let report = read_config(&file(&text), Level::Repository, &below, &read).unwrap_err();
+    insta::assert_snapshot!("config-untrusted", report);
+    let modest = "max_daily_cost_usd = 5\nmax_concurrent_agents = 2\ntasks = [\"days/today.yaml\"]\n";
+    read_config(&file(modest), Level::Repository, &below, &read).unwrap();
 
     let trusted = read_config(&file(&text), Level::TrustedRepository, &below, &read).unwrap();
     assert_eq!((trusted.partial.gates.len(), trusted.partial.agents.len()), (2, 1));
@@ -70,6 +71,24 @@ fn every_mistake_of_a_configuration_has_a_place() {
     let torn = "max_daily_cost_usd = \nagent = 'x\ntypo = 1\n[gates\n";
     let report = read_config(&file(torn), Level::User, &Config::default(), &read).unwrap_err();
     insta::assert_snapshot!("config-torn", report);
+}
+
+#[test]
+fn secrets_are_sources_and_never_values() {
+    let good = "[secrets]\nAPI_TOKEN_cmd = \"pass show api\"\nDEPLOY_KEY_file = \"~/.secrets/deploy\"\n[telegram]\nbot_token = \"hunter2\"\n";
+    let layer = read_config(&file(good), Level::User, &Config::default(), &read).unwrap();
+    let shown = format!("{:?}", Config::default().with(layer.partial.clone()).rows());
+    assert_eq!(shown.matches("(set)").count(), 3, "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("pass show"), "{shown}");
+    assert_eq!(layer.partial.secrets["API_TOKEN"].value, SecretSource::Command("pass show api".to_owned()));
+
+    let bad = "[secrets]\nAPI_TOKEN = \"hunter2\"\nA_cmd = \"x\"\nA_file = \"/hunter2\"\nB_file = \"hunter2\"\n9_cmd = \"hunter2\"\n";
+    let report = read_config(&file(bad), Level::User, &Config::default(), &read).unwrap_err();
+    assert!(!report.to_string().contains("hunter2"), "{report}");
+    insta::assert_snapshot!("config-secrets", report);
+
+    let report = read_config(&file(good), Level::TrustedRepository, &Config::default(), &read).unwrap_err();
+    assert!(report.to_string().contains("your own configuration"), "{report}");
 }
 
 #[test]

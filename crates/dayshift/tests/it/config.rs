@@ -1,0 +1,50 @@
+//! `config show`: every value and where it comes from.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::Site;
+
+/// The setting of that name as `[value, origin, place]`.
+fn setting(shown: &Value, name: &str) -> [String; 3] {
+    let all = shown["settings"].as_array().unwrap();
+    let row = all.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name} in {shown}"));
+    ["value", "origin", "place"].map(|key| row[key].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn every_value_is_shown_with_its_source_and_no_secret() {
+    let site = Site::new();
+    let folder = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&folder).unwrap();
+    let user = "max_daily_cost_usd = 20\nagent = \"scripted\"\n[secrets]\nDEPLOY_TOKEN_cmd = \"echo hunter2\"\n[telegram]\nbot_token = \"hunter2\"\n";
+    fs::write(folder.join("config.toml"), user).unwrap();
+    site.repo.write("dayshift.toml", "max_daily_cost_usd = 10\n");
+    let repo = site.path().display().to_string();
+    let mut command = site.command(["config", "show", "--json", "--repo", &repo]);
+    command.env("DAYSHIFT_MAX_CONCURRENT_AGENTS", "7");
+    let output = command.output().unwrap();
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = |name: &str, value: &str, origin: &str, place_end: &str| {
+        let [found, from, place] = setting(&shown, name);
+        assert_eq!((found.as_str(), from.as_str()), (value, origin), "{name}");
+        assert!(place.ends_with(place_end), "{name}: {place}");
+    };
+    check("max_daily_cost_usd", "10.00", "repository_file", "dayshift.toml:1");
+    check("agent", "scripted", "user_file", "config.toml:2");
+    check("max_concurrent_agents", "7", "environment", "DAYSHIFT_MAX_CONCURRENT_AGENTS");
+    check("cost_warning_threshold", "0.75", "built_in", "");
+    check("repo", &repo, "flag", "--repo");
+    check("secrets.DEPLOY_TOKEN", "(set)", "user_file", "config.toml:4");
+    check("telegram.bot_token", "(set)", "user_file", "config.toml:6");
+
+    for words in [["config", "--origin"].as_slice(), &["config", "show", "--origin"]] {
+        let ran = site.run(words);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let line = ran.out.lines().find(|line| line.starts_with("max_daily_cost_usd")).unwrap();
+        assert!(line.contains("= 10.00") && line.contains("(repository file "), "{line}");
+        assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"), "{ran:?}");
+    }
+    assert!(!site.run(["config"]).out.contains("repository file /"), "origins are shown unasked");
+}
