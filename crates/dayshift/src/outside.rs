@@ -3,6 +3,7 @@
 mod crew;
 mod launch;
 mod link;
+mod secrets;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -17,12 +18,15 @@ use dayshift_core::state::State;
 use dayshift_core::time::Millis;
 use dayshift_core::types::{Failure, FailureClass, Obligation};
 use dayshift_engine::{Handle, Outside};
-use dayshift_worker::protocol::ToWorker;
+use dayshift_intake::SecretSource;
+use dayshift_worker::protocol::{Launch, ToWorker};
 
 use crate::follower::Follower;
-use crate::paths::Paths;
+use crate::paths::{self, Paths};
 use crew::Crew;
 use link::Link;
+use secrets::Secrets;
+pub(crate) use secrets::{expanded, fault_of_file};
 use watch::Watch;
 
 /// What the shell around us gave, read once.
@@ -34,6 +38,8 @@ pub(crate) struct Setting {
     pub(crate) exe: PathBuf,
     /// How long an agent has between SIGINT and SIGTERM, and again before SIGKILL.
     pub(crate) grace: Millis,
+    /// Where the user's secrets come from, by variable.
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
 }
 
 /// What the adapters share.
@@ -42,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) paths: Paths,
     pub(crate) setting: Setting,
     pub(crate) handle: Handle,
+    secrets: Secrets,
     watches: Mutex<BTreeMap<AttemptId, Watch>>,
 }
 
@@ -67,7 +74,8 @@ pub(crate) struct World {
 impl World {
     /// Nothing is started before the first obligation.
     pub(crate) fn new(paths: Paths, setting: Setting, handle: Handle, follower: Follower) -> Self {
-        let shared = Arc::new(Shared { paths, setting, handle, watches: Mutex::default() });
+        let secrets = Secrets::new(setting.secrets.clone(), paths::home());
+        let shared = Arc::new(Shared { paths, setting, handle, secrets, watches: Mutex::default() });
         Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, follower }
     }
 
@@ -79,12 +87,30 @@ impl World {
     fn start(&self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::RunAttempt(attempt);
         match launch::build(&self.shared, state, attempt) {
-            Ok((launch, watch)) => {
+            Ok((launch, watch)) if launch.secrets.is_empty() => {
                 self.shared.watches().insert(attempt, watch);
                 self.link.send(obligation, ToWorker::Start(Box::new(launch)));
             }
+            Ok((launch, watch)) => self.start_with_secrets(launch, watch),
             Err(failure) => self.shared.handle.report(Report::Failed { obligation, failure }),
         }
+    }
+
+    /// Starts it once its secrets were fetched, which may take a while. Without them nothing is
+    /// started; but one that runs already, under an engine before us, is listened to all the same.
+    fn start_with_secrets(&self, mut launch: Launch, mut watch: Watch) {
+        let names = launch.secrets.clone();
+        let (shared, words) = (self.shared.clone(), self.link.words());
+        let then = move |values| {
+            match values {
+                Ok(values) => launch::give(&mut launch, &mut watch, values),
+                Err(failure) => launch.refused = Some(failure),
+            }
+            let attempt = launch.attempt;
+            shared.watches().insert(attempt, watch);
+            words.send(Obligation::RunAttempt(attempt), ToWorker::Start(Box::new(launch)));
+        };
+        self.shared.secrets.ask(names, Box::new(then));
     }
 
     fn stop(&self, state: &State, attempt: AttemptId) {

@@ -7,7 +7,7 @@ use std::io;
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::ProcessEnd;
+use dayshift_core::types::{Failure, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; peers one version apart still understand each other.
@@ -168,6 +168,13 @@ pub struct Launch {
     /// Report the sha256 of all it printed.
     #[serde(default)]
     pub hash_output: bool,
+    /// Names of variables in `env` whose values are secrets, whatever the names look like.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Why nothing is to be started. An attempt that runs already runs on; any other one ends with
+    /// this, unstarted.
+    #[serde(default)]
+    pub refused: Option<Failure>,
     /// A text that is unique per state directory and attempt; finds its processes again.
     pub mark: String,
 }

@@ -14,6 +14,8 @@ fn launch() -> Launch {
         log_bytes_max: LOG_BYTES_MAX,
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: false,
+        secrets: Vec::new(),
+        refused: None,
         mark: "m-A40".into(),
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::*;
 use dayshift_core::ids::AttemptId;
-use dayshift_core::types::{Exit, FailureClass};
+use dayshift_core::types::{Exit, Failure, FailureClass};
 use dayshift_worker::protocol::{FromWorker, Program, Stdin, ToWorker};
 
 fn argv(words: &[&str]) -> Program {
@@ -309,4 +309,26 @@ fn no_more_is_admitted_than_there_are_descriptors_for() {
     engine.stop(1, 1000, true);
     engine.wait_ended(1);
     assert_eq!(engine.run(&home.shell(4, "ulimit -Sn; ulimit -Hn")).output_tail, "90\n100\n");
+}
+
+#[test]
+fn a_refused_start_ends_unstarted_and_harms_none_that_runs() {
+    let home = Home::new();
+    let engine = home.engine();
+    let refused = Some(Failure::new(FailureClass::Permanent, "its key cannot be read"));
+    let mut launch = home.shell(1, "touch started");
+    launch.refused.clone_from(&refused);
+    let end = engine.run(&launch);
+    assert!(matches!(&end.exit, Exit::NotStarted { message, .. } if message.contains("its key")), "{end:?}");
+    assert!(!home.path("cwd/started").exists());
+
+    let mut running = home.shell(2, "read line");
+    running.program = Program::Shell("while ! test -e go; do sleep 0.02; done".into());
+    engine.start(&running);
+    engine.wait_started(2);
+    running.refused = refused;
+    engine.start(&running);
+    engine.wait_started(2);
+    std::fs::write(home.path("cwd/go"), "").unwrap();
+    assert_eq!(code(&engine.wait_ended(2)), Some(0));
 }

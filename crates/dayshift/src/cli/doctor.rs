@@ -6,10 +6,12 @@ use std::process::Command;
 use anyhow::Result;
 use dayshift_core::types::Dialect;
 use dayshift_engine::Lock;
+use dayshift_intake::SecretSource;
 
 use super::{Common, output, place, settings};
 use crate::failure::Code;
-use crate::paths::Paths;
+use crate::outside::{expanded, fault_of_file};
+use crate::paths::{self, Paths};
 
 /// Below this much free disk, in bytes, people are warned.
 const DISK_WARN: u64 = 1024 * 1024 * 1024;
@@ -61,6 +63,7 @@ impl Finding {
 pub(crate) fn doctor(common: &Common) -> Result<Code> {
     let mut findings = vec![platform(), git(), claude(), sandbox()];
     findings.extend(repository(common));
+    findings.extend(secrets());
     findings.extend(state(common));
     if common.json {
         let rows: Vec<_> = findings
@@ -161,6 +164,26 @@ fn repository(common: &Common) -> Vec<Finding> {
     });
     findings.push(disk("disk", &repo.path));
     findings
+}
+
+/// Files of secrets are looked at, commands are not run: one could ask a person something.
+fn secrets() -> Vec<Finding> {
+    let Ok((config, _)) = settings::of_user() else { return Vec::new() };
+    let home = paths::home();
+    let each = config.secrets.iter().map(|(name, secret)| match &secret.value {
+        SecretSource::Command(_) => Finding::good("secret", format!("{name} is what a command prints")),
+        SecretSource::File(path) => {
+            let path = expanded(path, home.as_deref());
+            match fault_of_file(&path) {
+                None => Finding::good("secret", format!("{name} is in {}", path.display())),
+                Some(fault) => {
+                    let repair = format!("make it a file of your own: chmod 600 {}", path.display());
+                    Finding::bad("secret", format!("{name}: {fault}"), repair)
+                }
+            }
+        }
+    });
+    each.collect()
 }
 
 fn disk(what: &'static str, folder: &Path) -> Finding {

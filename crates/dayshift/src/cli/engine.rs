@@ -17,7 +17,7 @@ use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{now, output};
+use super::{now, output, settings};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
@@ -60,7 +60,13 @@ pub(crate) enum Errand {
 /// Runs an engine until the errand's runs, and all others, are over or at rest.
 pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Result<(State, Vec<RunId>)> {
     let store = Store::open(&paths.journal())?;
-    let setting = Setting { environment: std::env::vars_os().collect(), exe: own_binary()?, grace: GRACE };
+    let (user, _) = settings::of_user()?;
+    let setting = Setting {
+        environment: std::env::vars_os().collect(),
+        exe: own_binary()?,
+        grace: GRACE,
+        secrets: user.secrets.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
+    };
     let mut ending = None;
     let mut killer: Option<Box<dyn Fn() + Send>> = None;
     let begin = follower::read(paths)?;

@@ -79,7 +79,7 @@ fn hooks() -> Hooks {
     Hooks {
         redactor: Box::new(|launch: &Launch| {
             let variables = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            Box::new(Clean(Redactor::new(variables)))
+            Box::new(Clean(Redactor::of_process(variables, &launch.secrets)))
         }),
     }
 }

@@ -15,6 +15,7 @@ use dayshift_worker::command_line;
 use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Program, Stdin};
 
 use super::Shared;
+use super::secrets::Values;
 use super::watch::{Reader, Watch};
 
 /// Variables of ours that Claude Code needs to reach its provider.
@@ -90,17 +91,33 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         cwd,
         make_cwd,
         cwd_private: state.spec(subject.task).workspace != WorkspaceKind::InPlace,
-        env: started.env,
+        env: started.environment.variables,
         stdin: started.stdin,
         folder: folder.display().to_string(),
         stream: subject.agent().is_some(),
         log_bytes_max: LOG_BYTES_MAX,
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: is_gate,
+        secrets: started.environment.secrets,
+        refused: None,
         mark: shared.paths.mark(attempt),
     };
-    let watch = listen(&subject, &folder, &launch.env);
+    let watch = listen(&subject, &folder, &launch.env, &launch.secrets);
     Ok((launch, watch))
+}
+
+/// Hands fetched secrets to the process that is to have them, and to who redacts its words.
+pub(super) fn give(launch: &mut Launch, watch: &mut Watch, values: Values) {
+    launch.env.extend(values);
+    launch.env.sort();
+    if let Some(reader) = &mut watch.reader {
+        reader.redactor = redactor(&launch.env, &launch.secrets);
+        reader.is_withheld = false;
+    }
+}
+
+fn redactor(env: &[(String, String)], secrets: &[String]) -> Redactor {
+    Redactor::of_process(env.iter().map(|(name, value)| (name.as_str(), value.as_str())), secrets)
 }
 
 /// How to listen to an attempt that may already run.
@@ -108,14 +125,25 @@ pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Optio
     let subject = Subject::of(state, attempt)?;
     let (set, pass) =
         subject.agent().map(|agent| (agent.env.clone(), agent.pass_env.clone())).unwrap_or_default();
-    let env = task_environment_with(shared, &subject, set, &pass, CLAUDE_VARIABLES);
-    Some(listen(&subject, &shared.paths.attempt(attempt), &env))
+    let Environment { mut variables, secrets } =
+        task_environment(shared, &subject, set, &pass, CLAUDE_VARIABLES);
+    // It is to be stopped, so nothing is fetched for it now; what was fetched before will do.
+    let known = shared.secrets.known(&secrets);
+    let is_withheld = known.is_none();
+    variables.extend(known.unwrap_or_default());
+    let mut watch = listen(&subject, &shared.paths.attempt(attempt), &variables, &secrets);
+    if let Some(reader) = &mut watch.reader {
+        reader.is_withheld = is_withheld;
+    }
+    Some(watch)
 }
 
-fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)]) -> Watch {
+/// Until the values of its secrets are among `env`, its words cannot be shown.
+fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secrets: &[String]) -> Watch {
     let reader = subject.agent().map(|agent| Reader {
         parser: Parser::new(&agent.dialect),
-        redactor: Redactor::new(env.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+        redactor: redactor(env, secrets),
+        is_withheld: !secrets.is_empty(),
         stream: folder.join("stream"),
         offset: 0,
     });
@@ -125,7 +153,13 @@ fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)]) -> Wat
 struct Started {
     program: Program,
     stdin: Stdin,
-    env: Vec<(String, String)>,
+    environment: Environment,
+}
+
+/// The variables of a process, and the secrets that are still to be added.
+struct Environment {
+    variables: Vec<(String, String)>,
+    secrets: Vec<String>,
 }
 
 /// A plain command or a gate.
@@ -136,8 +170,8 @@ fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
         (JobWork::Work, TaskWork::Run { command }) => command,
         (JobWork::Work, TaskWork::Agent { .. }) => "",
     };
-    let env = task_environment(shared, subject, &BTreeMap::new(), dayshift_guard::TOOL_CHAINS);
-    Started { program: program(line, &env), stdin: Stdin::Null, env }
+    let environment = task_environment(shared, subject, BTreeMap::new(), &[], dayshift_guard::TOOL_CHAINS);
+    Started { program: program(line, &environment.variables), stdin: Stdin::Null, environment }
 }
 
 fn program(line: &str, env: &[(String, String)]) -> Program {
@@ -188,17 +222,17 @@ fn agent_start(
     if is_scripted {
         set.insert("DAYSHIFT_TRY".to_owned(), subject.attempt.number.to_string());
     }
-    let env = task_environment_with(shared, subject, set, &agent.pass_env, &builtin);
+    let environment = task_environment(shared, subject, set, &agent.pass_env, &builtin);
     Ok(Started {
         program: match what {
             dayshift_agents::Program::Argv(words) => Program::Argv(words),
-            dayshift_agents::Program::Line(line) => program(&line, &env),
+            dayshift_agents::Program::Line(line) => program(&line, &environment.variables),
         },
         stdin: match stdin {
             dayshift_agents::Stdin::Null => Stdin::Null,
             dayshift_agents::Stdin::Text(text) => Stdin::Text(text),
         },
-        env,
+        environment,
     })
 }
 
@@ -232,23 +266,14 @@ fn prompt(subject: &Subject<'_>) -> String {
     rendered.text
 }
 
-fn task_environment(
-    shared: &Shared,
-    subject: &Subject<'_>,
-    set: &BTreeMap<String, String>,
-    builtin: &[&str],
-) -> Vec<(String, String)> {
-    task_environment_with(shared, subject, set.clone(), &[], builtin)
-}
-
 /// The whole environment of a process of the task.
-fn task_environment_with(
+fn task_environment(
     shared: &Shared,
     subject: &Subject<'_>,
     mut set: BTreeMap<String, String>,
     pass: &[String],
     builtin: &[&str],
-) -> Vec<(String, String)> {
+) -> Environment {
     let spec = subject.state.spec(subject.task);
     set.extend(spec.env.clone());
     for (name, value) in [
@@ -261,5 +286,14 @@ fn task_environment_with(
         set.insert(name.to_owned(), value);
     }
     let pass: Vec<String> = pass.iter().chain(&spec.pass_env).cloned().collect();
-    environment(shared.setting.environment.iter().cloned(), &set, &pass, builtin)
+    let ours = &shared.setting.environment;
+    // What the environment has wins over where the configuration would fetch it from.
+    let is_missing = |name: &&str| {
+        !set.contains_key(*name) && !ours.iter().any(|(known, value)| known == *name && !value.is_empty())
+    };
+    let named = pass.iter().map(String::as_str).chain(builtin.iter().copied());
+    Environment {
+        secrets: shared.secrets.among(named.filter(is_missing)),
+        variables: environment(ours.iter().cloned(), &set, &pass, builtin),
+    }
 }

@@ -34,29 +34,49 @@ type Word = (Option<Obligation>, ToWorker);
 pub(super) struct Link {
     shared: Arc<Shared>,
     slot: Slot,
-    words: Sender<Word>,
+    words: Words,
+}
+
+/// What can be said from any thread.
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    shared: Arc<Shared>,
+    queue: Sender<Word>,
+}
+
+impl Words {
+    /// Says something to the worker; if that cannot be, the obligation has failed.
+    pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
+        if self.queue.send((Some(obligation), message)).is_err() {
+            self.shared.failed(obligation, FailureClass::Transient, "no thread speaks to the worker");
+        }
+    }
 }
 
 impl Link {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let (words, receiver) = channel();
+        let (queue, receiver) = channel();
         let slot = Slot::default();
         let mut speaker = Speaker { shared: shared.clone(), slot: slot.clone(), failed: None };
         // Without the thread nothing is ever said; the obligations fail one by one then.
         let _ = std::thread::Builder::new().name("link".to_owned()).spawn(move || speaker.serve(&receiver));
+        let words = Words { shared: shared.clone(), queue };
         Self { shared, slot, words }
     }
 
     /// Says something to the worker; if that cannot be, the obligation has failed.
     pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
-        if self.words.send((Some(obligation), message)).is_err() {
-            self.shared.failed(obligation, FailureClass::Transient, "no thread speaks to the worker");
-        }
+        self.words.send(obligation, message);
+    }
+
+    /// The same for other threads.
+    pub(super) fn words(&self) -> Words {
+        self.words.clone()
     }
 
     /// The end of an attempt is durable: the worker may forget it.
     pub(super) fn settled(&self, attempt: AttemptId) {
-        let _ = self.words.send((None, ToWorker::Settled { attempt }));
+        let _ = self.words.queue.send((None, ToWorker::Settled { attempt }));
     }
 
     /// Something that kills every live tree at once, from any thread.

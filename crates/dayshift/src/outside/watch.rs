@@ -17,6 +17,9 @@ use super::Shared;
 /// How much of a stream is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// What stands in place of words that may hold a secret that we do not know.
+const WITHHELD: &str = "[withheld: it may hold a secret that could not be fetched again]";
+
 /// What is known of an attempt that is being watched.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -29,6 +32,8 @@ pub(super) struct Watch {
 pub(super) struct Reader {
     pub(super) parser: Parser,
     pub(super) redactor: Redactor,
+    /// A secret that it was given is not known to us, so that its words cannot be redacted.
+    pub(super) is_withheld: bool,
     pub(super) stream: PathBuf,
     pub(super) offset: u64,
 }
@@ -121,14 +126,17 @@ struct Told {
 
 fn conclude(reader: &mut Reader, exit: &Exit) -> Told {
     let conclusion = reader.parser.conclude(exit);
-    let clean = &mut reader.redactor;
+    let is_withheld = reader.is_withheld;
+    let mut clean = |text: &str| {
+        if is_withheld { WITHHELD.to_owned() } else { reader.redactor.redact_text(text) }
+    };
     Told {
-        claim: conclusion.claim.map(|claim| Claim { text: clean.redact_text(&claim.text), ..claim }),
+        claim: conclusion.claim.map(|claim| Claim { text: clean(&claim.text), ..claim }),
         verdict: conclusion
             .verdict
             .err()
-            .map(|failure| Failure { message: clean.redact_text(&failure.message), ..failure }),
-        unfinished: conclusion.unfinished.iter().map(|line| clean.redact_text(line)).collect(),
+            .map(|failure| Failure { message: clean(&failure.message), ..failure }),
+        unfinished: conclusion.unfinished.iter().map(|line| clean(line)).collect(),
         session_lost: conclusion.session_lost,
         spend: conclusion.spend,
     }

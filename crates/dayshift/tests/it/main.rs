@@ -11,4 +11,5 @@ mod files;
 mod manual;
 mod runs;
 mod saved;
+mod secrets;
 mod trust;

@@ -94,6 +94,9 @@ impl Worker {
                 format!("no descriptors are left for more than {} attempts at once", self.live.len());
             return self.end_unstarted(attempt, Failure::new(FailureClass::Transient, message));
         }
+        if let Some(failure) = &launch.refused {
+            return self.end_unstarted(attempt, failure.clone());
+        }
         match spawn(&launch, &self.descriptors) {
             Ok(spawned) => self.spawned(launch, begun, spawned),
             Err(failure) => {

@@ -16,6 +16,8 @@ fn launch(program: Program) -> Launch {
         log_bytes_max: 0,
         line_bytes_max: 0,
         hash_output: false,
+        secrets: Vec::new(),
+        refused: None,
         mark: "spawn-test".into(),
     }
 }

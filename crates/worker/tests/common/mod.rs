@@ -144,6 +144,8 @@ impl Home {
             log_bytes_max: 1 << 30,
             line_bytes_max: 64 * 1024,
             hash_output: false,
+            secrets: Vec::new(),
+            refused: None,
             mark: format!("{}:A{number}", self.folder.path().display()),
         }
     }

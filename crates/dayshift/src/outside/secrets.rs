@@ -1,0 +1,242 @@
+//! Named secrets: fetched when an attempt is started that is to have them, kept in memory alone,
+//! and known to whoever takes them out of texts.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dayshift_core::types::{Failure, FailureClass};
+use dayshift_guard::Redactor;
+use dayshift_intake::SecretSource;
+
+/// How long a command may take that prints a secret: somebody may have to unlock a store first.
+const COMMAND_MAX: Duration = Duration::from_secs(30);
+/// How long a value that was fetched is used again: many attempts start at once, and asking a
+/// store again for each could ask a person each time.
+const FRESH: Duration = Duration::from_mins(5);
+/// How long a failure is told again without asking.
+const FAILED: Duration = Duration::from_secs(5);
+/// The largest secret, in bytes.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// The shortest secret that can be taken out of texts, in bytes.
+const SECRET_BYTES_MIN: usize = 8;
+/// How much of what a command complains is told, in bytes.
+const COMPLAINT_BYTES_MAX: u64 = 2 * 1024;
+
+/// Values by the variables that they are passed in.
+pub(super) type Values = BTreeMap<String, String>;
+
+/// What follows once the values are there, or are not to be had.
+type Then = Box<dyn FnOnce(Result<Values, Failure>) + Send>;
+
+/// The way to the user's secrets.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    store: Arc<Store>,
+    asks: Sender<(Vec<String>, Then)>,
+}
+
+/// What the asking thread and the others share.
+struct Store {
+    sources: BTreeMap<String, SecretSource>,
+    home: Option<PathBuf>,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What was fetched, and when.
+struct Known {
+    at: Instant,
+    value: Result<String, Failure>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("sources", &self.sources.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    /// Nothing is fetched before somebody asks.
+    pub(super) fn new(sources: BTreeMap<String, SecretSource>, home: Option<PathBuf>) -> Self {
+        let store = Arc::new(Store { sources, home, known: Mutex::default() });
+        let (asks, receiver) = channel::<(Vec<String>, Then)>();
+        let asked = store.clone();
+        if !store.sources.is_empty() {
+            // Without the thread every ask fails at once.
+            let _ = std::thread::Builder::new().name("secrets".to_owned()).spawn(move || {
+                for (names, then) in receiver {
+                    then(asked.fetch_all(&names));
+                }
+            });
+        }
+        Self { store, asks }
+    }
+
+    /// Which of `names` are secrets of the user's.
+    pub(super) fn among<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<String> {
+        let mut found: Vec<String> =
+            names.filter(|name| self.store.sources.contains_key(*name)).map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Fetches the values on a thread of its own, one ask after the other, and goes on with `then`.
+    pub(super) fn ask(&self, names: Vec<String>, then: Then) {
+        if let Err(unsent) = self.asks.send((names, then)) {
+            let (_, then) = unsent.0;
+            then(Err(Failure::new(FailureClass::Transient, "no thread fetches secrets")));
+        }
+    }
+
+    /// The values as far as they were fetched before, however long ago; `None` when one is missing.
+    pub(super) fn known(&self, names: &[String]) -> Option<Values> {
+        let known = self.store.known();
+        names.iter().map(|name| Some((name.clone(), known.get(name)?.value.clone().ok()?))).collect()
+    }
+}
+
+impl Store {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fetch_all(&self, names: &[String]) -> Result<Values, Failure> {
+        names.iter().map(|name| Ok((name.clone(), self.fetch(name)?))).collect()
+    }
+
+    fn fetch(&self, name: &str) -> Result<String, Failure> {
+        if let Some(known) = self.known().get(name) {
+            let limit = if known.value.is_ok() { FRESH } else { FAILED };
+            if known.at.elapsed() < limit {
+                return known.value.clone();
+            }
+        }
+        let value = match self.sources.get(name) {
+            Some(SecretSource::File(path)) => from_file(&expanded(path, self.home.as_deref())),
+            Some(SecretSource::Command(line)) => from_command(line),
+            None => Err(Failure::new(FailureClass::Permanent, "nobody says where it is")),
+        };
+        let value = value.and_then(checked).map_err(|failure| Failure {
+            message: format!("the secret {name} cannot be had: {}", failure.message),
+            ..failure
+        });
+        self.known().insert(name.to_owned(), Known { at: Instant::now(), value: value.clone() });
+        value
+    }
+}
+
+/// `~/x` with the home folder in place of `~`.
+pub(crate) fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        (Some(_) | None, _) => PathBuf::from(path),
+    }
+}
+
+/// Why a file of a secret is not to be used, with what to do about it.
+pub(crate) fn fault_of_file(path: &Path) -> Option<String> {
+    let shown = path.display();
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) => return Some(format!("{shown} cannot be read: {error}")),
+    };
+    let mode = found.mode() & 0o7777;
+    if !found.is_file() {
+        Some(format!("{shown} is no file"))
+    } else if found.uid() != rustix::process::getuid().as_raw() {
+        Some(format!("{shown} belongs to user {}; chown it to yourself", found.uid()))
+    } else if mode & 0o177 != 0 {
+        Some(format!("{shown} has mode {mode:04o}, so that others can reach it; chmod 600 {shown}"))
+    } else if found.len() > SECRET_BYTES_MAX {
+        Some(format!("{shown} is larger than {SECRET_BYTES_MAX} bytes"))
+    } else {
+        None
+    }
+}
+
+fn from_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let permanent = |message: String| Failure::new(FailureClass::Permanent, message);
+    if let Some(fault) = fault_of_file(path) {
+        return Err(permanent(fault));
+    }
+    std::fs::read(path).map_err(|error| permanent(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// Runs a command line and takes what it prints. Its complaints are told, redacted.
+fn from_command(line: &str) -> Result<Vec<u8>, Failure> {
+    let passing = |message: String| Failure::new(FailureClass::Transient, message);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", line])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| passing(format!("its command cannot be started: {error}")))?;
+    let (Some(out), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(passing("its command has no output".to_owned()));
+    };
+    let group = rustix::process::Pid::from_child(&child);
+    let (sender, ended) = channel();
+    let reader = move || {
+        let complaints = std::thread::spawn(move || read_at_most(complaint, COMPLAINT_BYTES_MAX));
+        let value = read_at_most(out, SECRET_BYTES_MAX + 1);
+        let complaint = complaints.join().unwrap_or_default();
+        let _ = sender.send((value, complaint, child.wait()));
+    };
+    std::thread::Builder::new()
+        .name("secret-command".to_owned())
+        .spawn(reader)
+        .map_err(|error| passing(format!("no thread can read its command: {error}")))?;
+    let Ok((value, complaint, status)) = ended.recv_timeout(COMMAND_MAX) else {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        return Err(passing(format!("its command did not end within {} s", COMMAND_MAX.as_secs())));
+    };
+    match status {
+        Ok(status) if status.success() => Ok(value),
+        Ok(status) => {
+            // What it printed so far may be the secret, and its complaint may quote it.
+            let mut redactor = Redactor::knowing([("secret", value.trim_ascii())]);
+            let complaint = redactor.redact_text(&String::from_utf8_lossy(&complaint));
+            let complaint = complaint.split_whitespace().collect::<Vec<_>>().join(" ");
+            Err(passing(format!("its command ended with {status}: {complaint}")))
+        }
+        Err(error) => Err(passing(format!("its command cannot be waited for: {error}"))),
+    }
+}
+
+/// Reads to the end, keeps the beginning.
+fn read_at_most(mut from: impl Read, most: u64) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let _ = from.by_ref().take(most).read_to_end(&mut kept);
+    let _ = std::io::copy(&mut from, &mut std::io::sink());
+    kept
+}
+
+/// A value that a variable can hold, without the line end behind it.
+fn checked(bytes: Vec<u8>) -> Result<String, Failure> {
+    let fault = |message: &str| Failure::new(FailureClass::Permanent, message);
+    if bytes.len() as u64 > SECRET_BYTES_MAX {
+        return Err(fault("it is longer than 64 KiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| fault("it is not UTF-8"))?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() {
+        return Err(fault("it is empty"));
+    }
+    if text.len() < SECRET_BYTES_MIN {
+        return Err(fault("it has less than 8 bytes: it could not be told from ordinary words in a log"));
+    }
+    if text.contains('\0') {
+        return Err(fault("it holds a NUL"));
+    }
+    Ok(text.to_owned())
+}
