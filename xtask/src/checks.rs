@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::arguments::TestOptions;
+use crate::coverage::Coverage;
 use crate::house::House;
 use crate::runner;
 use crate::steps::{Steps, Trouble, must};
@@ -13,7 +14,7 @@ use crate::tools;
 /// Runs everything that must hold and prints what ran. All steps run, also behind a red one.
 ///
 /// Everything but the demo is built in the one profile `dev`: the lints check it, the rest builds it
-/// once. The summary of the test runner is the last thing printed.
+/// once, with counters of lines. The summary of the test runner is the last thing printed.
 pub(crate) fn test(house: &House, options: &TestOptions) -> ExitCode {
     let mut steps = Steps::new(house.is_ci);
     let tools = set_up(house, &mut steps);
@@ -30,15 +31,27 @@ pub(crate) fn test(house: &House, options: &TestOptions) -> ExitCode {
     });
     steps.run("licences, bans, sources", || deny(house, &tools, &["check", "bans", "licenses", "sources"]));
     steps.run("advisories", || advisories(house, &tools));
-    steps.run("build", || must(&mut house.cargo_locked(&["build", "--workspace", "--all-targets"])));
-    steps.run("documentation tests", || must(&mut house.cargo_locked(&["test", "--workspace", "--doc"])));
+    let coverage = steps.run("line counts", Coverage::set_up);
+    let dressed = |words: &[&str]| {
+        let mut cargo = house.cargo_locked(words);
+        if let Some(coverage) = &coverage {
+            coverage.dress(&mut cargo);
+        }
+        cargo
+    };
+    steps.run("build", || must(&mut dressed(&["build", "--workspace", "--all-targets"])));
+    steps.run("documentation tests", || must(&mut dressed(&["test", "--workspace", "--doc"])));
     let mut summary = Vec::new();
     steps.run("tests", || {
-        let runner =
-            tools.nextest.ok_or_else(|| Trouble::CannotRun("there is no cargo-nextest".to_owned()))?;
-        summary = runner::run(house, &runner, &options.runner)?;
+        summary = runner::run(house, nextest(&tools)?, coverage.as_ref(), &options.runner)?;
         runner::judge(&summary)
     });
+    if let Some(coverage) = &coverage {
+        steps.run("line coverage", || {
+            let cov = tools.cov.as_deref().ok_or_else(|| missing("llvm_profparser"))?;
+            coverage.measure(house, cov, nextest(&tools)?, options.runner.is_empty())
+        });
+    }
     steps.print_table(options.since.and_then(elapsed_since));
     for line in &summary {
         println!("{line}");
@@ -63,6 +76,15 @@ fn exit_code(steps: &Steps) -> ExitCode {
 struct Tools {
     deny: Option<PathBuf>,
     nextest: Option<PathBuf>,
+    cov: Option<PathBuf>,
+}
+
+fn missing(tool: &str) -> Trouble {
+    Trouble::CannotRun(format!("there is no {tool}"))
+}
+
+fn nextest(tools: &Tools) -> Result<&Path, Trouble> {
+    tools.nextest.as_deref().ok_or_else(|| missing("cargo-nextest"))
 }
 
 fn set_up(house: &House, steps: &mut Steps) -> Tools {
@@ -72,6 +94,7 @@ fn set_up(house: &House, steps: &mut Steps) -> Tools {
     Tools {
         deny: steps.run("cargo-deny", || tools::deny(house)),
         nextest: steps.run("cargo-nextest", || tools::nextest(house)),
+        cov: steps.run("llvm_profparser", || tools::cov(house)),
     }
 }
 
@@ -81,7 +104,7 @@ fn deny(house: &House, tools: &Tools, words: &[&str]) -> Result<(), Trouble> {
 }
 
 fn deny_program(tools: &Tools) -> Result<&Path, Trouble> {
-    tools.deny.as_deref().ok_or_else(|| Trouble::CannotRun("there is no cargo-deny".to_owned()))
+    tools.deny.as_deref().ok_or_else(|| missing("cargo-deny"))
 }
 
 /// Known holes in what we depend on. The list comes over the network, which need not be there.

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod checks;
+mod coverage;
 mod hooks;
 mod house;
 mod runner;

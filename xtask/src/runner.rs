@@ -5,15 +5,21 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::coverage::Coverage;
 use crate::house::House;
 use crate::steps::{Trouble, show};
 
 /// How many worlds the simulator goes through in one run of the tests, unless it is told otherwise.
 const SIM_WORLDS: &str = "10000";
 
-/// Runs all tests with `program`, a cargo-nextest. Returns its summary, unprinted: also when tests
-/// failed, see [`judge`].
-pub(crate) fn run(house: &House, program: &Path, words: &[String]) -> Result<Vec<String>, Trouble> {
+/// Runs all tests with `program`, a cargo-nextest, with counters of lines when there is a `coverage`.
+/// Returns its summary, unprinted: also when tests failed, see [`judge`].
+pub(crate) fn run(
+    house: &House,
+    program: &Path,
+    coverage: Option<&Coverage>,
+    words: &[String],
+) -> Result<Vec<String>, Trouble> {
     let mut command = Command::new(program);
     command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--config-file"]);
     command.arg(house.root.join("xtask/nextest.toml"));
@@ -22,9 +28,14 @@ pub(crate) fn run(house: &House, program: &Path, words: &[String]) -> Result<Vec
     }
     command.args(words).current_dir(&house.root);
     command.env("DAYSHIFT_TEST_CACHE", &house.cache).env("DAYSHIFT_CLAUDE", house.claude());
-    if let Some(binary) = built_binary() {
-        command.env("DAYSHIFT_BIN", binary);
-    }
+    let binary = match coverage {
+        Some(coverage) => {
+            coverage.dress(&mut command);
+            Some(coverage.binary())
+        }
+        None => built_binary(),
+    };
+    command.envs(binary.map(|binary| ("DAYSHIFT_BIN", binary)));
     if env::var_os("DAYSHIFT_SIM_WORLDS").is_none() {
         command.env("DAYSHIFT_SIM_WORLDS", SIM_WORLDS);
     }

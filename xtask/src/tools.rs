@@ -15,6 +15,8 @@ pub(crate) use npm::claude;
 const DENY_VERSION: &str = "0.20.2";
 /// What is installed where there is none; any version that is there is good.
 const NEXTEST_VERSION: &str = "0.9.151";
+/// Reads what instrumented binaries counted, in the format of the pinned compiler's LLVM.
+const PROFPARSER_VERSION: &str = "0.15.0";
 
 /// A program of the system: its name, Debian's package, and the oldest version that will do.
 type Program = (&'static str, &'static str, Option<(u32, u32)>);
@@ -83,6 +85,17 @@ pub(crate) fn nextest(house: &House) -> Result<PathBuf, Trouble> {
     let program = house.tool("cargo-nextest");
     if !works(program.as_os_str()) {
         install(house, "cargo-nextest", NEXTEST_VERSION)?;
+    }
+    Ok(program)
+}
+
+/// Finds the reader of line counts, which tells no version of its own, or compiles it.
+pub(crate) fn cov(house: &House) -> Result<PathBuf, Trouble> {
+    let program = house.tool("cov");
+    let installed = fs::read_to_string(house.cache.join("tools/.crates.toml")).unwrap_or_default();
+    let is_right = installed.contains(&format!("\"llvm_profparser {PROFPARSER_VERSION} "));
+    if !is_right || !program.is_file() {
+        install(house, "llvm_profparser", PROFPARSER_VERSION)?;
     }
     Ok(program)
 }
