@@ -54,12 +54,17 @@ pub(crate) const HOOKS: [Hook; 4] = [
     },
     Hook {
         name: "soak",
-        words: " [--minutes N]",
-        about: "a long run that looks for leaks",
+        words: " [--engine N] [--worker N] [--seed S] [--seconds S]",
+        about: "kills engine and worker at random moments of a day, and counts what it cost",
         package: "dayshift",
         target: Target::IgnoredTests {
             filter: "long_soak",
-            flags: &[("--minutes", "DAYSHIFT_SOAK_MINUTES")],
+            flags: &[
+                ("--engine", "DAYSHIFT_SOAK_ENGINE"),
+                ("--worker", "DAYSHIFT_SOAK_WORKER"),
+                ("--seed", "DAYSHIFT_SOAK_SEED"),
+                ("--seconds", "DAYSHIFT_SOAK_SECONDS"),
+            ],
         },
     },
 ];
@@ -109,11 +114,11 @@ mod tests {
     fn flags_become_variables() {
         let check = |words: &str| {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-            let read = read_flags(&[("--runs", "RUNS"), ("--minutes", "MINUTES")], &words);
+            let read = read_flags(&[("--runs", "RUNS"), ("--seed", "SEED")], &words);
             read.map(|pairs| format!("{pairs:?}")).map_err(|error| format!("{error:#}"))
         };
         assert_eq!(check("").as_deref(), Ok("[]"));
-        assert_eq!(check("--minutes 3 --runs 10").as_deref(), Ok(r#"[("MINUTES", "3"), ("RUNS", "10")]"#));
+        assert_eq!(check("--seed 3 --runs 10").as_deref(), Ok(r#"[("SEED", "3"), ("RUNS", "10")]"#));
         for (words, expected) in [
             ("--worlds 1", "failed to read `--worlds`"),
             ("--runs", "failed to read `--runs`: it takes a number"),

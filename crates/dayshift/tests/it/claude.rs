@@ -8,7 +8,9 @@ use dayshift_testkit::{
     Call, ModelServer, Prices, Scenario, Turn, Usage, claude_cli_or_skip, processes_with_env, wait_until,
 };
 
-use crate::common::{LONG, Ran, Site};
+use rustix::process::Signal;
+
+use crate::common::{LONG, Ran, Site, signal};
 
 /// Puts `claude` on a PATH of its own and points it to the server.
 fn with_claude(site: &Site, cli: &Path, server: &ModelServer, words: &[&str]) -> std::process::Command {
@@ -111,10 +113,10 @@ fn an_interrupted_claude_session_is_resumed() {
     wait_until(LONG, "the command to run", || found(&workspaces, "waiting").is_some());
     wait_until(LONG, "the session to be known", || session().contains("session"));
     // The worker dies with the engine: everything of the attempt is gone, its session is not.
-    let worker = worker_pid(&site);
+    let worker = site.worker().expect("a worker lives");
     engine.kill().unwrap();
     engine.wait().unwrap();
-    kill(worker);
+    signal(worker, Signal::KILL);
     let folder = found(&workspaces, "waiting").unwrap();
     fs::write(folder.join("go"), "").unwrap();
     let ran = Ran::of(&with_claude(&site, &cli, &server, &["resume", "--repo", &repo]).output().unwrap());
@@ -141,18 +143,4 @@ fn found(root: &Path, name: &str) -> Option<std::path::PathBuf> {
         }
     }
     None
-}
-
-pub(crate) fn worker_pid(site: &Site) -> u32 {
-    let home = format!("HOME={}", site.home.path().display());
-    let is_worker = |pid: &u32| {
-        fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker".as_slice()))
-    };
-    processes_with_env(&home).into_iter().find(is_worker).expect("a worker lives")
-}
-
-pub(crate) fn kill(pid: u32) {
-    let status = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-    assert!(status.success());
 }

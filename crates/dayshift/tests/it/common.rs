@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use dayshift_testkit::{TempRepo, dayshift_bin, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,6 +55,11 @@ impl Site {
         self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The same, with nobody to listen.
+    pub(crate) fn start_quietly<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Child {
+        self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     pub(crate) fn json<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Value {
         let ran = self.run(words);
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error} in {ran:?}"))
@@ -78,16 +84,38 @@ impl Site {
         std::fs::read_to_string(file).unwrap()
     }
 
+    /// The living processes of this site: its engine, its worker, its agents.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        dayshift_testkit::processes_with_env(&format!("HOME={}", self.home.path().display()))
+    }
+
+    /// The living processes of this site's attempts.
+    pub(crate) fn agents(&self) -> Vec<u32> {
+        let marked = dayshift_testkit::processes_with_env("DAYSHIFT_MARK");
+        self.processes().into_iter().filter(|pid| marked.contains(pid)).collect()
+    }
+
+    /// The site's worker, if one lives.
+    pub(crate) fn worker(&self) -> Option<u32> {
+        let is_worker = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker".as_slice()))
+        };
+        self.processes().into_iter().find(is_worker)
+    }
+
     /// Tells the worker to go, and waits until no process of this site is left.
     pub(crate) fn wait_for_worker_to_leave(&self) {
-        let home = format!("HOME={}", self.home.path().display());
-        for pid in dayshift_testkit::processes_with_env(&home) {
-            let _ = Command::new("kill").arg(pid.to_string()).status();
+        for pid in self.processes() {
+            signal(pid, Signal::TERM);
         }
-        wait_until(LONG, "every process of the site to end", || {
-            dayshift_testkit::processes_with_env(&home).is_empty()
-        });
+        wait_until(LONG, "every process of the site to end", || self.processes().is_empty());
     }
+}
+
+/// Sends a signal. A process that has ended is as good.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
 }
 
 /// A command that ended.

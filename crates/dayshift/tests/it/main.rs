@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod faults;
 mod files;
+mod kills;
 mod manual;
 mod runs;
 mod saved;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use dayshift_testkit::{processes_with_env, wait_until};
+use dayshift_testkit::wait_until;
 use serde_json::Value;
 
 use crate::common::{LONG, Ran, Site};
@@ -108,7 +108,7 @@ fn a_second_engine_exits_75_and_names_the_first() {
         day(&site, "", "steps:\n  - hang: true\n", "  - {id: a, name: A, description: x, agent: crew}\n");
     let repo = site.path().display().to_string();
     let mut first = site.start(["run", &day, "--repo", &repo]);
-    wait_until(LONG, "the agent to run", || !agents(&site).is_empty());
+    wait_until(LONG, "the agent to run", || !site.agents().is_empty());
     let second = run(&site, &day, &[]);
     assert_eq!(second.code, 75, "{second:?}");
     assert!(second.err.contains(&first.id().to_string()), "{second:?}");
@@ -116,13 +116,7 @@ fn a_second_engine_exits_75_and_names_the_first() {
     assert_eq!(cancelled.code, 0, "{cancelled:?}");
     assert_eq!(first.wait().unwrap().code(), Some(1));
     assert_eq!(site.outcome("a"), "cancelled");
-    assert!(agents(&site).is_empty(), "the agent lives on");
-}
-
-fn agents(site: &Site) -> Vec<u32> {
-    let home = format!("HOME={}", site.home.path().display());
-    let marked = processes_with_env("DAYSHIFT_MARK");
-    processes_with_env(&home).into_iter().filter(|pid| marked.contains(pid)).collect()
+    assert!(site.agents().is_empty(), "the agent lives on");
 }
 
 #[test]
@@ -133,7 +127,7 @@ fn an_interrupt_stops_the_agents_and_the_run_can_be_resumed_with_no_try_counted(
     let day = day(&site, "", scenario, tasks);
     let repo = site.path().display().to_string();
     let mut engine = site.start(["run", &day, "--repo", &repo]);
-    wait_until(LONG, "the agent to run", || !agents(&site).is_empty());
+    wait_until(LONG, "the agent to run", || !site.agents().is_empty());
     wait_until(LONG, "the session to be known", || {
         site.path().join(".dayshift/attempts/A1/log").metadata().is_ok_and(|log| log.len() > 0)
             && task_json(&site, "a").to_string().contains("scripted-")
@@ -141,7 +135,7 @@ fn an_interrupt_stops_the_agents_and_the_run_can_be_resumed_with_no_try_counted(
     let status = Command::new("kill").args(["-INT", &engine.id().to_string()]).status().unwrap();
     assert!(status.success());
     assert_eq!(engine.wait().unwrap().code(), Some(1));
-    assert!(agents(&site).is_empty(), "an agent lives on");
+    assert!(site.agents().is_empty(), "an agent lives on");
     let resumed = site.run(["resume", "--repo", &repo]);
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_eq!(site.outcome("a"), "succeeded");
