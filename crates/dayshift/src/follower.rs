@@ -33,11 +33,12 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 enum News {
     Committed(Arc<[Entry]>),
     WriteReport(RunId),
+    Said(String),
     Finish,
 }
 
 /// The way to the follower.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Follower {
     news: Sender<News>,
 }
@@ -46,6 +47,11 @@ impl Follower {
     /// Entries that are durable now.
     pub(crate) fn committed(&self, entries: &[Entry]) {
         let _ = self.news.send(News::Committed(entries.into()));
+    }
+
+    /// Tells people something that no entry tells.
+    pub(crate) fn say(&self, text: &str) {
+        let _ = self.news.send(News::Said(text.to_owned()));
     }
 
     /// Writes the run's report and tells the engine where it is.
@@ -127,6 +133,10 @@ fn follow(
                         failure: Failure::new(FailureClass::Transient, message),
                     },
                 });
+            }
+            Ok(News::Said(text)) => {
+                files.say(&text);
+                terminal.say(&text);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Ok(News::Finish) | Err(RecvTimeoutError::Disconnected) => {

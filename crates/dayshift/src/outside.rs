@@ -8,7 +8,6 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dayshift_core::event::{Entry, Event};
@@ -34,8 +33,6 @@ use watch::Watch;
 pub(crate) struct Setting {
     /// Our own environment.
     pub(crate) environment: Vec<(OsString, OsString)>,
-    /// This binary, also after it was replaced on disk.
-    pub(crate) exe: PathBuf,
     /// How long an agent has between SIGINT and SIGTERM, and again before SIGKILL.
     pub(crate) grace: Millis,
     /// Where the user's secrets come from, by variable.
@@ -49,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) setting: Setting,
     pub(crate) handle: Handle,
     secrets: Secrets,
+    follower: Follower,
     watches: Mutex<BTreeMap<AttemptId, Watch>>,
 }
 
@@ -68,15 +66,15 @@ pub(crate) struct World {
     shared: Arc<Shared>,
     link: Link,
     crew: Crew,
-    follower: Follower,
 }
 
 impl World {
     /// Nothing is started before the first obligation.
     pub(crate) fn new(paths: Paths, setting: Setting, handle: Handle, follower: Follower) -> Self {
         let secrets = Secrets::new(setting.secrets.clone(), paths::home());
-        let shared = Arc::new(Shared { paths, setting, handle, secrets, watches: Mutex::default() });
-        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, follower }
+        let shared =
+            Arc::new(Shared { paths, setting, handle, secrets, follower, watches: Mutex::default() });
+        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared }
     }
 
     /// Takes every live process tree down at once.
@@ -131,7 +129,7 @@ impl Outside for World {
             Obligation::StopAttempt(attempt) => self.stop(state, attempt),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
-            Obligation::WriteReport(run) => self.follower.write_report(run),
+            Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }
     }
 
@@ -142,6 +140,6 @@ impl Outside for World {
                 self.link.settled(attempt);
             }
         }
-        self.follower.committed(entries);
+        self.shared.follower.committed(entries);
     }
 }

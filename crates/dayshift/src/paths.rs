@@ -1,6 +1,7 @@
 //! Where everything lies. The only place that reads the environment for folders.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -148,4 +149,15 @@ pub(crate) fn state_folder(named: Option<&Path>, repo: &Path) -> PathBuf {
         Some(folder) => folder.to_owned(),
         None => repo.join(".dayshift"),
     }
+}
+
+/// The file of this very build, at this moment: by its name while that still means it, so that
+/// people see it among the processes; else, when it was replaced or removed, by the open file.
+pub(crate) fn own_binary() -> PathBuf {
+    let running = Path::new("/proc/self/exe");
+    let id = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    let named = std::env::current_exe().ok();
+    named
+        .filter(|named| id(named).is_some_and(|named| id(running) == Some(named)))
+        .unwrap_or_else(|| running.to_owned())
 }

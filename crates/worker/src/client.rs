@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dayshift_core::ids::AttemptId;
 use dayshift_core::time::Millis;
 
 use crate::error::WorkerError;
@@ -30,32 +31,75 @@ pub struct Client {
     is_closing: Arc<AtomicBool>,
 }
 
+/// What a worker says to the engine that it takes orders from now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The worker's process id.
+    pub worker_pid: u32,
+    /// Attempts whose processes live, or are not yet proven dead.
+    pub live: Vec<AttemptId>,
+}
+
 impl Client {
+    /// Connects as the engine, in the words of version `protocol`, and waits up to `within` to be
+    /// welcomed; then every message goes to `on_message` as with [`Client::connect`].
+    ///
+    /// [`WorkerError::OtherVersion`]: the worker cannot be spoken to, and ends when nothing of it
+    /// lives any more.
+    pub fn engage(
+        socket: &Path,
+        protocol: u32,
+        within: Millis,
+        on_message: impl FnMut(FromWorker) + Send + 'static,
+        on_gone: impl FnOnce() + Send + 'static,
+    ) -> Result<(Self, Welcome), WorkerError> {
+        let failed = |source| WorkerError::Socket { path: socket.to_owned(), source };
+        let stream = UnixStream::connect(socket).map_err(failed)?;
+        stream.set_write_timeout(Some(WRITE_WITHIN)).map_err(failed)?;
+        stream.set_read_timeout(Some(Duration::from_millis(within.0))).map_err(failed)?;
+        let hello = ToWorker::Hello { protocol, engine_pid: std::process::id() };
+        let bytes = encode(&hello).map_err(WorkerError::Send)?;
+        (&stream).write_all(&bytes).map_err(WorkerError::Send)?;
+        let mut framer = Framer::default();
+        let greeting = answer(&stream, &mut framer, welcome).map_err(failed)?;
+        let welcome = greeting.map_err(|message| WorkerError::OtherVersion { message })?;
+        stream.set_read_timeout(None).map_err(failed)?;
+        let client = Self::listen(stream, framer, on_message, on_gone).map_err(failed)?;
+        Ok((client, welcome))
+    }
+
     /// Connects, and hands every message to `on_message` on a thread of its own.
     ///
     /// `on_gone` is called once, on that thread, when the worker closed the connection or died;
     /// not when the client was dropped. The caller says [`ToWorker::Hello`] first.
     pub fn connect(
         socket: &Path,
-        mut on_message: impl FnMut(FromWorker) + Send + 'static,
+        on_message: impl FnMut(FromWorker) + Send + 'static,
         on_gone: impl FnOnce() + Send + 'static,
     ) -> Result<Self, WorkerError> {
         let failed = |source| WorkerError::Socket { path: socket.to_owned(), source };
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_write_timeout(Some(WRITE_WITHIN)).map_err(failed)?;
-        let reader = stream.try_clone().map_err(failed)?;
+        Self::listen(stream, Framer::default(), on_message, on_gone).map_err(failed)
+    }
+
+    /// Reads on a thread of its own; `framer` holds what was read before.
+    fn listen(
+        stream: UnixStream,
+        framer: Framer,
+        mut on_message: impl FnMut(FromWorker) + Send + 'static,
+        on_gone: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let reader = stream.try_clone()?;
         let is_closing = Arc::new(AtomicBool::new(false));
         let is_dropped = Arc::clone(&is_closing);
         let listen = move || {
-            read_all(reader, &mut on_message);
+            read_all(reader, framer, &mut on_message);
             if !is_dropped.load(Ordering::SeqCst) {
                 on_gone();
             }
         };
-        thread::Builder::new()
-            .name("worker-client".into())
-            .spawn(listen)
-            .map_err(|source| WorkerError::Kernel { what: "a thread", source })?;
+        thread::Builder::new().name("worker-client".into()).spawn(listen)?;
         Ok(Self { stream: Mutex::new(stream), is_closing })
     }
 
@@ -79,16 +123,45 @@ impl Drop for Client {
     }
 }
 
-fn read_all(mut stream: UnixStream, on_message: &mut dyn FnMut(FromWorker)) {
-    let mut framer = Framer::default();
+/// Reads until `pick` has found its answer. Nothing else is said before it, and a word that we do
+/// not know can do without one.
+fn answer<T>(
+    mut stream: &UnixStream,
+    framer: &mut Framer,
+    pick: impl Fn(FromWorker) -> Option<T>,
+) -> io::Result<T> {
     let mut buffer = vec![0_u8; 64 * 1024];
     loop {
+        while let Some(line) = framer.next_line().map_err(io::Error::other)? {
+            if let Some(found) = serde_json::from_slice(&line).ok().and_then(&pick) {
+                return Ok(found);
+            }
+        }
         match stream.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(length) => framer.push(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// What a hello can be answered with: a welcome, or why there is none.
+fn welcome(message: FromWorker) -> Option<Result<Welcome, String>> {
+    match message {
+        FromWorker::Welcome { protocol: _, worker_pid, live } => Some(Ok(Welcome { worker_pid, live })),
+        FromWorker::Refused { message, .. } => Some(Err(message)),
+        FromWorker::Started { .. }
+        | FromWorker::Output { .. }
+        | FromWorker::Ended { .. }
+        | FromWorker::Live { .. }
+        | FromWorker::Notice { .. } => None,
+    }
+}
+
+fn read_all(mut stream: UnixStream, mut framer: Framer, on_message: &mut dyn FnMut(FromWorker)) {
+    let mut buffer = vec![0_u8; 64 * 1024];
+    loop {
         loop {
             match framer.next_line() {
                 // A word that we do not know comes from a newer worker: it can do without an answer.
@@ -103,6 +176,12 @@ fn read_all(mut stream: UnixStream, on_message: &mut dyn FnMut(FromWorker)) {
                     return;
                 }
             }
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(length) => framer.push(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
         }
     }
 }
@@ -126,8 +205,11 @@ pub fn ensure_running(
             Err(error) => error,
         };
         if left.is_zero() {
-            let waited_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-            return Err(WorkerError::NoAnswer { path: socket.to_owned(), waited_ms, last: last.to_string() });
+            return Err(WorkerError::NoAnswer {
+                path: socket.to_owned(),
+                within: deadline,
+                last: last.to_string(),
+            });
         }
         if started.is_none_or(|started| started.elapsed() >= START_AGAIN_AFTER) {
             spawn().map_err(|source| WorkerError::Kernel { what: "the worker program", source })?;
@@ -135,6 +217,27 @@ pub fn ensure_running(
         }
         thread::sleep(TRY_EVERY);
     }
+}
+
+/// The attempts whose processes live, or are not yet proven dead, by the word of the worker that
+/// answers on `socket` within `within`; needs no hello, so it disturbs no engine.
+pub fn list_live(socket: &Path, within: Millis) -> Result<Vec<AttemptId>, WorkerError> {
+    let failed = |source| WorkerError::Socket { path: socket.to_owned(), source };
+    let mut stream = UnixStream::connect(socket).map_err(failed)?;
+    let within = Some(Duration::from_millis(within.0));
+    stream.set_read_timeout(within).map_err(failed)?;
+    stream.set_write_timeout(within).map_err(failed)?;
+    stream.write_all(&encode(&ToWorker::ListLive).map_err(failed)?).map_err(failed)?;
+    let live = |message| match message {
+        FromWorker::Live { live } => Some(live),
+        FromWorker::Welcome { .. }
+        | FromWorker::Started { .. }
+        | FromWorker::Output { .. }
+        | FromWorker::Ended { .. }
+        | FromWorker::Refused { .. }
+        | FromWorker::Notice { .. } => None,
+    };
+    answer(&stream, &mut Framer::default(), live).map_err(failed)
 }
 
 /// Whether someone answers, which is more than that the socket is there.

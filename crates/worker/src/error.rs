@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use dayshift_core::time::Millis;
+
 /// Why a worker could not run, or could not be reached.
 ///
 /// What happens to single attempts is never an error of the worker: it is reported as the
@@ -42,14 +44,20 @@ pub enum WorkerError {
         source: io::Error,
     },
     /// The worker that should have been started did not answer in time.
-    #[error("reach a worker at {} within {waited_ms} ms: {last}", path.display())]
+    #[error("reach a worker at {} within {within}: {last}", path.display())]
     NoAnswer {
         /// The socket.
         path: PathBuf,
-        /// How long it was tried, in milliseconds.
-        waited_ms: u64,
+        /// How long it was tried.
+        within: Millis,
         /// What the last try said.
         last: String,
+    },
+    /// The worker's version is too far from ours; it ends as soon as nothing of it lives.
+    #[error("speak to the worker: {message}")]
+    OtherVersion {
+        /// What it said.
+        message: String,
     },
     /// The worker does not take messages: it hangs or is gone.
     #[error("send to the worker: {0}")]

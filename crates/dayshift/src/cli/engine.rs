@@ -1,7 +1,6 @@
 //! Running an engine in this process: lock, journal, world, control socket, signals, loop.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -63,7 +62,6 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     let (user, _) = settings::of_user()?;
     let setting = Setting {
         environment: std::env::vars_os().collect(),
-        exe: own_binary()?,
         grace: GRACE,
         secrets: user.secrets.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
     };
@@ -106,14 +104,6 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         Some(message) => Err(Failure::new(Code::Invalid, message).into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
     }
-}
-
-/// This binary, also after it was replaced on disk: a worker that is started in mid-run
-/// speaks the same protocol as we do.
-pub(crate) fn own_binary() -> Result<PathBuf> {
-    let exe = std::env::current_exe().context("failed to find the own binary")?;
-    let is_there = exe.exists();
-    Ok(if is_there { exe } else { PathBuf::from("/proc/self/exe") })
 }
 
 /// A request that is to be taken, whatever the disk says meanwhile.

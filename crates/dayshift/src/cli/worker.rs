@@ -14,10 +14,10 @@ use dayshift_worker::protocol::Launch;
 use dayshift_worker::server::{Hooks, Options, Redact};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Common, engine, place};
+use super::{Common, place};
 use crate::control;
 use crate::failure::{Code, Failure};
-use crate::paths::Paths;
+use crate::paths::{Paths, own_binary};
 
 /// The longest prompt that the scripted agent reads, in bytes.
 const PROMPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -119,7 +119,7 @@ pub(crate) fn agent(kind: &AgentKind) -> Result<Code> {
         resumed: args.resume.is_some(),
         prompt: &prompt,
         budget_left: args.max_budget_usd.and_then(Micros::from_usd),
-        self_exe: &engine::own_binary()?.display().to_string(),
+        self_exe: &own_binary().display().to_string(),
         scenario_file: &args.scenario.display().to_string(),
         carry: args.carry.as_deref(),
     };

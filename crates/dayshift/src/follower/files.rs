@@ -66,6 +66,11 @@ impl Files {
         Ok(state)
     }
 
+    /// Notes in our own log what no entry tells.
+    pub(super) fn say(&self, text: &str) {
+        log::line(&self.paths, "info", text);
+    }
+
     /// Notes what an entry makes stale.
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));

@@ -1,14 +1,18 @@
 //! Progress while a run goes on: one line per event, and on a terminal one live line per task.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::state::State;
-use dayshift_core::time::Timestamp;
+use dayshift_core::time::{Millis, Timestamp};
 
 use crate::cli::now;
+
+/// How often people hear of a trouble that stays the same.
+const TELL_AGAIN: Millis = Millis::minutes(10);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +31,14 @@ pub(super) struct Terminal {
     drawn: usize,
     pending: String,
     started: Option<Timestamp>,
+    /// When people were last told of a trouble, by its words.
+    troubles: BTreeMap<String, Timestamp>,
 }
 
 impl Terminal {
     pub(super) fn new(style: Style) -> Self {
         let is_screen = io::stdout().is_terminal();
-        Self { style, is_screen, drawn: 0, pending: String::new(), started: None }
+        Self { style, is_screen, drawn: 0, pending: String::new(), started: None, troubles: BTreeMap::new() }
     }
 
     /// A live view moves on even when nothing happens.
@@ -40,8 +46,16 @@ impl Terminal {
         (self.style == Style::Lines && self.is_screen).then_some(Duration::from_secs(1))
     }
 
+    /// One line that no entry tells.
+    pub(super) fn say(&mut self, text: &str) {
+        if self.style == Style::Lines {
+            self.pending.push_str(text);
+            self.pending.push('\n');
+        }
+    }
+
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
-        if self.style == Style::Quiet {
+        if self.style == Style::Quiet || self.is_told(entry) {
             return;
         }
         let started = *self.started.get_or_insert(entry.at);
@@ -56,6 +70,21 @@ impl Terminal {
         {
             let _ = writeln!(self.pending, "warning: {warning}");
         }
+    }
+
+    /// Whether people heard the same trouble of something else, or of an earlier try, lately: a worker
+    /// that cannot be reached is one story, however many attempts wait for it.
+    fn is_told(&mut self, entry: &Entry) -> bool {
+        let Event::ObligationFailed { failure, .. } = &entry.event else { return false };
+        let is_told = self
+            .troubles
+            .get(&failure.message)
+            .is_some_and(|at| *at <= entry.at && entry.at - *at < TELL_AGAIN);
+        if !is_told {
+            self.troubles.retain(|_, at| entry.at - *at < TELL_AGAIN);
+            self.troubles.insert(failure.message.clone(), entry.at);
+        }
+        is_told
     }
 
     /// Prints what is new. A closed output stops nothing.

@@ -17,6 +17,7 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Program, 
 use super::Shared;
 use super::secrets::Values;
 use super::watch::{Reader, Watch};
+use crate::paths::own_binary;
 
 /// Variables of ours that Claude Code needs to reach its provider.
 const CLAUDE_VARIABLES: &[&str] = &[
@@ -211,7 +212,7 @@ fn agent_start(
             session_choice: None,
             model: subject.attempt.route.model.as_deref(),
             budget_left: budget_left(subject),
-            self_exe: &shared.setting.exe.display().to_string(),
+            self_exe: &own_binary().display().to_string(),
             scenario_file: &scenario_file.display().to_string(),
         },
     );

@@ -1,5 +1,6 @@
 //! The connection to the worker: made when first needed, made again when it breaks.
 
+use std::cell::Cell;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +10,13 @@ use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
 use dayshift_core::time::Millis;
 use dayshift_core::types::{FailureClass, Obligation};
-use dayshift_worker::client::{Client, ensure_running};
+use dayshift_worker::WorkerError;
+use dayshift_worker::client::{Client, Welcome, ensure_running};
 use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, ToWorker};
 
 use super::{Shared, watch};
 use crate::log;
+use crate::paths::own_binary;
 
 /// How long a worker may take to come up.
 const START_MAX: Millis = Millis::seconds(5);
@@ -22,11 +25,21 @@ const START_MAX: Millis = Millis::seconds(5);
 /// waiting for another one each.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How many attempts are named when a worker has more.
+const NAMED_MAX: usize = 8;
+
 /// The connection; `None` while there is none.
 type Slot = Arc<Mutex<Option<Client>>>;
 
-/// Something to say, and what it is owed for; `None` where silence does no harm.
-type Word = (Option<Obligation>, ToWorker);
+/// What the speaking thread is asked to do.
+enum Word {
+    /// Say this; the obligation has failed if that cannot be.
+    Owed(Obligation, ToWorker),
+    /// Say this if somebody listens; silence does no harm.
+    Loose(ToWorker),
+    /// The worker is gone while attempts of it live: the next one ends what is left of them.
+    Reconnect,
+}
 
 /// The way to the worker. Saying something never waits: a thread of its own connects, starts
 /// a worker where none lives, and sends.
@@ -47,7 +60,7 @@ pub(super) struct Words {
 impl Words {
     /// Says something to the worker; if that cannot be, the obligation has failed.
     pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
-        if self.queue.send((Some(obligation), message)).is_err() {
+        if self.queue.send(Word::Owed(obligation, message)).is_err() {
             self.shared.failed(obligation, FailureClass::Transient, "no thread speaks to the worker");
         }
     }
@@ -57,7 +70,8 @@ impl Link {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let (queue, receiver) = channel();
         let slot = Slot::default();
-        let mut speaker = Speaker { shared: shared.clone(), slot: slot.clone(), failed: None };
+        let mut speaker =
+            Speaker { shared: shared.clone(), slot: slot.clone(), words: queue.clone(), failed: None };
         // Without the thread nothing is ever said; the obligations fail one by one then.
         let _ = std::thread::Builder::new().name("link".to_owned()).spawn(move || speaker.serve(&receiver));
         let words = Words { shared: shared.clone(), queue };
@@ -76,7 +90,7 @@ impl Link {
 
     /// The end of an attempt is durable: the worker may forget it.
     pub(super) fn settled(&self, attempt: AttemptId) {
-        let _ = self.words.queue.send((None, ToWorker::Settled { attempt }));
+        let _ = self.words.queue.send(Word::Loose(ToWorker::Settled { attempt }));
     }
 
     /// Something that kills every live tree at once, from any thread.
@@ -99,41 +113,50 @@ impl Link {
 struct Speaker {
     shared: Arc<Shared>,
     slot: Slot,
+    words: Sender<Word>,
     failed: Option<(Instant, String)>,
 }
 
 impl Speaker {
     fn serve(&mut self, words: &Receiver<Word>) {
-        for (obligation, message) in words {
-            if let Err(reason) = self.say(obligation.is_some(), &message)
-                && let Some(obligation) = obligation
-            {
-                self.shared.failed(obligation, FailureClass::Transient, reason);
+        for word in words {
+            match word {
+                Word::Owed(obligation, message) => {
+                    if let Err(reason) = self.connected().and_then(|()| self.say(&message)) {
+                        self.shared.failed(obligation, FailureClass::Transient, reason);
+                    }
+                }
+                // The next worker forgets what no engine asks for.
+                Word::Loose(message) => drop(self.say(&message)),
+                // Who waits for something asks again, and hears why there is no worker.
+                Word::Reconnect => drop(self.connected()),
             }
         }
     }
 
-    fn say(&mut self, is_owed: bool, message: &ToWorker) -> Result<(), String> {
-        let is_connected = self.slot.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if !is_connected && !is_owed {
-            // The next worker forgets what no engine asks for.
+    /// Sees to it that there is a connection.
+    fn connected(&mut self) -> Result<(), String> {
+        if self.slot.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        if !is_connected {
-            // Connected without the lock: whoever kills must not wait for a worker to come up.
-            let client = self.connect()?;
-            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
-        }
+        // Connected without the lock: whoever kills must not wait for a worker to come up.
+        let client = self.connect()?;
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        Ok(())
+    }
+
+    fn say(&self, message: &ToWorker) -> Result<(), String> {
         let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = slot.as_ref().map_or_else(
             || Err("it has just gone".to_owned()),
             |client| client.send(message).map_err(|error| error.to_string()),
         );
+        let has_failed = slot.is_some() && sent.is_err();
         drop(slot);
-        sent.map_err(|error| {
-            broken(&self.shared, &self.slot);
-            format!("the worker does not listen: {error}")
-        })
+        if has_failed {
+            broken(&self.shared, &self.slot, &self.words);
+        }
+        sent.map_err(|error| format!("the worker does not listen: {error}"))
     }
 
     fn connect(&mut self) -> Result<Client, String> {
@@ -152,15 +175,22 @@ impl Speaker {
 
     fn try_connect(&self) -> Result<Client, String> {
         let socket = self.shared.paths.worker_socket();
-        ensure_running(&|| self.spawn(), &socket, START_MAX)
-            .map_err(|error| format!("no worker came up: {error}"))?;
+        let is_new = Cell::new(false);
+        let spawn = || {
+            is_new.set(true);
+            self.spawn()
+        };
+        ensure_running(&spawn, &socket, START_MAX)
+            .map_err(|error| format!("no worker came up: failed to {error}"))?;
         let (shared, gone) = (self.shared.clone(), self.shared.clone());
-        let slot = self.slot.clone();
-        let client =
-            Client::connect(&socket, move |message| heard(&shared, message), move || broken(&gone, &slot))
-                .map_err(|error| format!("the worker cannot be reached: {error}"))?;
-        let hello = ToWorker::Hello { protocol: PROTOCOL_VERSION, engine_pid: std::process::id() };
-        client.send(&hello).map_err(|error| format!("the worker does not listen: {error}"))?;
+        let (slot, words) = (self.slot.clone(), self.words.clone());
+        let on_message = move |message| heard(&shared, message);
+        let on_gone = move || broken(&gone, &slot, &words);
+        let (client, welcome) =
+            Client::engage(&socket, PROTOCOL_VERSION, START_MAX, on_message, on_gone).map_err(why_not)?;
+        if !welcome.live.is_empty() {
+            self.shared.follower.say(&taken_over(&welcome, is_new.get()));
+        }
         Ok(client)
     }
 
@@ -170,7 +200,7 @@ impl Speaker {
         std::fs::create_dir_all(paths.logs())?;
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(paths.logs().join("worker.log"))?;
-        let mut child = Command::new(&self.shared.setting.exe)
+        let mut child = Command::new(own_binary())
             .arg("worker")
             .arg("--state")
             .arg(&paths.state)
@@ -182,6 +212,36 @@ impl Speaker {
         // Reaped when it ends, so that it leaves no zombie while we live.
         std::thread::Builder::new().name("worker-reaper".to_owned()).spawn(move || child.wait())?;
         Ok(())
+    }
+}
+
+/// Why a worker that is there is none for us.
+fn why_not(error: WorkerError) -> String {
+    match error {
+        WorkerError::OtherVersion { message } => format!(
+            "the worker of another dayshift is still there: {message}; everything else waits until then"
+        ),
+        error @ (WorkerError::File { .. }
+        | WorkerError::ForeignFolder { .. }
+        | WorkerError::Socket { .. }
+        | WorkerError::Kernel { .. }
+        | WorkerError::NoAnswer { .. }
+        | WorkerError::Send(_)) => format!("the worker cannot be reached: failed to {error}"),
+    }
+}
+
+/// What a worker has of an earlier engine, or of an earlier worker.
+fn taken_over(welcome: &Welcome, is_new: bool) -> String {
+    let named: Vec<String> = welcome.live.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = match welcome.live.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let which = format!("{}{more}", named.join(", "));
+    if is_new {
+        format!("a worker has died, and its attempts with it: {which}; what is left of them is being ended")
+    } else {
+        format!("still at work, and taken over: {which}")
     }
 }
 
@@ -210,9 +270,12 @@ fn heard(shared: &Arc<Shared>, message: FromWorker) {
 }
 
 /// The connection is gone: whatever was being watched over it is owed again.
-fn broken(shared: &Arc<Shared>, slot: &Slot) {
+fn broken(shared: &Arc<Shared>, slot: &Slot, words: &Sender<Word>) {
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let live: Vec<AttemptId> = shared.watches().keys().copied().collect();
+    if !live.is_empty() {
+        let _ = words.send(Word::Reconnect);
+    }
     for attempt in live {
         for obligation in [Obligation::RunAttempt(attempt), Obligation::StopAttempt(attempt)] {
             shared.failed(obligation, FailureClass::Transient, "the connection to the worker broke");

@@ -35,7 +35,11 @@ impl Site {
 
     /// The binary with an environment that belongs to this site alone.
     pub(crate) fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Command {
-        let bin = dayshift_bin(option_env!("CARGO_BIN_EXE_dayshift")).unwrap();
+        self.command_of(&binary(), words)
+    }
+
+    /// The same with another file of the binary.
+    pub(crate) fn command_of<I: IntoIterator<Item: AsRef<OsStr>>>(&self, bin: &Path, words: I) -> Command {
         let mut command = Command::new(bin);
         command.args(words).current_dir(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
@@ -111,6 +115,11 @@ impl Site {
         }
         wait_until(LONG, "every process of the site to end", || self.processes().is_empty());
     }
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> PathBuf {
+    dayshift_bin(option_env!("CARGO_BIN_EXE_dayshift")).unwrap()
 }
 
 /// Sends a signal. A process that has ended is as good.

@@ -14,3 +14,4 @@ mod runs;
 mod saved;
 mod secrets;
 mod trust;
+mod versions;

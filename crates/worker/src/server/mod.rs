@@ -32,7 +32,7 @@ use crate::error::WorkerError;
 pub use crate::output::recorder::{Redact, Redactor};
 use crate::output::writer::Writer;
 use crate::proc::{self, Identity};
-use crate::protocol::Launch;
+use crate::protocol::{Launch, PROTOCOL_VERSION};
 use crate::records::{Record, Records};
 use descriptors::Descriptors;
 use live::Live;
@@ -50,6 +50,9 @@ pub struct Options {
     pub socket: PathBuf,
     /// How long it waits for an engine while nothing lives, before it ends.
     pub idle_exit: Millis,
+    /// The version of the protocol that it speaks: ours, but where a test stands for a worker of
+    /// another build.
+    pub protocol: u32,
     /// The grace of the stop ladder when the worker itself is told to stop.
     pub stop_grace: Millis,
     /// Tells the worker to stop everything and end: any byte that can be read from it means
@@ -65,6 +68,7 @@ impl Options {
             state_dir: state_dir.into(),
             socket: socket.into(),
             idle_exit: Millis::seconds(5),
+            protocol: PROTOCOL_VERSION,
             stop_grace: Millis::seconds(5),
             stop: None,
         }

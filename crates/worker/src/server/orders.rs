@@ -12,7 +12,7 @@ use super::live::{Feed, Leader, LeaderExit, Live, Stage};
 use super::spawn::{Spawned, spawn};
 use super::{Mode, Token, Worker, wall};
 use crate::output::writer::Gauge;
-use crate::protocol::{FromWorker, Launch, PROTOCOL_VERSION, Refusal, Stdin, ToWorker};
+use crate::protocol::{FromWorker, Launch, Refusal, Stdin, ToWorker};
 use crate::records::{Begun, Record};
 
 /// The shortest time between two words about one attempt's output.
@@ -50,16 +50,17 @@ impl Worker {
     }
 
     fn hello(&mut self, id: u32, protocol: u32) {
-        if protocol.abs_diff(PROTOCOL_VERSION) > 1 {
+        let own = self.options.protocol;
+        if protocol.abs_diff(own) > 1 {
             let message = format!(
-                "this worker speaks version {PROTOCOL_VERSION}, not {protocol}; it ends when its agents have"
+                "it speaks version {own} of our language, not {protocol}, and ends when its agents have"
             );
             self.refuse(id, None, Refusal::Protocol, &message);
             return self.drain_all();
         }
         self.crown(id);
         let live = self.live.keys().copied().collect();
-        self.tell(&FromWorker::Welcome { protocol: PROTOCOL_VERSION, worker_pid: self.me, live });
+        self.tell(&FromWorker::Welcome { protocol: own, worker_pid: self.me, live });
     }
 
     fn settled(&mut self, attempt: AttemptId) {

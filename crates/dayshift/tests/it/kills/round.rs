@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::day;
 use super::moment::{What, kill_engine, phases};
-use super::story::{Marks, told};
+use super::story::{Marks, replay, told};
 use crate::common::{LONG, Site, signal};
 
 /// When nothing of a run that has ended may be left.
@@ -96,6 +96,19 @@ impl Run {
         begun.elapsed()
     }
 
+    /// Everything that may explain what must not be.
+    fn tell_all(&self) {
+        let logs = self.site.state().join("logs");
+        for file in [self.site.home.path().join("marks"), logs.join("dayshift.log"), logs.join("worker.log")]
+        {
+            println!("== {}\n{}", file.display(), fs::read_to_string(&file).unwrap_or_default());
+        }
+        replay(&self.journal(), |entry| {
+            let event = format!("{:?}", entry.event);
+            println!("{} {}", entry.at.0, event.chars().take(300).collect::<String>());
+        });
+    }
+
     fn outcome(
         self,
         hit: BTreeSet<What>,
@@ -116,6 +129,9 @@ impl Run {
             sound: sound + 1,
             status,
         };
+        if (outcome.lost, outcome.twice, outcome.overlaps) != (0, 0, 0) {
+            self.tell_all();
+        }
         let leaders = marks.attempts.values().map(|mark| mark.pid).collect();
         (outcome, Quiet { site: self.site, since, leaders })
     }
