@@ -9,6 +9,7 @@ mod doctor;
 mod engine;
 mod init;
 mod load;
+mod logs;
 mod look;
 mod manual;
 mod output;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::failure::{Code, Failure};
 
+pub(crate) use output::error as tell;
 pub(crate) use steer::now;
 
 /// Runs a crew of coding agents on a repository: isolated, metered, proven, never lost.
@@ -137,17 +139,7 @@ enum Command {
         id: String,
     },
     /// What a task printed
-    Logs {
-        /// Its id or key, or an attempt's id; none with --engine
-        #[arg(required_unless_present = "engine")]
-        id: Option<String>,
-        /// Go on until it ends
-        #[arg(short, long)]
-        follow: bool,
-        /// dayshift's own log
-        #[arg(long)]
-        engine: bool,
-    },
+    Logs(logs::LogsArgs),
     /// What a task or an attempt changed, or what differs between two of them
     Diff(diff::DiffArgs),
     /// Bring saved work back: as a new branch, or as files in an empty folder
@@ -229,7 +221,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Active => look::active(&common),
         Command::ListTasks => look::list_tasks(common),
         Command::Task { id } => look::task(&common, &id),
-        Command::Logs { id, follow, engine } => look::logs(&common, id.as_deref(), follow, engine),
+        Command::Logs(args) => logs::logs(&common, &args),
         Command::Diff(args) => diff::diff(&common, &args),
         Command::Restore(args) => saved::restore(&common, &args),
         Command::Cancel { id } => steer::cancel(&common, &id),

@@ -1,28 +1,330 @@
-//! dayshift's own log: JSON lines in `logs/dayshift.log`, turned over at 10 MB.
+//! dayshift's own log: JSON lines in `logs/dayshift.log`, each with the run, task, job and attempt
+//! that it is about; turned over at a size, kept for a time. For people who look for a fault.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::state::State;
+use dayshift_core::types::{End, Obligation};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::tell;
 use crate::paths::Paths;
 
-/// When the log is turned over.
-const BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// The name of the log.
+const NAME: &str = "dayshift.log";
+/// What processes of ours print that nobody watches, beside the log.
+const RAW: &[&str] = &["engine.log", "worker.log"];
+/// How many logs that were turned over are kept of each.
+const FILES_MAX: u32 = 10;
+/// The longest message, in bytes.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
-/// Adds one line. A log that cannot be written stops nothing.
-pub(crate) fn line(paths: &Paths, level: &str, message: &str) {
-    let folder = paths.logs();
-    let path = folder.join("dayshift.log");
-    if fs::metadata(&path).is_ok_and(|file| file.len() > BYTES_MAX) {
-        let _ = fs::rename(&path, folder.join("dayshift.log.1"));
+/// How much is kept, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// When a log is turned over, in bytes.
+    pub(crate) bytes: u64,
+    /// How long an old one is kept.
+    pub(crate) age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 10 * 1024 * 1024, age: Duration::from_hours(30 * 24) }
     }
-    let text = serde_json::json!({
-        "at": jiff::Timestamp::now().to_string(),
-        "level": level,
-        "pid": std::process::id(),
-        "message": message,
-    });
-    let _ = fs::create_dir_all(&folder);
-    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
-        let _ = file.write_all(format!("{text}\n").as_bytes());
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Level {
+    /// The course of things.
+    Info,
+    /// Something that a person may have to look at.
+    Warn,
+    /// Something that stands in the way.
+    Error,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a line is about, as far as it applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct About {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<TaskId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptId>,
+}
+
+impl About {
+    pub(crate) fn run(run: RunId) -> Self {
+        Self { run: Some(run), ..Self::default() }
+    }
+
+    pub(crate) fn task(state: &State, task: TaskId) -> Self {
+        Self { run: state.task(task).map(|row| row.run), task: Some(task), ..Self::default() }
+    }
+
+    pub(crate) fn job(state: &State, job: JobId) -> Self {
+        let of_task = state.job(job).map(|row| Self::task(state, row.task)).unwrap_or_default();
+        Self { job: Some(job), ..of_task }
+    }
+
+    pub(crate) fn attempt(state: &State, attempt: AttemptId) -> Self {
+        let of_job = state.attempt(attempt).map(|row| Self::job(state, row.job)).unwrap_or_default();
+        Self { attempt: Some(attempt), ..of_job }
+    }
+
+    fn obligation(state: &State, obligation: Obligation) -> Self {
+        match obligation {
+            Obligation::PrepareWorkspace(attempt)
+            | Obligation::RunAttempt(attempt)
+            | Obligation::StopAttempt(attempt)
+            | Obligation::CollectArtifacts(attempt) => Self::attempt(state, attempt),
+            Obligation::ReleaseWorkspace(task) => Self::task(state, task),
+            Obligation::WriteReport(run) => Self::run(run),
+        }
+    }
+}
+
+/// One line, as it is written and read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    at: String,
+    level: Level,
+    pid: u32,
+    #[serde(flatten)]
+    about: About,
+    message: String,
+}
+
+impl Line {
+    /// One line for people.
+    pub(crate) fn readable(&self) -> String {
+        let About { run, task, job, attempt } = self.about;
+        let ids = [
+            run.map(|id| id.to_string()),
+            task.map(|id| id.to_string()),
+            job.map(|id| id.to_string()),
+            attempt.map(|id| id.to_string()),
+        ];
+        let ids: Vec<String> = ids.into_iter().flatten().collect();
+        format!("{} {:<5} {}  {}", self.at, self.level.word(), ids.join(" "), self.message)
+    }
+}
+
+/// Adds one line. A log that cannot be written stops nothing, and is told of once.
+pub(crate) fn line(paths: &Paths, level: Level, about: About, message: &str) {
+    let line = Line {
+        at: jiff::Timestamp::now().strftime("%FT%T.%3fZ").to_string(),
+        level,
+        pid: std::process::id(),
+        about,
+        message: message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned(),
+    };
+    if let Err(error) = append(&paths.logs(), &line, Limits::default()) {
+        static IS_TOLD: AtomicBool = AtomicBool::new(false);
+        if !IS_TOLD.swap(true, Ordering::Relaxed) {
+            tell(&format!(
+                "warning: dayshift's own log cannot be written: {error}\nhint: the work goes on; this is said once"
+            ));
+        }
+    }
+}
+
+fn append(folder: &Path, line: &Line, limits: Limits) -> std::io::Result<()> {
+    // One line after the other: two threads that turn it over at once would lose a file.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    let mut file = open(folder, NAME, limits)?;
+    file.write_all(&text)
+}
+
+/// Opens a log to append to it, and turns it over first where it has become too large.
+fn open(folder: &Path, name: &str, limits: Limits) -> std::io::Result<File> {
+    let path = folder.join(name);
+    if fs::metadata(&path).is_ok_and(|file| file.len() >= limits.bytes) {
+        for number in (1..FILES_MAX).rev() {
+            let _ = fs::rename(old(&path, number), old(&path, number + 1));
+        }
+        fs::rename(&path, old(&path, 1))?;
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    options.open(&path).or_else(|_| {
+        fs::create_dir_all(folder)?;
+        options.open(&path)
+    })
+}
+
+fn old(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// Opens the file for what a process of ours prints that nobody watches; nothing where that
+/// cannot be kept.
+pub(crate) fn open_raw(paths: &Paths, name: &str) -> std::io::Result<File> {
+    open(&paths.logs(), name, Limits::default()).or_else(|_| OpenOptions::new().write(true).open("/dev/null"))
+}
+
+/// Removes logs that are too old, those of a long time ago that were never turned over included.
+pub(crate) fn tidy(paths: &Paths) {
+    remove_old(&paths.logs(), Limits::default(), SystemTime::now());
+}
+
+fn remove_old(folder: &Path, limits: Limits, now: SystemTime) {
+    for name in RAW.iter().chain([&NAME]) {
+        let path = folder.join(name);
+        for file in std::iter::once(path.clone()).chain((1..=FILES_MAX).map(|number| old(&path, number))) {
+            let changed = fs::metadata(&file).and_then(|found| found.modified());
+            let age = changed.ok().and_then(|changed| now.duration_since(changed).ok());
+            if age.is_some_and(|age| age > limits.age) {
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+}
+
+/// The files of the log, the oldest first.
+pub(crate) fn files(paths: &Paths) -> Vec<PathBuf> {
+    let path = paths.logs().join(NAME);
+    let all = (1..=FILES_MAX).rev().map(|number| old(&path, number)).chain([path.clone()]);
+    all.filter(|file| file.is_file()).collect()
+}
+
+/// Notes an event that tells of trouble, or of the course of a run.
+pub(crate) fn entry(paths: &Paths, state: &State, entry: &Entry) {
+    let Some((level, about)) = worth(state, &entry.event) else { return };
+    let Some(text) = dayshift_views::progress(state, entry, entry.at) else { return };
+    let text = text.split_once("] ").map_or(text.as_str(), |(_, text)| text);
+    // For the terminal its story comes with what follows from it; a log is searched line by line.
+    if let Event::AttemptEnded { end: End::Failed(failure), .. } = &entry.event {
+        line(paths, level, about, &format!("{text}: {}", failure.message));
+    } else {
+        line(paths, level, about, text);
+    }
+}
+
+/// Whether an event belongs into the log. What goes well does not: at a thousand tiny jobs it
+/// would be most of the log, and the journal has it.
+fn worth(state: &State, event: &Event) -> Option<(Level, About)> {
+    let found = match event {
+        Event::RunSubmitted { run, .. }
+        | Event::RunPaused { run, .. }
+        | Event::RunResumed { run }
+        | Event::RunClosed { run, .. } => (Level::Info, About::run(*run)),
+        Event::TaskReopened { task } | Event::WorkspaceReleased { task, kept: Some(_) } => {
+            (Level::Info, About::task(state, *task))
+        }
+        Event::StopOrdered { attempt, .. } => (Level::Info, About::attempt(state, *attempt)),
+        Event::AttemptEnded { attempt, end: End::Failed(_) | End::Stopped(_) | End::Lost, .. } => {
+            (Level::Warn, About::attempt(state, *attempt))
+        }
+        Event::RetryScheduled { job, .. } | Event::WorkSentBack { job, .. } => {
+            (Level::Info, About::job(state, *job))
+        }
+        Event::JobHeld { job, .. } => (Level::Warn, About::job(state, *job)),
+        Event::BudgetWarned { run, task: None, .. } => (Level::Warn, About::run(*run)),
+        Event::BudgetWarned { task: Some(task), .. } => (Level::Warn, About::task(state, *task)),
+        Event::ObligationFailed { obligation, .. } => (Level::Warn, About::obligation(state, *obligation)),
+        Event::AttemptEnded { end: End::Succeeded, .. }
+        | Event::WorkspaceReleased { kept: None, .. }
+        | Event::TaskClosed { .. }
+        | Event::AttemptOpened { .. }
+        | Event::WorkspaceReady { .. }
+        | Event::AgentStarted { .. }
+        | Event::SessionNamed { .. }
+        | Event::CostCharged { .. }
+        | Event::ProcessEnded { .. }
+        | Event::GateDecided { .. }
+        | Event::JobFinished { .. }
+        | Event::ReportWritten { .. } => return None,
+    };
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(number: u32) -> Line {
+        Line {
+            at: String::new(),
+            level: Level::Info,
+            pid: 1,
+            about: About { attempt: Some(AttemptId(number)), ..About::default() },
+            message: format!("line {number}"),
+        }
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("dayshift-log-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn it_is_turned_over_by_size_and_bounded_in_number() {
+        let folder = folder("size");
+        let limits = Limits { bytes: 200, ..Limits::default() };
+        for number in 0..200 {
+            append(&folder, &text(number), limits).unwrap();
+        }
+        let mut kept: Vec<PathBuf> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        kept.sort();
+        assert_eq!(kept.len(), 1 + FILES_MAX as usize, "{kept:?}");
+        let last = fs::read_to_string(folder.join(NAME)).unwrap();
+        assert!(last.contains("line 199") && last.len() < 400, "{last}");
+        let newest = fs::read_to_string(folder.join("dayshift.log.1")).unwrap();
+        let oldest = fs::read_to_string(folder.join("dayshift.log.10")).unwrap();
+        let number = |text: &str| {
+            serde_json::from_str::<Line>(text.lines().next().unwrap()).unwrap().about.attempt.unwrap().0
+        };
+        assert!(number(&newest) > number(&oldest));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn old_ones_are_removed_and_others_are_not_touched() {
+        let folder = folder("age");
+        let limits = Limits::default();
+        append(&folder, &text(1), limits).unwrap();
+        for name in ["dayshift.log.3", "engine.log.1", "worker.log", "task.log", "dayshift.log.99"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        remove_old(&folder, limits, SystemTime::now());
+        assert!(folder.join("worker.log").exists());
+        remove_old(&folder, limits, SystemTime::now() + limits.age + Duration::from_mins(1));
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["dayshift.log.99", "task.log"]);
+        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -20,6 +20,7 @@ use super::{now, output, settings};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
+use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
 use crate::paths::Paths;
 use crate::store::Store;
@@ -67,6 +68,9 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     };
     let mut ending = None;
     let mut killer: Option<Box<dyn Fn() + Send>> = None;
+    log::tidy(paths);
+    let version = env!("CARGO_PKG_VERSION");
+    log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
     let begin = follower::read(paths)?;
     let opened = Service::open(store, WallClock, |handle| {
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
@@ -97,6 +101,7 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         ending.finish();
     }
     let _ = std::fs::remove_file(paths.engine_socket());
+    log::line(paths, Level::Info, About::default(), "the engine ends");
     drop(lock);
     result.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
     match watcher.refused {

@@ -15,6 +15,7 @@ use super::{Common, RunArgs, load, output, place, steer};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
+use crate::log;
 use crate::paths::{self, Paths, own_binary};
 
 /// Does the work of files, to the end.
@@ -173,8 +174,7 @@ fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
 }
 
 fn background(common: &Common, paths: &Paths) -> Result<()> {
-    std::fs::create_dir_all(paths.logs())?;
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(paths.logs().join("engine.log"))?;
+    let log = log::open_raw(paths, "engine.log")?;
     let mut command = Command::new(own_binary());
     command.arg("resume").arg("--state").arg(&paths.state);
     if let Some(repo) = &common.repo {

@@ -14,8 +14,9 @@ use dayshift_views::{ProcessFacts, ReportExtra, RunLog};
 
 use crate::cli::now;
 use crate::failure::Failure;
+use crate::log::{self, About, Level};
 use crate::paths::Paths;
-use crate::{log, store};
+use crate::store;
 
 /// Logs of our own, beside those of the tasks.
 const OWN_LOGS: &[&str] = &["dayshift", "engine", "worker"];
@@ -68,12 +69,13 @@ impl Files {
 
     /// Notes in our own log what no entry tells.
     pub(super) fn say(&self, text: &str) {
-        log::line(&self.paths, "info", text);
+        log::line(&self.paths, Level::Info, About::default(), text);
     }
 
     /// Notes what an entry makes stale.
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));
+        log::entry(&self.paths, state, entry);
         match &entry.event {
             Event::AttemptOpened { attempt, .. }
             | Event::WorkspaceReady { attempt, .. }
@@ -117,7 +119,12 @@ impl Files {
         if let Err(error) = self.try_write(state)
             && !std::mem::replace(&mut self.is_told, true)
         {
-            log::line(&self.paths, "warn", &format!("views cannot be written: {error}"));
+            log::line(
+                &self.paths,
+                Level::Warn,
+                About::default(),
+                &format!("views cannot be written: {error}"),
+            );
         }
     }
 

@@ -17,6 +17,7 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Program, 
 use super::Shared;
 use super::secrets::Values;
 use super::watch::{Reader, Watch};
+use crate::log::About;
 use crate::paths::own_binary;
 
 /// Variables of ours that Claude Code needs to reach its provider.
@@ -148,7 +149,7 @@ fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secret
         stream: folder.join("stream"),
         offset: 0,
     });
-    Watch { reader }
+    Watch { about: About::attempt(subject.state, subject.attempt.id), reader }
 }
 
 struct Started {

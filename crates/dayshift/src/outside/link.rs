@@ -15,7 +15,7 @@ use dayshift_worker::client::{Client, Welcome, ensure_running};
 use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, ToWorker};
 
 use super::{Shared, watch};
-use crate::log;
+use crate::log::{self, About, Level};
 use crate::paths::own_binary;
 
 /// How long a worker may take to come up.
@@ -168,7 +168,7 @@ impl Speaker {
         let result = self.try_connect();
         self.failed = result.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
         if let Some((_, reason)) = &self.failed {
-            log::line(&self.shared.paths, "error", reason);
+            log::line(&self.shared.paths, Level::Error, About::default(), reason);
         }
         result
     }
@@ -197,9 +197,7 @@ impl Speaker {
     /// Starts a worker that outlives us: it makes itself a session of its own.
     fn spawn(&self) -> std::io::Result<()> {
         let paths = &self.shared.paths;
-        std::fs::create_dir_all(paths.logs())?;
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(paths.logs().join("worker.log"))?;
+        let log = log::open_raw(paths, "worker.log")?;
         let mut child = Command::new(own_binary())
             .arg("worker")
             .arg("--state")
@@ -260,11 +258,16 @@ fn heard(shared: &Arc<Shared>, message: FromWorker) {
             }
         }
         FromWorker::Refused { attempt: None, message, .. } => {
-            log::line(&shared.paths, "warn", &format!("the worker refused: {message}"));
+            log::line(
+                &shared.paths,
+                Level::Warn,
+                About::default(),
+                &format!("the worker refused: {message}"),
+            );
         }
         FromWorker::Notice { attempt, message } => {
-            let whose = attempt.map(|attempt| format!("{attempt}: ")).unwrap_or_default();
-            log::line(&shared.paths, "info", &format!("{whose}{message}"));
+            let about = attempt.and_then(|attempt| Some(shared.watches().get(&attempt)?.about));
+            log::line(&shared.paths, Level::Info, about.unwrap_or_default(), &message);
         }
     }
 }

@@ -13,6 +13,7 @@ use dayshift_core::types::{Claim, Exit, Failure, FailureClass, ProcessEnd};
 use dayshift_guard::Redactor;
 
 use super::Shared;
+use crate::log::About;
 
 /// How much of a stream is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -23,6 +24,8 @@ const WITHHELD: &str = "[withheld: it may hold a secret that could not be fetche
 /// What is known of an attempt that is being watched.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// What it is, for the log.
+    pub(super) about: About,
     /// How its output is read; a plain command's is not.
     pub(super) reader: Option<Reader>,
 }

@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod files;
 mod kills;
+mod logs;
 mod manual;
 mod runs;
 mod saved;
