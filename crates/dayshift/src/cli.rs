@@ -17,6 +17,8 @@ mod place;
 mod run;
 mod saved;
 mod settings;
+mod signals;
+mod standing;
 mod steer;
 mod trust;
 mod worker;

@@ -1,21 +1,18 @@
 //! Running an engine in this process: lock, journal, world, control socket, signals, loop.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_core::state::{JobState, Run, RunMode, State};
-use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::time::Timestamp;
 use dayshift_core::types::{HoldReason, Outcome};
 use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
+use super::signals::{self, GRACE, Interrupt};
 use super::{now, output, settings};
 use crate::control;
 use crate::failure::{Code, Failure};
@@ -24,12 +21,6 @@ use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
 use crate::paths::Paths;
 use crate::store::Store;
-
-/// How long an agent has after SIGINT, and again after SIGTERM.
-const GRACE: Millis = Millis(2_500);
-
-/// How long after a second signal the engine ends whatever still stands.
-const FORCE_MAX: Duration = Duration::from_millis(800);
 
 /// How often people are told that the journal cannot be written.
 const TELL_EVERY: Duration = Duration::from_mins(1);
@@ -67,7 +58,7 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         secrets: user.secrets.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
     };
     let mut ending = None;
-    let mut killer: Option<Box<dyn Fn() + Send>> = None;
+    let mut killer = None;
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
@@ -76,18 +67,16 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
         ending = Some(end);
         let world = World::new(paths.clone(), setting, handle, follower);
-        killer = Some(Box::new(world.killer()));
+        killer = Some(world.killer());
         world
     });
     let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
     control::serve(&paths.engine_socket(), handle.clone())?;
-    let interrupted_by = Arc::new(AtomicI32::new(0));
-    if let Some(killer) = killer {
-        watch_signals(handle.clone(), killer, interrupted_by.clone())?;
-    }
+    let killer = killer.expect("the world was made");
+    let interrupt = signals::watch(handle.clone(), killer)?;
     let mut watcher = Watcher {
         handle,
-        interrupted_by,
+        interrupt,
         is_interrupting: false,
         wanted: requests(errand),
         runs: BTreeSet::new(),
@@ -97,6 +86,10 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     let result = service.run(&mut watcher);
     let state = service.state().clone();
     drop(service.into_parts());
+    if watcher.is_interrupting {
+        signals::end_helpers();
+        tell_left(&state);
+    }
     if let Some(ending) = ending {
         ending.finish();
     }
@@ -108,6 +101,15 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
         Some(message) if watcher.told_frozen.is_some() => Err(Failure::new(Code::Busy, message).into()),
         Some(message) => Err(Failure::new(Code::Invalid, message).into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
+    }
+}
+
+/// Says what could not be brought to its end in time.
+fn tell_left(state: &State) {
+    let left: Vec<String> = state.live().map(|attempt| attempt.id.to_string()).collect();
+    if !left.is_empty() {
+        let left = left.join(", ");
+        output::error(&format!("not over yet, and left to the next `dayshift resume`: {left}"));
     }
 }
 
@@ -138,7 +140,7 @@ fn requests(errand: Errand) -> Vec<Pending> {
 /// Knows when there is nothing left to do.
 struct Watcher {
     handle: Handle,
-    interrupted_by: Arc<AtomicI32>,
+    interrupt: Interrupt,
     is_interrupting: bool,
     wanted: Vec<Pending>,
     runs: BTreeSet<RunId>,
@@ -178,10 +180,11 @@ impl Watcher {
 
     /// A signal becomes a request like any other: it is not lost while the disk is full.
     fn interrupt(&mut self) {
-        let signal = self.interrupted_by.load(Ordering::Relaxed);
-        if signal != 0 && !std::mem::replace(&mut self.is_interrupting, true) {
-            let by = if signal == SIGINT { "an interrupt" } else { "a termination signal" }.to_owned();
-            self.wanted.push(Pending::new(control::request_id(), Request::Interrupt { by }, None));
+        if let Some(by) = self.interrupt.by()
+            && !std::mem::replace(&mut self.is_interrupting, true)
+        {
+            let request = Request::Interrupt { by: by.to_owned() };
+            self.wanted.push(Pending::new(control::request_id(), request, None));
         }
     }
 }
@@ -194,7 +197,11 @@ impl Observer for Watcher {
         if !self.wanted.is_empty() {
             return false;
         }
-        if self.is_interrupting { state.live().next().is_none() } else { state.is_at_rest() }
+        if self.is_interrupting {
+            state.live().next().is_none() || self.interrupt.is_time_up()
+        } else {
+            state.is_at_rest()
+        }
     }
 
     /// Said once a minute. An interrupt ends the engine: what it would decide now could not be
@@ -206,42 +213,13 @@ impl Observer for Watcher {
                 "error: failed to {message}\nhint: nothing new is started until it can be written again; agents go on"
             ));
         }
-        let is_interrupted = self.interrupted_by.load(Ordering::Relaxed) != 0;
+        let is_interrupted = self.interrupt.by().is_some();
         if is_interrupted {
             let next = "make room, then `dayshift resume`";
             self.refused = Some(format!("stopped while the journal could not be written; {next}"));
         }
         is_interrupted
     }
-}
-
-/// The first SIGINT or SIGTERM stops the agents and leaves the runs resumable; the second
-/// kills. SIGHUP leaves the agents running: the next engine finds them again.
-fn watch_signals(handle: Handle, killer: Box<dyn Fn() + Send>, interrupted_by: Arc<AtomicI32>) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("failed to watch for signals")?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if signal == SIGHUP {
-                output::error("hung up: the agents go on; `dayshift resume` takes them over again");
-                leave(Code::SomeFailed);
-            }
-            if interrupted_by.swap(signal, Ordering::Relaxed) == 0 {
-                output::error("stopping the agents; the run can be resumed (once more to force it)");
-                handle.wake();
-            } else {
-                output::error("killing the agents");
-                killer();
-                std::thread::sleep(FORCE_MAX);
-                leave(Code::SomeFailed);
-            }
-        }
-    })?;
-    Ok(())
-}
-
-#[expect(clippy::exit, reason = "the loop may be stuck; the journal makes an end at any moment safe")]
-fn leave(code: Code) -> ! {
-    std::process::exit(i32::from(code.number()))
 }
 
 /// The exit code that the runs' ends come to.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use dayshift_core::state::{RunMode, State};
 use dayshift_engine::Lock;
+use serde_json::Value;
 
+use super::standing::{Orphaned, Troubles};
 use super::{Common, now, output, place};
 use crate::failure::{Code, Failure};
-use crate::follower;
-use crate::paths::Paths;
+use crate::{follower, store};
 
 /// How often a watched view looks again.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -20,12 +21,21 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
     let paths = place::existing(common)?;
     let mut shown = String::new();
     loop {
-        let (state, _) = place::read(&paths)?;
+        let mut troubles = Troubles::default();
+        let read = store::read(&paths.journal(), |_, entry| troubles.entry(entry))?;
+        let state = read.map_or_else(State::new, |(state, _)| state);
+        // Without an engine the journal does not tell what lives.
+        let is_alone = Lock::holder(&paths.lock()).is_none();
+        let orphaned = is_alone.then(|| Orphaned::find(&paths, &state));
         let text = if common.json {
-            serde_json::to_string_pretty(&dayshift_views::status_json(&state))?
+            let mut status = dayshift_views::status_json(&state);
+            status["tried_again"] = troubles.json(&state);
+            status["without_engine"] = orphaned.map_or(Value::Null, |orphaned| orphaned.json());
+            serde_json::to_string_pretty(&status)?
         } else {
             let mut text = dayshift_views::status_text(&state, now());
-            text.push_str(without_engine(&paths, &state));
+            text.push_str(&troubles.text(&state));
+            text.push_str(&orphaned.map_or_else(String::new, |orphaned| without_engine(&orphaned, &state)));
             text
         };
         if text != shown {
@@ -40,13 +50,10 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
 }
 
 /// What a person must know when runs are open and nobody works on them.
-fn without_engine(paths: &Paths, state: &State) -> &'static str {
+fn without_engine(orphaned: &Orphaned, state: &State) -> String {
     let is_open = state.runs().any(|run| !matches!(run.mode, RunMode::Closed { .. }));
-    if is_open && Lock::holder(&paths.lock()).is_none() {
-        "\nNo engine lives: `dayshift resume` goes on with what is open\n"
-    } else {
-        ""
-    }
+    let next = if is_open { "\nNo engine lives: `dayshift resume` goes on with what is open\n" } else { "" };
+    format!("{next}{}", orphaned.text())
 }
 
 fn print_view(

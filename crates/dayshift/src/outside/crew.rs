@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,14 @@ pub(super) struct Crew {
     shared: Arc<Shared>,
     queue: Sender<(TaskId, Work)>,
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
+    /// The engine is leaving: nothing more of what waits is begun.
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What the hands share.
@@ -67,13 +76,15 @@ impl Crew {
             tasks: Mutex::default(),
             bases: Mutex::default(),
         });
+        let is_closed = Arc::new(AtomicBool::new(false));
         for _ in 0..HANDS {
-            let (hands, work) = (hands.clone(), work.clone());
+            let (hands, work, is_closed) = (hands.clone(), work.clone(), is_closed.clone());
             // Without a thread the obligation stays in flight, and the next engine asks again.
-            let _ =
-                std::thread::Builder::new().name("workspaces".to_owned()).spawn(move || serve(&hands, &work));
+            let _ = std::thread::Builder::new()
+                .name("workspaces".to_owned())
+                .spawn(move || serve(&hands, &work, &is_closed));
         }
-        Self { shared, queue, busy }
+        Self { shared, queue, busy, is_closed }
     }
 
     /// Work that is already under way is not begun twice: its answer will do, also for an engine
@@ -142,13 +153,16 @@ fn is_for_network(name: &OsStr) -> bool {
     NAMES.iter().any(|known| name == *known)
 }
 
-fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>) {
+fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>, is_closed: &AtomicBool) {
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((task, work)) = next else { return };
         let lock =
             hands.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default().clone();
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_closed.load(Ordering::Relaxed) {
+            return;
+        }
         work(hands);
     }
 }

@@ -14,5 +14,6 @@ mod manual;
 mod runs;
 mod saved;
 mod secrets;
+mod signals;
 mod trust;
 mod versions;
