@@ -7,6 +7,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod engine;
+mod gc;
 mod init;
 mod load;
 mod logs;
@@ -146,6 +147,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Bring saved work back: as a new branch, or as files in an empty folder
     Restore(saved::RestoreArgs),
+    /// Free disk: the oldest logs and kept worktrees first, never what is saved nowhere else
+    Gc(gc::GcArgs),
     /// Stop a task or a run
     Cancel {
         /// The id or key of a task, or the id of a run
@@ -226,6 +229,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Diff(args) => diff::diff(&common, &args),
         Command::Restore(args) => saved::restore(&common, &args),
+        Command::Gc(args) => gc::gc(&common, &args),
         Command::Cancel { id } => steer::cancel(&common, &id),
         Command::Retry { id } => steer::retry(&common, &id),
         Command::Report { which } => look::report(&common, which.as_deref()),

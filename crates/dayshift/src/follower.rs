@@ -17,6 +17,8 @@ use dayshift_core::state::State;
 use dayshift_core::types::{Failure, FailureClass, Obligation};
 use dayshift_engine::Handle;
 
+use crate::cli::now;
+use crate::gc::Sweeper;
 use crate::paths::Paths;
 use files::Files;
 pub(crate) use files::write_report;
@@ -79,23 +81,26 @@ impl Ending {
 pub(crate) struct Start {
     files: Files,
     state: State,
+    sweeper: Sweeper,
 }
 
 /// Reads the journal for a follower. It must be done before the engine decides anything, else
-/// the follower would hear twice of what is decided meanwhile.
-pub(crate) fn read(paths: &Paths) -> Result<Start, crate::failure::Failure> {
+/// the follower would hear twice of what is decided meanwhile. Logs are freed when they do not fit
+/// into `disk_budget` bytes.
+pub(crate) fn read(paths: &Paths, disk_budget: u64) -> Result<Start, crate::failure::Failure> {
     let mut files = Files::new(paths.clone());
     let state = files.rebuild()?;
-    Ok(Start { files, state })
+    Ok(Start { files, state, sweeper: Sweeper::new(paths.clone(), disk_budget) })
 }
 
 /// Starts a follower.
 pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Result<(Follower, Ending)> {
     let (news, receiver) = channel();
-    let Start { mut files, state } = begin;
+    let Start { mut files, state, mut sweeper } = begin;
     let mut terminal = Terminal::new(style);
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
-        follow(state, &receiver, &mut files, &mut terminal, &handle);
+        follow(state, &receiver, &mut files, &mut terminal, &handle, &mut sweeper);
+        sweeper.finish();
     })?;
     Ok((Follower { news: news.clone() }, Ending { news, thread }))
 }
@@ -106,6 +111,7 @@ fn follow(
     files: &mut Files,
     terminal: &mut Terminal,
     handle: &Handle,
+    sweeper: &mut Sweeper,
 ) {
     let mut written = Instant::now();
     let mut is_stale = true;
@@ -133,6 +139,7 @@ fn follow(
                         failure: Failure::new(FailureClass::Transient, message),
                     },
                 });
+                sweeper.sweep(&state, now());
             }
             Ok(News::Said(text)) => {
                 files.say(&text);

@@ -2,8 +2,10 @@
 
 mod cli;
 mod control;
+mod disk;
 mod failure;
 mod follower;
+mod gc;
 mod log;
 mod outside;
 mod paths;

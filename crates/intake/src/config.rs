@@ -14,7 +14,7 @@ use crate::form::Form;
 use crate::load::{Source, flag_error, read_agent, read_gate};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
-use crate::tables::{CONFIG, SLOTS_MAX};
+use crate::tables::{CONFIG, DISK_GB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
 use crate::value;
 
@@ -69,6 +69,9 @@ pub struct Config {
     pub cost_warning_threshold: Setting<f64>,
     /// How many attempts may be live at once; 3 when nobody says.
     pub max_concurrent_agents: Setting<u32>,
+    /// How much disk state and workspaces may use before old logs are freed, in gigabytes (1,000
+    /// megabytes); 20 when nobody says.
+    pub disk_budget_gb: Setting<u32>,
     /// The agent of tasks that name none; `claude` when nobody says.
     pub agent: Setting<String>,
     /// The files that a run without files reads, as written.
@@ -90,6 +93,7 @@ impl Default for Config {
             max_daily_cost: Setting::new(Micros(50_000_000), Origin::BuiltIn),
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
+            disk_budget_gb: Setting::new(20, Origin::BuiltIn),
             agent: Setting::new("claude".to_owned(), Origin::BuiltIn),
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
@@ -109,6 +113,8 @@ pub struct Partial {
     pub cost_warning_threshold: Option<Setting<f64>>,
     /// See [`Config::max_concurrent_agents`].
     pub max_concurrent_agents: Option<Setting<u32>>,
+    /// See [`Config::disk_budget_gb`].
+    pub disk_budget_gb: Option<Setting<u32>>,
     /// See [`Config::agent`].
     pub agent: Option<Setting<String>>,
     /// See [`Config::tasks`].
@@ -135,6 +141,7 @@ impl Config {
         put(&mut self.max_daily_cost, layer.max_daily_cost);
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
+        put(&mut self.disk_budget_gb, layer.disk_budget_gb);
         put(&mut self.agent, layer.agent);
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
@@ -163,6 +170,7 @@ impl Config {
                 self.max_concurrent_agents.value.to_string(),
                 &self.max_concurrent_agents.origin,
             ),
+            row("disk_budget_gb", self.disk_budget_gb.value.to_string(), &self.disk_budget_gb.origin),
             row("agent", self.agent.value.clone(), &self.agent.origin),
             row("tasks", self.tasks.value.join(", "), &self.tasks.origin),
         ];
@@ -267,6 +275,9 @@ fn read_partial(
         max_concurrent_agents: fields
             .count("max_concurrent_agents")
             .map(|value| Setting::new(value, origin("max_concurrent_agents"))),
+        disk_budget_gb: fields
+            .count("disk_budget_gb")
+            .map(|value| Setting::new(value, origin("disk_budget_gb"))),
         agent: fields.line("agent").map(|value| Setting::new(value, origin("agent"))),
         tasks: fields.entry("tasks").map(|entry| Setting::new(fields.words("tasks"), place(entry.pos))),
         ..Partial::default()
@@ -316,12 +327,14 @@ fn refuse_secrets(sink: &mut Sink<'_>, fields: Fields<'_>) {
 /// not run code or spend more by being opened. All of it is one finding.
 fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, below: &Config) {
     let is_higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
+    let is_lower = |limit: &Setting<u32>| limit.value < below.disk_budget_gb.value;
     let needs_trust = [
         ("gates", true),
         ("agents", true),
         ("telegram", true),
         ("layout", true),
         ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
+        ("disk_budget_gb", partial.disk_budget_gb.as_ref().is_some_and(is_lower)),
     ];
     let said: Vec<_> = needs_trust
         .iter()
@@ -332,7 +345,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
     let list: Vec<String> =
         said.iter().map(|entry| format!("`{}` (line {})", entry.key, entry.pos.line)).collect();
     let message = format!(
-        "you have not trusted this repository, and its own file sets {}: commands, keys and higher limits need your word",
+        "you have not trusted this repository, and its own file sets {}: commands, keys and looser limits need your word",
         list.join(", ")
     );
     let hint = "look at the file, then `dayshift trust`; or put it into your own configuration";
@@ -340,7 +353,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
 }
 
 /// Reads the layer of environment variables through `get`: `DAYSHIFT_MAX_DAILY_COST_USD`,
-/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_AGENT`.
+/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_DISK_BUDGET_GB`,
+/// `DAYSHIFT_AGENT`.
 /// Empty ones count as absent; every bad one is in the report.
 pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, Report> {
     let mut diagnostics = Vec::new();
@@ -372,6 +386,13 @@ pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, R
         match text.parse::<u32>().ok().filter(|count| (1..=SLOTS_MAX).contains(count)) {
             Some(count) => partial.max_concurrent_agents = Some(Setting::new(count, origin(name))),
             None => bad(name, &text, &format!("give a whole number from 1 to {SLOTS_MAX}")),
+        }
+    }
+    let name = "DAYSHIFT_DISK_BUDGET_GB";
+    if let Some(text) = given(name) {
+        match text.parse::<u32>().ok().filter(|count| (1..=DISK_GB_MAX).contains(count)) {
+            Some(count) => partial.disk_budget_gb = Some(Setting::new(count, origin(name))),
+            None => bad(name, &text, &format!("give whole gigabytes from 1 to {DISK_GB_MAX}")),
         }
     }
     let name = "DAYSHIFT_AGENT";

@@ -4,6 +4,10 @@ use crate::form::{Form, Key, Table};
 
 /// The largest number of attempts live at once that can be asked for.
 pub(crate) const SLOTS_MAX: u32 = 1_000;
+
+/// The largest disk budget, in gigabytes: a petabyte.
+pub(crate) const DISK_GB_MAX: u32 = 1_000_000;
+
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -155,6 +159,11 @@ pub(crate) static CONFIG: Table = Table {
             "max_concurrent_agents",
             Form::Count { max: SLOTS_MAX },
             "How many attempts may be live at once.",
+        ),
+        Key::new(
+            "disk_budget_gb",
+            Form::Count { max: DISK_GB_MAX },
+            "How many gigabytes state and workspaces may use before old logs are freed.",
         ),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
         Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),

@@ -16,6 +16,7 @@ mod paths;
 mod plain;
 mod prepare;
 mod record;
+mod recorded;
 mod release;
 mod remove;
 mod repository;
@@ -38,7 +39,12 @@ pub use order::{
     BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source, TreeFate,
 };
 pub use prepare::prepare;
+pub use recorded::{Recorded, disown, recorded};
 pub use release::release;
+pub use remove::remove_all;
 pub use repository::Repository;
-pub use saved::{BranchName, Saved, base_of, branches, find_commit, restore_branch, restore_files, saved};
+pub use saved::{
+    BranchName, Saved, base_of, branches, bundle, find_commit, is_merged, let_go, refs, restore_branch,
+    restore_files, saved,
+};
 pub use snapshot::{Snapshot, SnapshotOrder, snapshot};

@@ -123,4 +123,6 @@ pub struct Released {
     pub kept: Option<String>,
     /// The branch that holds a result and stays.
     pub branch: Option<String>,
+    /// The ref of the snapshot that was needed to save it now.
+    pub saved: Option<String>,
 }

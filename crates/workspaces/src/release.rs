@@ -40,7 +40,7 @@ fn scratch(order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError
         ScratchFate::Remove if is_inside => remove_all(root).map(|()| Released::default()),
         ScratchFate::Remove | ScratchFate::Keep => {
             let kept = root.exists().then(|| "the files of a scratch folder are in no repository".to_owned());
-            Ok(Released { kept, branch: None })
+            Ok(Released { kept, ..Released::default() })
         }
     }
 }
@@ -50,23 +50,28 @@ fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Resul
     let Some(mut record) = place.load()?.filter(|record| record.root == root && record.task == order.task)
     else {
         let kept = root.symlink_metadata().is_ok().then(|| "there is no record of it".to_owned());
-        return Ok(Released { kept, branch: order.workspace.branch.clone() });
+        return Ok(Released { kept, branch: order.workspace.branch.clone(), saved: None });
     };
     let session = Session::open(repository, Filters::Off)?;
+    let mut saved = None;
     if record.stage == Stage::Ready && root.symlink_metadata().is_ok() {
         match save(repository, &session, &place, &record, order)? {
             State::Saved => {}
             State::SavedNow(kept) if order.dirty == DirtyFate::SaveAndRemove => {
                 record.snapshot = Some(kept.commit);
+                saved = Some(kept.reference);
             }
             State::SavedNow(kept) => {
                 let reason = format!(
                     "it was changed after its last snapshot; as it is now it is saved as {}",
                     kept.reference
                 );
-                return Ok(Released { kept: Some(reason), branch: record.branch });
+                let saved = Some(kept.reference);
+                return Ok(Released { kept: Some(reason), branch: record.branch, saved });
             }
-            State::Unsaved(reason) => return Ok(Released { kept: Some(reason), branch: record.branch }),
+            State::Unsaved(reason) => {
+                return Ok(Released { kept: Some(reason), branch: record.branch, saved: None });
+            }
         }
         match order.branch {
             BranchFate::Result => result::move_branch(&session, &record)?,
@@ -80,10 +85,10 @@ fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Resul
         && let Some(reason) = first_reasons(&submodule::look_behind(repository, &place, &record)?)
     {
         let kept = Some(format!("its folder is gone, but {reason}"));
-        return Ok(Released { kept, branch: record.branch });
+        return Ok(Released { kept, branch: record.branch, saved: None });
     }
     let branch = worktree::finish_removal(&session, repository, &place, &record)?;
-    Ok(Released { kept: None, branch })
+    Ok(Released { kept: None, branch, saved })
 }
 
 /// Whether all that is in a worktree is held somewhere else too.

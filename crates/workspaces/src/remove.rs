@@ -13,8 +13,12 @@ const DEPTH_MAX: u32 = 512;
 
 /// Removes whatever lies at `path`: a folder with all that is in it, a file, a link itself.
 ///
-/// Read-only folders (module caches) are opened first. Links are never followed.
-pub(crate) fn remove_all(path: &Path) -> Result<(), WorkspaceError> {
+/// Read-only folders (module caches) are opened first. Links are never followed. Nothing there is no
+/// error.
+///
+/// # Errors
+/// The system's reasons: somebody else's files, a folder that is being filled meanwhile.
+pub fn remove_all(path: &Path) -> Result<(), WorkspaceError> {
     let first = remove(path);
     let blocked = matches!(&first, Err(error) if error.kind() == ErrorKind::PermissionDenied);
     let last = if blocked { open_folders(path, DEPTH_MAX).and_then(|()| remove(path)) } else { first };

@@ -1,6 +1,7 @@
 //! Saved work: which snapshots there are, and how one comes back.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -134,6 +135,76 @@ pub fn branches(repository: &Repository) -> Result<BTreeMap<String, String>, Wor
 /// git's own reasons.
 pub fn base_of(repository: &Repository, commit: &str) -> Result<Option<String>, WorkspaceError> {
     Session::open(repository, Filters::Off)?.commit(&format!("{commit}^1"))
+}
+
+/// Whether a branch of the user's own, here or fetched, holds `commit`. A merge that made new commits
+/// of it (squashed, cherry-picked) is not seen.
+///
+/// # Errors
+/// A commit that is gone, git's own reasons.
+pub fn is_merged(repository: &Repository, commit: &str) -> Result<bool, WorkspaceError> {
+    let session = Session::open(repository, Filters::Off)?;
+    let args = ["for-each-ref", "--format=%(refname)", "--contains", commit, "refs/heads/", "refs/remotes/"];
+    let listing = session.call(args).long().ok()?;
+    let mut names = listing.split(|byte| *byte == b'\n').filter(|name| !name.is_empty());
+    Ok(names.any(|name| !name.starts_with(b"refs/heads/dayshift/")))
+}
+
+/// All refs of ours with what they point at.
+///
+/// # Errors
+/// git's own reasons.
+pub fn refs(repository: &Repository) -> Result<Vec<(String, String)>, WorkspaceError> {
+    let session = Session::open(repository, Filters::Off)?;
+    let args = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/dayshift/"];
+    let listing = session.call(args).long().ok()?;
+    let rows = listing.split(|byte| *byte == b'\n').filter_map(|line| {
+        let text = lossy(line);
+        text.split_once(' ').map(|(commit, name)| (name.to_owned(), commit.to_owned()))
+    });
+    Ok(rows.collect())
+}
+
+/// Deletes refs of ours that still point where they did; git frees what only they held with its next
+/// gc. All of them go, or none.
+///
+/// # Errors
+/// A ref that is not ours or has moved, git's own reasons.
+pub fn let_go(repository: &Repository, refs: &[(String, String)]) -> Result<(), WorkspaceError> {
+    if let Some((name, _)) = refs.iter().find(|(name, _)| !name.starts_with("refs/dayshift/")) {
+        return Err(WorkspaceError::unusable(format!("`{name}`"), "it is no ref of dayshift's"));
+    }
+    let session = Session::open(repository, Filters::Off)?;
+    let orders: String =
+        refs.iter().map(|(name, commit)| ["delete ", name, " ", commit, "\n"].concat()).collect();
+    session.call(["update-ref", "--no-deref", "--stdin"]).input(orders.into_bytes()).long().ok().map(drop)
+}
+
+/// Writes everything that only refs of ours hold into one file, from which git can fetch it again.
+/// False when there is nothing that the user's own branches do not hold.
+///
+/// # Errors
+/// A full disk, git's own reasons.
+pub fn bundle(repository: &Repository, file: &Path) -> Result<bool, WorkspaceError> {
+    let session = Session::open(repository, Filters::Off)?;
+    let words = ["bundle", "create", "--quiet"].map(OsString::from);
+    let which = [
+        "--glob=refs/dayshift/snapshots/*",
+        "--glob=refs/dayshift/bases/*",
+        "--not",
+        "--exclude=dayshift/*",
+        "--branches",
+        "--remotes",
+    ];
+    let args = words.into_iter().chain([file.as_os_str().to_owned()]).chain(which.map(OsString::from));
+    let request = session.call(args).long();
+    let ran = request.run()?;
+    if ran.code != 0 {
+        let is_empty = ran.stderr.contains("empty bundle");
+        return if is_empty { Ok(false) } else { Err(request.refused(&ran)) };
+    }
+    let words = ["bundle", "verify", "--quiet"].map(OsString::from);
+    session.call(words.into_iter().chain([file.as_os_str().to_owned()])).long().ok().map(|_| true)
 }
 
 /// How a new branch is to be called.

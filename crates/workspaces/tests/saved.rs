@@ -5,7 +5,10 @@ mod support;
 use std::fs;
 
 use dayshift_core::types::WorkspaceKind;
-use dayshift_workspaces::{BranchName, restore_branch, restore_files, saved};
+use dayshift_workspaces::{
+    BranchName, DirtyFate, bundle, disown, is_merged, let_go, recorded, refs, restore_branch, restore_files,
+    saved,
+};
 use support::{World, root, write};
 
 const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
@@ -102,4 +105,77 @@ fn files_come_back_into_an_empty_folder_only() {
     let differences = before.differences(&world.fingerprint());
     assert_eq!(differences, Vec::<String>::new());
     world.assert_nothing_ran();
+}
+
+#[test]
+fn what_is_let_go_is_gone_and_nothing_else() {
+    let world = World::new();
+    let [first, second] = two_attempts(&world);
+    let repository = world.repository();
+    let row = |name: &str, commit: &str| (format!("refs/dayshift/snapshots/T1/{name}"), commit.to_owned());
+    assert_eq!(refs(&repository).expect("refs"), [row("A1", &first), row("A2", &second)]);
+    let before = world.fingerprint();
+    // A ref that has moved, or is not ours, keeps all of them.
+    for bad in [row("A1", &second), ("refs/heads/main".to_owned(), first.clone())] {
+        assert!(let_go(&repository, &[row("A2", &second), bad]).is_err());
+    }
+    assert_eq!(refs(&repository).expect("refs").len(), 2);
+    let_go(&repository, &[row("A1", &first)]).expect("gone");
+    assert_eq!(refs(&repository).expect("refs"), [row("A2", &second)]);
+    assert_eq!(before.differences(&world.fingerprint()), Vec::<String>::new());
+    world.assert_nothing_ran();
+}
+
+#[test]
+fn merged_means_on_a_branch_of_the_users() {
+    let world = World::new();
+    let ready = world.prepare(1);
+    write(&root(&ready), "new.txt", "new");
+    let commit = world.collect(1, 1, WORKTREE, &ready).commit.expect("a result");
+    let repository = world.repository();
+    assert!(!is_merged(&repository, &commit).expect("an answer"), "our own branch is no merge");
+    world.git_quiet(&world.top, &["branch", "mine", &commit]);
+    assert!(is_merged(&repository, &commit).expect("an answer"));
+    assert!(is_merged(&repository, &"0".repeat(40)).is_err());
+}
+
+/// What a bundle holds comes back after everything of ours was deleted and git has cleaned up.
+#[test]
+fn a_bundle_holds_what_only_our_refs_hold() {
+    let world = World::new();
+    let repository = world.repository();
+    let file = world.temp.path().join("saved.bundle");
+    assert!(!bundle(&repository, &file).expect("an answer"), "there is nothing to hold");
+    let [first, _] = two_attempts(&world);
+    // The result's branch is ours: it may go, and the bundle must do without it.
+    assert!(bundle(&repository, &file).expect("a bundle"));
+    let_go(&repository, &refs(&repository).expect("refs")).expect("gone");
+    let ready = world.prepare(1);
+    world.release_as(1, WORKTREE, &ready, DirtyFate::SaveAndRemove);
+    let_go(&repository, &refs(&repository).expect("refs")).expect("gone");
+    world.git_quiet(&world.top, &["branch", "-D", "dayshift/R1/task-001"]);
+    world.git_quiet(&world.top, &["reflog", "expire", "--expire=now", "--all"]);
+    world.git_quiet(&world.top, &["gc", "-q", "--prune=now"]);
+    let file = file.to_str().expect("UTF-8");
+    world.git_quiet(&world.top, &["fetch", "-q", file, "refs/dayshift/*:refs/dayshift/*"]);
+    assert_eq!(world.git_quiet(&world.top, &["show", &format!("{first}:new.txt")]), "12345");
+}
+
+#[test]
+fn workspaces_that_stand_are_found_and_can_be_disowned() {
+    let world = World::new();
+    assert_eq!(recorded(&world.folder).expect("a list").0, []);
+    let ready = world.prepare(1);
+    world.try_prepare(&world.order(2, WorkspaceKind::InPlace)).expect("a workspace");
+    fs::write(world.folder.join(".records/T9-x.json"), "{").expect("written");
+    let (found, unreadable) = recorded(&world.folder).expect("a list");
+    assert_eq!(unreadable.len(), 1);
+    let kinds: Vec<_> = found.iter().map(|row| (row.task.to_string(), row.kind)).collect();
+    assert_eq!(kinds, [("T1".to_owned(), WORKTREE), ("T2".to_owned(), WorkspaceKind::InPlace)]);
+    assert_eq!((&found[0].workspace, found[0].repository.as_deref()), (&ready, Some(world.top.as_path())));
+    disown(&world.folder, &found[0]).expect("disowned");
+    let next = world.prepare(1);
+    assert_ne!(next.root, ready.root, "another's workspace is not taken");
+    let released = world.release(1, WORKTREE, &ready);
+    assert_eq!((released.kept, root(&ready).exists()), (None, false), "it can still be taken down");
 }

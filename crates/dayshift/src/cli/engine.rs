@@ -48,8 +48,15 @@ pub(crate) enum Errand {
     Continue(Vec<RunId>),
 }
 
-/// Runs an engine until the errand's runs, and all others, are over or at rest.
-pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Result<(State, Vec<RunId>)> {
+/// Runs an engine until the errand's runs, and all others, are over or at rest. Old logs go when
+/// `disk_budget` bytes do not hold them.
+pub(crate) fn run(
+    paths: &Paths,
+    lock: Lock,
+    errand: Errand,
+    style: Style,
+    disk_budget: u64,
+) -> Result<(State, Vec<RunId>)> {
     let store = Store::open(&paths.journal())?;
     let (user, _) = settings::of_user()?;
     let setting = Setting {
@@ -62,7 +69,7 @@ pub(crate) fn run(paths: &Paths, lock: Lock, errand: Errand, style: Style) -> Re
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
-    let begin = follower::read(paths)?;
+    let begin = follower::read(paths, disk_budget)?;
     let opened = Service::open(store, WallClock, |handle| {
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
         ending = Some(end);

@@ -91,11 +91,21 @@ fn of_attempts(common: &Common, paths: &Paths, id: &str, follow: bool) -> Result
             log.print_new()?;
             log.print_rest()?;
             if log.offset == 0 {
-                output::error("nothing was printed");
+                output::error(nothing_there(&state, *latest));
             }
             return Ok(Code::Done);
         }
         std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Why there is no output to show.
+fn nothing_there(state: &State, attempt: AttemptId) -> &'static str {
+    let process = state.attempt(attempt).and_then(|attempt| attempt.process.as_ref());
+    if process.is_some_and(|process| process.output_bytes > 0) {
+        "its log was freed, by `dayshift gc` or because the disk budget had no room for it"
+    } else {
+        "nothing was printed"
     }
 }
 

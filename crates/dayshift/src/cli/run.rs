@@ -105,7 +105,7 @@ fn foreground(
 ) -> Result<Code> {
     output::error(SANDBOX_OFF);
     let style = if common.json { Style::Quiet } else { Style::Lines };
-    let (state, mut runs) = engine::run(paths, lock, errand, style)?;
+    let (state, mut runs) = engine::run(paths, lock, errand, style, load::disk_budget(common))?;
     runs.extend(wanted);
     runs.sort_unstable();
     runs.dedup();

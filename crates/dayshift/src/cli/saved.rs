@@ -359,7 +359,7 @@ fn rows(books: &Books, git: &Repository) -> Result<Vec<Row>> {
 impl Books {
     /// The task that saved work belongs to, where the journal still knows it. Another state
     /// directory of the same repository has tasks of the same ids, so the id alone says nothing.
-    fn task_of(&self, saved: &Saved) -> Option<&Task> {
+    pub(crate) fn task_of(&self, saved: &Saved) -> Option<&Task> {
         let name = shown(&saved.reference);
         let mut parts = name.split('/').filter(|part| *part != "bases");
         let task = self.state.task(parts.next()?.split('-').next()?.parse().ok()?)?;

@@ -80,6 +80,12 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
         }
         std::thread::sleep(START_WAIT);
     };
+    append(paths, id, request)?;
+    Ok(false)
+}
+
+/// Has a request carried out by us, who hold the engine's lock.
+pub(crate) fn append(paths: &Paths, id: String, request: Request) -> Result<()> {
     let mut store = Store::open(&paths.journal())?;
     let mut state = State::new();
     let fault = |failure: dayshift_engine::JournalFailure| Failure::new(Code::Busy, failure.message);
@@ -87,7 +93,7 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
     validate(&state, &request).map_err(|refusal| Failure::new(Code::Invalid, refusal.message))?;
     let decided = step(&mut state, now(), Input::Request { id, request });
     store.append(&decided.entries).map_err(fault)?;
-    Ok(false)
+    Ok(())
 }
 
 /// Takes the lock of the engine, or says who holds it.

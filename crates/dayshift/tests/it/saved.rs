@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::common::{Ran, Site};
+use dayshift_testkit::wait_until;
+
+use crate::common::{LONG, Ran, Site};
 
 /// A day of `tasks` by an agent that follows `scenario`.
 fn day(site: &Site, head: &str, scenario: &str, tasks: &str) -> String {
@@ -170,4 +172,121 @@ fn attempts_are_compared_with_their_base_and_with_each_other() {
     assert!(raw.contains("+\u{1b}[31mred"), "{raw}");
     let none = site.run(["diff", "s"]);
     assert!(none.code == 0 && none.out.contains("has changed nothing that is recorded"), "{none:?}");
+}
+
+/// A day whose one task leaves a repository of its own in its worktree, so that the worktree is kept.
+fn kept_workspace(site: &Site) -> std::path::PathBuf {
+    let text = "date: 2026-11-20\nagents:\n  nest: {kind: command, cost_usd: 0, run: 'git init -q nested && echo x > nested/x && echo a > a.txt && echo words'}\n\
+                tasks:\n  - {id: a, name: A, description: x, agent: nest}\n  - {id: s, name: S, run: 'echo left > file.txt', workspace: scratch}\n";
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    let ran = run(site, file.to_str().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let task = site.json(["task", "a", "--json"]);
+    assert_eq!(task["workspace"]["state"], "kept", "{task}");
+    task["workspace"]["root"].as_str().unwrap().into()
+}
+
+/// What `gc` freed, by kind.
+fn freed(site: &Site, words: &[&str]) -> [u64; 4] {
+    let found = site.json([&["gc", "--json"], words].concat());
+    ["attempts", "worktrees", "scratch_folders", "snapshots"]
+        .map(|kind| found["freed"][kind]["count"].as_u64().unwrap())
+}
+
+#[test]
+fn gc_frees_what_the_budget_has_no_room_for() {
+    let site = Site::new();
+    let root = kept_workspace(&site);
+    let text = site.run(["gc"]);
+    assert!(text.code == 0 && text.out.contains("nothing may go"), "{text:?}");
+    assert_eq!(freed(&site, &["--keep", "0", "--dry-run"]), [1, 1, 0, 0]);
+    let log = site.state().join("attempts/A1/log");
+    assert!(log.exists());
+    let found = site.json(["gc", "--keep", "0", "--json"]);
+    assert_eq!(found["freed"]["attempts"]["count"], 1, "{found}");
+    assert!(found["used_bytes"].as_u64() < found["used_bytes_before"].as_u64(), "{found}");
+    let reason = found["kept"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("`nested` is a git repository of its own"), "{found}");
+    assert!(!log.exists() && root.exists());
+    assert!(site.run(["logs", "a"]).err.contains("was freed"));
+    // Once its history is out of the way, the worktree can go, and nobody tells of it any more.
+    fs::remove_dir_all(root.join("nested/.git")).unwrap();
+    assert_eq!(freed(&site, &["--keep", "0"]), [0, 1, 0, 0]);
+    assert!(!root.exists());
+    assert_eq!(site.json(["task", "a", "--json"])["workspace"]["state"], "released");
+    assert_eq!(freed(&site, &["--keep", "0"]), [0, 0, 0, 0]);
+    assert_eq!(site.run(["restore", "a"]).code, 0);
+}
+
+#[test]
+fn gc_lets_old_things_go_but_never_the_last_of_a_result() {
+    let site = Site::new();
+    two_attempts(&site);
+    let refs = || site.repo.git(&["for-each-ref", "--format=%(refname:lstrip=4)", "refs/dayshift/"]);
+    let [_, second] = attempts(&site).try_into().unwrap();
+    let scratch = site.json(["restore", "--json"])["scratch_folders"][0]["folder"].clone();
+    let scratch = std::path::PathBuf::from(scratch.as_str().unwrap());
+    assert!(scratch.join("file.txt").exists());
+    let old = ["--older-than", "0s"];
+    assert_eq!(freed(&site, &[&old[..], &["--dry-run"]].concat())[2..], [1, 1]);
+    assert_eq!(freed(&site, &old)[2..], [1, 1]);
+    assert_eq!(refs().trim(), second);
+    assert!(!scratch.exists());
+    assert_eq!(freed(&site, &old), [0, 0, 0, 0]);
+    // Without its branch, the snapshot is all there is.
+    site.repo.git(&["branch", "-m", "dayshift/R1/a", "dayshift/elsewhere"]);
+    assert_eq!(freed(&site, &old), [0, 0, 0, 0]);
+    site.repo.git(&["merge", "-q", "--ff-only", "dayshift/elsewhere"]);
+    assert_eq!(freed(&site, &old), [0, 0, 0, 1]);
+    assert_eq!(refs(), "");
+}
+
+#[test]
+fn gc_leaves_open_runs_and_a_live_engines_places_alone() {
+    let site = Site::new();
+    kept_workspace(&site);
+    let tasks = "  - {id: h, name: H, description: x, agent: crew}\n";
+    let day =
+        day(&site, "", "steps:\n  - write: {path: h.txt, text: h}\n  - say: hello\n  - hang: true\n", tasks);
+    let repo = site.path().display().to_string();
+    let mut engine = site.start(["run", &day, "--repo", &repo]);
+    let is_running =
+        || site.run(["active"]).out.contains("h.txt") || site.state().join("attempts/A3/log").exists();
+    wait_until(LONG, "the agent to work", is_running);
+    let found = site.json(["gc", "--keep", "0", "--older-than", "0s", "--json"]);
+    assert_eq!(found["engine_pid"], engine.id(), "{found}");
+    let freed = &found["freed"];
+    assert_eq!(
+        (&freed["attempts"]["count"], &freed["worktrees"]["count"]),
+        (&1.into(), &0.into()),
+        "{found}"
+    );
+    assert!(site.state().join("attempts/A3").exists());
+    assert_eq!(site.run(["cancel", "h"]).code, 0);
+    engine.wait().unwrap();
+}
+
+/// After a run has ended, the logs of the runs before it go when the disk budget has no room for them.
+#[test]
+fn an_engine_frees_old_logs_by_itself() {
+    let site = Site::new();
+    let tasks = "  - {id: a, name: A, description: x, agent: crew}\n";
+    let file = day(&site, "", "steps:\n  - write: {path: a.txt, text: a}\n", tasks);
+    assert_eq!(run(&site, &file).code, 0);
+    let large = fs::File::create(site.state().join("attempts/A1/large")).unwrap();
+    rustix::fs::fallocate(&large, rustix::fs::FallocateFlags::empty(), 0, 1_050_000_000).unwrap();
+    drop(large);
+    let again = |budget: &str| {
+        let repo = site.path().display().to_string();
+        let mut command = site.command(["run", &file, "--again", "--repo", &repo]);
+        assert!(command.env("DAYSHIFT_DISK_BUDGET_GB", budget).status().unwrap().success());
+    };
+    again("2");
+    assert!(site.state().join("attempts/A1").exists());
+    again("1");
+    assert!(!site.state().join("attempts/A1").exists());
+    assert!(site.state().join("attempts/A2").exists());
+    let told = fs::read_to_string(site.state().join("logs/dayshift.log")).unwrap();
+    assert!(told.contains("the logs of 1 attempts"), "{told}");
 }

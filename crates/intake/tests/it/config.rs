@@ -16,6 +16,7 @@ cost_warning_threshold = 0.5
 max_concurrent_agents = 4
 agent = "fixer"
 tasks = ["days/today.yaml"]
+disk_budget_gb = 5
 
 [gates]
 unit = "cargo test"
@@ -97,6 +98,7 @@ fn bad_variables_are_all_told() {
         "DAYSHIFT_MAX_DAILY_COST_USD" => Some("-5".to_owned()),
         "DAYSHIFT_COST_WARNING_THRESHOLD" => Some("NaN".to_owned()),
         "DAYSHIFT_MAX_CONCURRENT_AGENTS" => Some("0".to_owned()),
+        "DAYSHIFT_DISK_BUDGET_GB" => Some("0.5".to_owned()),
         "DAYSHIFT_AGENT" => Some(String::new()),
         _ => None,
     };
