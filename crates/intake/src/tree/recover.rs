@@ -22,6 +22,16 @@ pub(crate) struct Reading {
 /// Reads YAML; after an error the value on its line is left out and the rest is read again.
 pub(crate) fn read_yaml(text: &str) -> Reading {
     let mut reading = Reading { root: None, errors: Vec::new(), mended: Vec::new() };
+    let without_returns;
+    let text = match lone_return(text) {
+        None => text,
+        Some(error) => {
+            reading.mended.push(error.pos.line);
+            reading.errors.push(error);
+            without_returns = blank_lone_returns(text);
+            &without_returns
+        }
+    };
     let mut current: Vec<String> = Vec::new();
     let mends_max = if text.len() > MENDED_OFTEN_BYTES_MAX { 1 } else { MENDS_MAX };
     for round in 0..=mends_max {
@@ -50,6 +60,26 @@ pub(crate) fn read_yaml(text: &str) -> Reading {
         }
     }
     reading
+}
+
+/// A carriage return that ends no line. YAML takes it for a line's end, people and editors do not, and every place
+/// behind it would be a line too far down.
+fn lone_return(text: &str) -> Option<SyntaxError> {
+    let at = text.match_indices('\r').map(|(at, _)| at).find(|at| !text[at + 1..].starts_with('\n'))?;
+    let line_start = text[..at].rfind('\n').map_or(0, |before| before + 1);
+    let clamp = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+    let line = clamp(text[..at].matches('\n').count());
+    let column = clamp(text[line_start..at].chars().count());
+    Some(SyntaxError {
+        pos: Pos { line, column, len: 1 },
+        message: "a carriage return stands here without a line feed".to_owned(),
+        hint: Some("let lines end in LF, or in CR LF".to_owned()),
+        kind: SyntaxKind::Line,
+    })
+}
+
+fn blank_lone_returns(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', " ")
 }
 
 /// Changes one line so that the parser may get past it; `None` when there is nothing to do.

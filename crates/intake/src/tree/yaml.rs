@@ -11,13 +11,19 @@ use super::{DEPTH_MAX, NODES_MAX, SOURCE_BYTES_MAX, SyntaxError, SyntaxKind};
 
 /// Reads one document; repeated keys stay in the tree. Stops at the first syntax error.
 pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options()) {
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options(text.len())) {
         Ok(raw) => Ok(raw_to_node(text, raw)),
         Err(error) => Err(explain(text, &error)),
     }
 }
 
-fn options() -> Options {
+/// How many nodes aliases may repeat: enough for every task of a long file to share its settings, far from what
+/// a few lines can be made to unfold to.
+fn repeats_max(bytes: usize) -> usize {
+    (10_000 + 4 * bytes).min(200_000)
+}
+
+fn options(bytes: usize) -> Options {
     let budget = serde_saphyr::budget! {
         max_depth: DEPTH_MAX,
         max_nodes: NODES_MAX,
@@ -29,7 +35,7 @@ fn options() -> Options {
         max_merge_keys: 1_000,
     };
     let alias_limits = serde_saphyr::alias_limits! {
-        max_total_replayed_events: 200_000,
+        max_total_replayed_events: repeats_max(bytes),
         max_replay_stack_depth: 32,
         max_alias_expansions_per_anchor: 1_000,
     };

@@ -95,6 +95,9 @@ fn byte(dice: &mut Dice, text: &str, pieces: &[Piece]) -> (&'static str, Vec<u8>
 
 fn line(dice: &mut Dice, text: &str) -> (&'static str, Vec<u8>) {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    if lines.is_empty() {
+        return file(dice, text);
+    }
     let at = dice.below(lines.len());
     let indent = lines[at].len() - lines[at].trim_start_matches(' ').len();
     let what = match dice.below(6) {
@@ -245,7 +248,8 @@ fn bomb() -> String {
     let mut bomb = "b0: &b0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let below = format!("*b{}", level - 1);
-        bomb.push_str(&format!("b{level}: &b{level} [{}]\n", vec![below; 9].join(", ")));
+        let line = format!("b{level}: &b{level} [{}]\n", vec![below; 9].join(", "));
+        bomb.push_str(&line);
     }
     bomb
 }

@@ -60,7 +60,9 @@ struct Reader {
     pieces: Vec<Piece>,
     /// Open brackets.
     brackets: usize,
-    /// The blanks before the line that a block of text hangs on.
+    /// The column of the last key.
+    key_column: usize,
+    /// The column of the key that a block of text hangs on.
     block_below: Option<usize>,
     /// Whether what the last key holds is prose.
     is_prose: bool,
@@ -112,7 +114,7 @@ impl Reader {
                     self.mark(start, at)
                 }
                 '|' | '>' if self.brackets == 0 => {
-                    self.block_below = Some(indent);
+                    self.block_below = Some(self.key_column);
                     self.push(start + at..start + body.len(), Use::Mark);
                     body.len()
                 }
@@ -140,6 +142,7 @@ impl Reader {
         if is_key {
             let key = rest[..len].trim_matches(['"', '\'']);
             self.is_prose = PROSE_KEYS.contains(&key);
+            self.key_column = at;
             self.push(start + at..start + end, Use::Key);
         } else {
             let used_as = if self.is_prose { Use::Prose } else { Use::Value };
@@ -192,7 +195,7 @@ mod tests {
             };
             format!("{letter}({})", text[piece.range].replace('\n', "~"))
         });
-        shown.collect::<Vec<_>>().join("")
+        shown.collect()
     }
 
     #[test]
