@@ -1,5 +1,6 @@
 //! The command line: what can be said, and who answers.
 
+mod bundle;
 mod check;
 mod config;
 mod credentials;
@@ -165,7 +166,7 @@ enum Command {
         which: Option<String>,
     },
     /// Look at everything that dayshift needs, and say how to repair it
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// A sample repository and a day of six tasks: no key, no network
     Demo {
         /// Keep the sample in this folder [default: a new temporary one]
@@ -233,7 +234,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Cancel { id } => steer::cancel(&common, &id),
         Command::Retry { id } => steer::retry(&common, &id),
         Command::Report { which } => look::report(&common, which.as_deref()),
-        Command::Doctor => doctor::doctor(&common),
+        Command::Doctor(args) => doctor::doctor(&common, &args),
         Command::Demo { folder } => demo::demo(&common, folder),
         Command::Trust(args) => trust::trust(&common, &args),
         Command::Config(args) => config::config(&common, &args),

@@ -21,7 +21,7 @@ use crate::paths::Paths;
 /// The name of the log.
 const NAME: &str = "dayshift.log";
 /// What processes of ours print that nobody watches, beside the log.
-const RAW: &[&str] = &["engine.log", "worker.log"];
+pub(crate) const RAW: &[&str] = &["engine.log", "worker.log"];
 /// How many logs that were turned over are kept of each.
 const FILES_MAX: u32 = 10;
 /// The longest message, in bytes.
@@ -94,6 +94,49 @@ impl About {
     pub(crate) fn attempt(state: &State, attempt: AttemptId) -> Self {
         let of_job = state.attempt(attempt).map(|row| Self::job(state, row.job)).unwrap_or_default();
         Self { attempt: Some(attempt), ..of_job }
+    }
+
+    /// What an event is about; `state` holds after it.
+    pub(crate) fn event(state: &State, event: &Event) -> Self {
+        match event {
+            Event::RunSubmitted { run, .. }
+            | Event::RunPaused { run, .. }
+            | Event::RunResumed { run }
+            | Event::RunClosed { run, .. }
+            | Event::BudgetWarned { run, task: None, .. }
+            | Event::ReportWritten { run, .. } => Self::run(*run),
+            Event::TaskClosed { task, .. }
+            | Event::TaskReopened { task }
+            | Event::BudgetWarned { task: Some(task), .. }
+            | Event::WorkspaceReleased { task, .. } => Self::task(state, *task),
+            Event::GateDecided { job, .. }
+            | Event::RetryScheduled { job, .. }
+            | Event::WorkSentBack { job, .. }
+            | Event::JobHeld { job, .. }
+            | Event::JobFinished { job, .. } => Self::job(state, *job),
+            Event::AttemptOpened { attempt, .. }
+            | Event::WorkspaceReady { attempt, .. }
+            | Event::AgentStarted { attempt, .. }
+            | Event::SessionNamed { attempt, .. }
+            | Event::CostCharged { attempt, .. }
+            | Event::ProcessEnded { attempt, .. }
+            | Event::StopOrdered { attempt, .. }
+            | Event::AttemptEnded { attempt, .. } => Self::attempt(state, *attempt),
+            Event::ObligationFailed { obligation, .. } => Self::obligation(state, *obligation),
+        }
+    }
+
+    /// Whether `other` is about this or about something that this is part of: of an attempt, all
+    /// of its own and what is about its job, task or run as a whole.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        fn fits<T: PartialEq + Copy>(mine: Option<T>, theirs: Option<T>) -> bool {
+            mine.is_none() || theirs.is_none() || mine == theirs
+        }
+        other.run.is_some()
+            && self.run == other.run
+            && fits(self.task, other.task)
+            && fits(self.job, other.job)
+            && fits(self.attempt, other.attempt)
     }
 
     fn obligation(state: &State, obligation: Obligation) -> Self {
@@ -219,7 +262,8 @@ pub(crate) fn files(paths: &Paths) -> Vec<PathBuf> {
 
 /// Notes an event that tells of trouble, or of the course of a run.
 pub(crate) fn entry(paths: &Paths, state: &State, entry: &Entry) {
-    let Some((level, about)) = worth(state, &entry.event) else { return };
+    let Some(level) = worth(&entry.event) else { return };
+    let about = About::event(state, &entry.event);
     let Some(text) = dayshift_views::progress(state, entry, entry.at) else { return };
     let text = text.split_once("] ").map_or(text.as_str(), |(_, text)| text);
     // For the terminal its story comes with what follows from it; a log is searched line by line.
@@ -232,26 +276,21 @@ pub(crate) fn entry(paths: &Paths, state: &State, entry: &Entry) {
 
 /// Whether an event belongs into the log. What goes well does not: at a thousand tiny jobs it
 /// would be most of the log, and the journal has it.
-fn worth(state: &State, event: &Event) -> Option<(Level, About)> {
-    let found = match event {
-        Event::RunSubmitted { run, .. }
-        | Event::RunPaused { run, .. }
-        | Event::RunResumed { run }
-        | Event::RunClosed { run, .. } => (Level::Info, About::run(*run)),
-        Event::TaskReopened { task } | Event::WorkspaceReleased { task, kept: Some(_) } => {
-            (Level::Info, About::task(state, *task))
-        }
-        Event::StopOrdered { attempt, .. } => (Level::Info, About::attempt(state, *attempt)),
-        Event::AttemptEnded { attempt, end: End::Failed(_) | End::Stopped(_) | End::Lost, .. } => {
-            (Level::Warn, About::attempt(state, *attempt))
-        }
-        Event::RetryScheduled { job, .. } | Event::WorkSentBack { job, .. } => {
-            (Level::Info, About::job(state, *job))
-        }
-        Event::JobHeld { job, .. } => (Level::Warn, About::job(state, *job)),
-        Event::BudgetWarned { run, task: None, .. } => (Level::Warn, About::run(*run)),
-        Event::BudgetWarned { task: Some(task), .. } => (Level::Warn, About::task(state, *task)),
-        Event::ObligationFailed { obligation, .. } => (Level::Warn, About::obligation(state, *obligation)),
+fn worth(event: &Event) -> Option<Level> {
+    match event {
+        Event::RunSubmitted { .. }
+        | Event::RunPaused { .. }
+        | Event::RunResumed { .. }
+        | Event::RunClosed { .. }
+        | Event::TaskReopened { .. }
+        | Event::WorkspaceReleased { kept: Some(_), .. }
+        | Event::StopOrdered { .. }
+        | Event::RetryScheduled { .. }
+        | Event::WorkSentBack { .. } => Some(Level::Info),
+        Event::AttemptEnded { end: End::Failed(_) | End::Stopped(_) | End::Lost, .. }
+        | Event::JobHeld { .. }
+        | Event::BudgetWarned { .. }
+        | Event::ObligationFailed { .. } => Some(Level::Warn),
         Event::AttemptEnded { end: End::Succeeded, .. }
         | Event::WorkspaceReleased { kept: None, .. }
         | Event::TaskClosed { .. }
@@ -263,9 +302,8 @@ fn worth(state: &State, event: &Event) -> Option<(Level, About)> {
         | Event::ProcessEnded { .. }
         | Event::GateDecided { .. }
         | Event::JobFinished { .. }
-        | Event::ReportWritten { .. } => return None,
-    };
-    Some(found)
+        | Event::ReportWritten { .. } => None,
+    }
 }
 
 #[cfg(test)]
@@ -308,6 +346,29 @@ mod tests {
         };
         assert!(number(&newest) > number(&oldest));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_attempt_is_told_with_what_it_is_part_of_and_without_its_neighbours() {
+        let about = |run, task, attempt: Option<u32>| About {
+            run: Some(RunId(run)),
+            task: Some(TaskId(task)).filter(|task| task.0 > 0),
+            job: attempt.map(JobId),
+            attempt: attempt.map(AttemptId),
+        };
+        let mine = about(1, 2, Some(3));
+        for (other, is_covered) in [
+            (mine, true),
+            (about(1, 2, None), true),
+            (about(1, 0, None), true),
+            (about(1, 2, Some(4)), false),
+            (about(1, 5, None), false),
+            (about(2, 0, None), false),
+            (About::default(), false),
+        ] {
+            assert_eq!(mine.covers(&other), is_covered, "{other:?}");
+        }
+        assert!(about(1, 0, None).covers(&mine), "a run has all its attempts");
     }
 
     #[test]

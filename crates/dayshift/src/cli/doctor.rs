@@ -1,23 +1,41 @@
 //! `doctor`: looks at everything that dayshift needs, and says how to repair it.
 
-use std::path::Path;
+mod machine;
+mod remains;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use clap::Args;
 use dayshift_core::types::Dialect;
-use dayshift_engine::Lock;
 use dayshift_intake::SecretSource;
 
-use super::{Common, output, place, settings};
+use super::{Common, bundle, output, place, settings};
 use crate::failure::Code;
 use crate::outside::{expanded, fault_of_file};
 use crate::paths::{self, Paths};
+use crate::store;
 
 /// Below this much free disk, in bytes, people are warned.
 const DISK_WARN: u64 = 1024 * 1024 * 1024;
 
 /// The oldest git that has all that is used.
 const GIT_MIN: (u32, u32) = (2, 40);
+
+/// What `doctor` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// Pack what a report of a fault needs about this run, task or attempt, without secrets
+    #[arg(long, value_name = "ID")]
+    bundle: Option<String>,
+    /// Where to [default: dayshift-bundle-ID.tar.gz here]
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    out: Option<PathBuf>,
+    /// Pack briefs, prompts and what agents printed, too
+    #[arg(long, requires = "bundle")]
+    full: bool,
+}
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +78,13 @@ impl Finding {
 }
 
 /// Looks, tells, and exits 69 when something that is needed is missing.
-pub(crate) fn doctor(common: &Common) -> Result<Code> {
-    let mut findings = vec![platform(), git(), claude(), sandbox()];
-    findings.extend(repository(common));
-    findings.extend(secrets());
-    findings.extend(state(common));
+pub(crate) fn doctor(common: &Common, args: &DoctorArgs) -> Result<Code> {
+    if let Some(id) = &args.bundle {
+        return bundle::bundle(common, id, args.out.as_deref(), args.full);
+    }
+    let findings = look(common);
     if common.json {
-        let rows: Vec<_> = findings
-            .iter()
-            .map(|found| {
-                serde_json::json!({ "what": found.what, "health": found.health.word(), "text": found.text, "repair": found.repair })
-            })
-            .collect();
-        output::json(&serde_json::Value::Array(rows))?;
+        output::json(&json(&findings))?;
     } else {
         for found in &findings {
             output::print(&format!("{:<5} {:<11} {}", found.health.word(), found.what, found.text))?;
@@ -83,6 +95,26 @@ pub(crate) fn doctor(common: &Common) -> Result<Code> {
     }
     let is_bad = findings.iter().any(|found| found.health == Health::Bad);
     Ok(if is_bad { Code::Missing } else { Code::Done })
+}
+
+/// Looks at everything.
+fn look(common: &Common) -> Vec<Finding> {
+    let mut findings =
+        vec![platform(), machine::descriptors(), git(), claude(), sandbox(), machine::namespaces()];
+    findings.extend(repository(common));
+    findings.extend(secrets());
+    findings.extend(state(common));
+    findings
+}
+
+/// The findings for programs, as they are for a report of a fault.
+pub(super) fn looked(common: &Common) -> serde_json::Value {
+    json(&look(common))
+}
+
+fn json(findings: &[Finding]) -> serde_json::Value {
+    let row = |found: &Finding| serde_json::json!({ "what": found.what, "health": found.health.word(), "text": found.text, "repair": found.repair });
+    findings.iter().map(row).collect()
 }
 
 fn platform() -> Finding {
@@ -114,7 +146,7 @@ fn git() -> Finding {
         _ => Finding::warn(
             "git",
             version,
-            "2.40 or newer is tested; merging the results of several tasks needs it",
+            "install git 2.40 or newer: merging the results of several tasks needs it",
         ),
     }
 }
@@ -157,11 +189,21 @@ fn repository(common: &Common) -> Vec<Finding> {
             "`git init` and a first commit, else only plain commands and in-place work are possible",
         ),
     });
-    findings.push(match settings::settings(&repo) {
-        Ok(found) if found.warnings.is_empty() => Finding::good("config", "valid"),
-        Ok(found) => Finding::warn("config", found.warnings.join("; "), "see the lines named"),
-        Err(error) => Finding::bad("config", error.to_string(), "see the lines named"),
-    });
+    if repo.git.is_some() {
+        findings.push(machine::identity(&repo));
+    }
+    match settings::settings(&repo) {
+        Ok(found) => {
+            findings.push(if found.warnings.is_empty() {
+                Finding::good("config", "valid")
+            } else {
+                Finding::warn("config", found.warnings.join("; "), "see the lines named")
+            });
+            findings.extend(machine::agents(found.config.agents.values().map(|agent| &agent.value)));
+        }
+        Err(error) => findings.push(Finding::bad("config", error.to_string(), "see the lines named")),
+    }
+    findings.extend(remains::worktrees(&repo));
     findings.push(disk("disk", &repo.path));
     findings
 }
@@ -203,20 +245,25 @@ fn disk(what: &'static str, folder: &Path) -> Finding {
 
 fn state(common: &Common) -> Vec<Finding> {
     let Ok(folder) = place::folder(common) else { return Vec::new() };
-    if !folder.join("dayshift.db").exists() {
-        return vec![Finding::good("state", format!("{} holds nothing yet", folder.display()))];
-    }
-    let Ok(paths) = Paths::of(&folder) else { return Vec::new() };
-    let mut findings = vec![match dayshift_journal::verify(&paths.journal()) {
+    let mut findings = vec![machine::folder("state", &folder)];
+    let paths = Paths::of(&folder).ok().filter(|paths| paths.journal().exists());
+    let Some(paths) = paths else {
+        findings.push(machine::clock(None));
+        return findings;
+    };
+    findings.push(match dayshift_journal::verify(&paths.journal()) {
         Ok(found) => {
             Finding::good("journal", format!("{} entries, head {}", found.entries, found.head.hex()))
         }
         Err(error) => Finding::bad("journal", error.to_string(), "keep the file; restore a backup"),
-    }];
-    findings.push(disk("state disk", &paths.state));
-    findings.push(match Lock::holder(&paths.lock()) {
-        Some(pid) => Finding::good("engine", format!("lives, pid {pid}")),
-        None => Finding::good("engine", "none lives"),
     });
+    findings.push(disk("state disk", &paths.state));
+    let mut latest = None;
+    let read = store::read(&paths.journal(), |_, entry| latest = Some(entry.at));
+    let state = read.ok().flatten().map(|(state, _)| state);
+    findings.push(machine::clock(latest));
+    findings.push(remains::engine(&paths, state.as_ref()));
+    findings.push(remains::worker(&paths));
+    findings.extend(state.map(|state| remains::workspaces(&paths, &state)));
     findings
 }

@@ -139,7 +139,8 @@ fn check_agent(run: &RunSpec, agent: &Agent) -> Result<Option<String>> {
     }
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Whether a program can be started by this name.
+pub(crate) fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if program.contains('/') {
         return Path::new(program).is_file();

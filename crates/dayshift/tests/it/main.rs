@@ -6,6 +6,7 @@ mod claude;
 mod common;
 mod config;
 mod demo;
+mod doctor;
 mod faults;
 mod files;
 mod kills;
