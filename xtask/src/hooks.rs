@@ -30,7 +30,7 @@ enum Target {
 }
 
 /// All of them. A new long run is an entry here, and a program or an ignored test.
-pub(crate) const HOOKS: [Hook; 4] = [
+pub(crate) const HOOKS: [Hook; 5] = [
     Hook {
         name: "sim",
         words: " [--worlds N] [--seed S]",
@@ -51,6 +51,13 @@ pub(crate) const HOOKS: [Hook; 4] = [
         about: "the figures of docs/benchmarks.md",
         package: "dayshift",
         target: Target::IgnoredTests { filter: "long_bench", flags: &[("--runs", "DAYSHIFT_BENCH_RUNS")] },
+    },
+    Hook {
+        name: "criteria",
+        words: "",
+        about: "what parallel work is worth, held against what is promised",
+        package: "dayshift",
+        target: Target::IgnoredTests { filter: "long_criteria", flags: &[] },
     },
     Hook {
         name: "soak",

@@ -13,7 +13,12 @@ use rustix::process::Signal;
 use crate::common::{LONG, Ran, Site, signal};
 
 /// Puts `claude` on a PATH of its own and points it to the server.
-fn with_claude(site: &Site, cli: &Path, server: &ModelServer, words: &[&str]) -> std::process::Command {
+pub(crate) fn with_claude(
+    site: &Site,
+    cli: &Path,
+    server: &ModelServer,
+    words: &[&str],
+) -> std::process::Command {
     let bin = site.home.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
     let link = bin.join("claude");

@@ -12,6 +12,8 @@ mod files;
 mod kills;
 mod logs;
 mod manual;
+mod mutants;
+mod parallel;
 mod runs;
 mod saved;
 mod secrets;
