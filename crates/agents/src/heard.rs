@@ -38,6 +38,13 @@ pub enum Heard {
         /// Whether the tool failed or was refused.
         is_error: bool,
     },
+    /// The same result came back to the same call, in a row.
+    Repeated {
+        /// The call, one line.
+        call: String,
+        /// How often, from 2.
+        times: u32,
+    },
     /// The agent itself tries a model call again.
     Retrying {
         /// What the failure means, should the agent give up.

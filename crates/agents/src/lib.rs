@@ -8,6 +8,7 @@ mod lines;
 mod order;
 mod parser;
 mod readable;
+mod repeats;
 mod resume;
 pub mod scripted;
 mod text;

@@ -1,6 +1,6 @@
 //! One parser for one attempt's output.
 
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Micros, Spend};
 use dayshift_core::types::{Dialect, Exit};
 
 use crate::claude::{Manner, Stream, record_failure, session_is_lost, verdict};
@@ -69,6 +69,7 @@ impl Parser {
             }
             (Exit::Code(_) | Exit::Signal(_) | Exit::Lost, Some(_) | None) => {}
         }
+        spend.unpriced = !cost_known && spend != Spend::default();
         Conclusion {
             verdict: verdict(self.manner, exit, stream),
             claim,

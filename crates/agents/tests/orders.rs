@@ -18,7 +18,15 @@ const BRIEF: Brief<'static> = Brief {
 };
 
 fn agent(dialect: Dialect) -> Agent {
-    Agent { name: "a".into(), dialect, model: None, env: BTreeMap::new(), pass_env: vec![] }
+    Agent {
+        name: "a".into(),
+        dialect,
+        model: None,
+        env: BTreeMap::new(),
+        pass_env: vec![],
+        stall: None,
+        repetition: dayshift_core::types::Repetition::default(),
+    }
 }
 
 fn claude(tools: &[&str]) -> Agent {

@@ -1,7 +1,7 @@
 //! What work is expected to cost and how long it is expected to take.
 
 use crate::ids::JobId;
-use crate::money::Micros;
+use crate::money::{Amount, Micros};
 use crate::state::State;
 use crate::time::Millis;
 use crate::types::{Dialect, JobWork, Level};
@@ -25,19 +25,32 @@ pub const fn cost(complexity: Level) -> Micros {
     }
 }
 
+/// How many tokens of all kinds one attempt by a metered agent is expected to use. Round figures
+/// to reserve by, not measurements.
+pub const fn tokens(complexity: Level) -> u64 {
+    match complexity {
+        Level::Low => 300_000,
+        Level::Medium => 1_000_000,
+        Level::High => 3_000_000,
+    }
+}
+
 /// What is set aside before an attempt of the job is opened: nothing for plain commands,
-/// checks and the scripted agent, the fixed price for a command agent, the table's figure
-/// for a metered one, never more than the task's own limit.
-pub fn reservation(state: &State, job: JobId) -> Micros {
-    let Some(row) = state.job(job) else { return Micros::ZERO };
+/// checks and the scripted agent, the fixed price for a command agent, the table's figures
+/// for a metered one, never more than the task's and the job's own limits.
+pub fn reservation(state: &State, job: JobId) -> Amount {
+    let Some(row) = state.job(job) else { return Amount::ZERO };
     let task = state.task_of(row);
-    let spec = state.spec(task);
+    let complexity = state.spec(task).complexity;
     let wanted = match (&row.work, state.agent_of(task).map(|agent| &agent.dialect)) {
-        (JobWork::Check { .. }, _) | (JobWork::Work, None | Some(Dialect::Scripted { .. })) => Micros::ZERO,
-        (JobWork::Work, Some(Dialect::Command { cost, .. })) => *cost,
-        (JobWork::Work, Some(Dialect::Claude { .. })) => cost(spec.complexity),
+        (JobWork::Check { .. }, _) | (JobWork::Work, None | Some(Dialect::Scripted { .. })) => Amount::ZERO,
+        (JobWork::Work, Some(Dialect::Command { cost, .. })) => Amount { cost: *cost, tokens: 0 },
+        (JobWork::Work, Some(Dialect::Claude { .. })) => {
+            Amount { cost: cost(complexity), tokens: tokens(complexity) }
+        }
     };
-    spec.budget.map_or(wanted, |limit| wanted.min(limit))
+    let whole = |limit: crate::money::Limit| limit.left(Amount::ZERO);
+    wanted.min(whole(task.account.limit)).min(whole(row.account.limit))
 }
 
 /// Whether an attempt of the job can cost money.

@@ -4,15 +4,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
-use crate::money::{Micros, Spend};
+use crate::money::{Amount, Limit, Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
-    Claim, Collected, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork, Obligation,
-    Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, When,
+    Claim, Collected, DiskLevel, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork,
+    Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, Scope, StopReason, When,
 };
 
 /// The format version that new entries are written with.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// One journal entry: an event with when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,13 @@ pub enum Event {
         /// Who or what asked.
         by: String,
     },
+    /// No further task of the run begins; when those that have begun are over, it pauses.
+    RunDraining {
+        /// Which.
+        run: RunId,
+        /// Who or what asked.
+        by: String,
+    },
     /// It goes on.
     RunResumed {
         /// Which.
@@ -112,8 +119,8 @@ pub enum Event {
         job: JobId,
         /// Who does it, and why.
         route: Route,
-        /// Set aside until the attempt ends, so that the limit holds.
-        reserved: Micros,
+        /// Set aside until the attempt ends, so that the limits hold.
+        reserved: Amount,
         /// The session to go on with, where the agent can.
         resume: Option<String>,
     },
@@ -184,6 +191,10 @@ pub enum Event {
         end: End,
         /// What it changed, where that was collected.
         collected: Option<Box<Collected>>,
+        /// What it is counted with beyond what it is known to have spent, because some of its
+        /// price is unknown.
+        #[serde(default)]
+        presumed: Micros,
     },
     /// A gate has spoken.
     GateDecided {
@@ -230,14 +241,49 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A held job goes on.
+    JobReleased {
+        /// Which.
+        job: JobId,
+    },
     /// A limit came near.
     BudgetWarned {
-        /// The run whose limit it is.
-        run: RunId,
-        /// The task whose limit it is; `None`: the run's own.
-        task: Option<TaskId>,
+        /// Whose.
+        scope: Scope,
         /// How much of it is used.
         percent: u32,
+    },
+    /// A person set a limit anew.
+    BudgetSet {
+        /// Whose; for a day, the one that the entry falls on.
+        scope: Scope,
+        /// The new limit.
+        limit: Limit,
+        /// Who or what asked.
+        by: String,
+    },
+    /// A silent attempt was looked at.
+    AttemptProbed {
+        /// Which.
+        attempt: AttemptId,
+        /// What was found.
+        probe: Probe,
+    },
+    /// An agent got the same answer to the same call so often that people are told.
+    RepetitionSeen {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The call, one line.
+        call: String,
+        /// How often in a row.
+        times: u32,
+    },
+    /// The room on the disk has come to another level.
+    DiskChanged {
+        /// The level.
+        level: DiskLevel,
+        /// What is free, in bytes.
+        free_bytes: u64,
     },
     /// Something owed could not be done now.
     ObligationFailed {
@@ -270,6 +316,7 @@ impl Event {
         match self {
             Self::RunSubmitted { .. } => "run_submitted",
             Self::RunPaused { .. } => "run_paused",
+            Self::RunDraining { .. } => "run_draining",
             Self::RunResumed { .. } => "run_resumed",
             Self::RunClosed { .. } => "run_closed",
             Self::TaskClosed { .. } => "task_closed",
@@ -287,7 +334,12 @@ impl Event {
             Self::WorkSentBack { .. } => "work_sent_back",
             Self::JobHeld { .. } => "job_held",
             Self::JobFinished { .. } => "job_finished",
+            Self::JobReleased { .. } => "job_released",
             Self::BudgetWarned { .. } => "budget_warned",
+            Self::BudgetSet { .. } => "budget_set",
+            Self::AttemptProbed { .. } => "attempt_probed",
+            Self::RepetitionSeen { .. } => "repetition_seen",
+            Self::DiskChanged { .. } => "disk_changed",
             Self::ObligationFailed { .. } => "obligation_failed",
             Self::WorkspaceReleased { .. } => "workspace_released",
             Self::ReportWritten { .. } => "report_written",

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, RunId, TaskId};
-use crate::money::Spend;
-use crate::types::{Claim, Collected, Failure, Obligation, ProcessEnd, ReadyWorkspace, RunSpec};
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::money::{Limit, Spend};
+use crate::types::{
+    Claim, Collected, Failure, Obligation, Probe, ProcessEnd, ReadyWorkspace, RunSpec, Scope,
+};
 
 /// One thing for the core to decide on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,13 @@ pub enum Request {
         /// Who asks.
         by: String,
     },
+    /// Begin no further task of the run; it pauses when those that have begun are over.
+    DrainRun {
+        /// Which.
+        run: RunId,
+        /// Who asks.
+        by: String,
+    },
     /// Stop the whole run.
     CancelRun {
         /// Which.
@@ -48,6 +57,22 @@ pub enum Request {
     CancelTask {
         /// Which.
         task: TaskId,
+        /// Who asks.
+        by: String,
+    },
+    /// Stop one job; its task goes on where it can do without.
+    CancelJob {
+        /// Which.
+        job: JobId,
+        /// Who asks.
+        by: String,
+    },
+    /// Set a limit anew; what was held or deferred because of it goes on.
+    SetBudget {
+        /// Whose.
+        scope: Scope,
+        /// The new limit.
+        limit: Limit,
         /// Who asks.
         by: String,
     },
@@ -109,6 +134,31 @@ pub enum Report {
         attempt: AttemptId,
         /// Totals of this attempt.
         spend: Spend,
+    },
+    /// What a silent attempt does.
+    Probed {
+        /// Which.
+        attempt: AttemptId,
+        /// What was found.
+        probe: Probe,
+    },
+    /// The agent got the same answer to the same call again.
+    Repeated {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The call, one line, redacted.
+        call: String,
+        /// How often in a row, from 2.
+        times: u32,
+    },
+    /// How much room the disk has.
+    DiskFree {
+        /// Free for us, in bytes.
+        free_bytes: u64,
+        /// Below this, people are told.
+        warn_bytes: u64,
+        /// Below this, nothing starts.
+        pause_bytes: u64,
     },
     /// The attempt's process tree is proven gone.
     ProcessEnded {

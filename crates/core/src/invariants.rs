@@ -2,11 +2,12 @@
 //! its answer the slow way from the rows, so that it is an oracle for the indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
-use crate::ids::{RunId, TaskId};
+use crate::ids::{JobId, RunId, TaskId};
 use crate::input::Input;
-use crate::money::{Micros, Spend};
-use crate::state::{JobState, Phase, RunMode, State, TaskState};
+use crate::money::{Amount, Micros, Spend};
+use crate::state::{Account, JobState, Phase, RunMode, State, TaskState};
 use crate::time::Timestamp;
 use crate::types::{JobWork, Outcome, WorkspaceKind};
 
@@ -27,36 +28,50 @@ fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }
 
-/// Spending and reservations of tasks and runs are the sums over their attempts.
+/// What accounts hold, and what runs have set aside, are the sums over their attempts.
 fn sums(state: &State) -> Result<(), String> {
-    let mut by_task: BTreeMap<TaskId, Spend> = BTreeMap::new();
+    let mut by_job: BTreeMap<JobId, (Spend, Micros)> = BTreeMap::new();
+    let mut by_task: BTreeMap<TaskId, (Spend, Micros)> = BTreeMap::new();
     let mut by_run: BTreeMap<RunId, (Spend, Micros)> = BTreeMap::new();
+    let mut reserved: BTreeMap<RunId, Amount> = BTreeMap::new();
+    let mut all = (Spend::default(), Micros::ZERO);
     for attempt in state.attempts() {
         let task = state.task_of(state.job_of(attempt));
-        let of_task = by_task.entry(task.id).or_default();
-        *of_task = *of_task + attempt.spend;
-        let of_run = by_run.entry(task.run).or_default();
-        of_run.0 = of_run.0 + attempt.spend;
+        let sums = [
+            by_job.entry(attempt.job).or_default(),
+            by_task.entry(task.id).or_default(),
+            by_run.entry(task.run).or_default(),
+            &mut all,
+        ];
+        for sum in sums {
+            *sum = (sum.0 + attempt.spend, sum.1 + attempt.presumed);
+        }
         if attempt.is_live() {
-            of_run.1 += attempt.reserved;
+            let sum = reserved.entry(task.run).or_default();
+            *sum = *sum + attempt.reserved;
         }
     }
+    for job in state.jobs() {
+        account(&job.id, &job.account, by_job.get(&job.id))?;
+    }
     for task in state.tasks() {
-        let sum = by_task.get(&task.id).copied().unwrap_or_default();
-        ensure(task.spent == sum, || {
-            format!("{} has spent {:?}, its attempts {sum:?}", task.id, task.spent)
-        })?;
+        account(&task.id, &task.account, by_task.get(&task.id))?;
     }
     for run in state.runs() {
-        let (spent, reserved) = by_run.get(&run.id).copied().unwrap_or_default();
-        ensure(run.spent == spent, || {
-            format!("{} has spent {:?}, its attempts {spent:?}", run.id, run.spent)
-        })?;
+        account(&run.id, &run.account, by_run.get(&run.id))?;
+        let reserved = reserved.get(&run.id).copied().unwrap_or_default();
         ensure(run.reserved == reserved, || {
-            format!("{} has reserved {}, its live attempts {reserved}", run.id, run.reserved)
+            format!("{} has reserved {:?}, its live attempts {reserved:?}", run.id, run.reserved)
         })?;
     }
-    Ok(())
+    let days = state.spent_on_all_days();
+    ensure(days == all, || format!("all days have spent {days:?}, all attempts {all:?}"))
+}
+
+fn account(whose: &impl Display, account: &Account, sum: Option<&(Spend, Micros)>) -> Result<(), String> {
+    let sum = sum.copied().unwrap_or_default();
+    let has = (account.spent, account.presumed);
+    ensure(has == sum, || format!("{whose} has spent {has:?}, its attempts {sum:?}"))
 }
 
 /// Live attempts never exceed the slots of their run.

@@ -80,6 +80,113 @@ impl Sum for Micros {
     }
 }
 
+/// An amount of money and of tokens: what was used, or is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Amount {
+    /// Money.
+    pub cost: Micros,
+    /// Tokens of all kinds.
+    pub tokens: u64,
+}
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self { cost: Micros::ZERO, tokens: 0 };
+
+    /// `self - other`, neither below zero.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self { cost: self.cost.saturating_sub(other.cost), tokens: self.tokens.saturating_sub(other.tokens) }
+    }
+
+    /// The smaller one of each.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { cost: self.cost.min(other.cost), tokens: self.tokens.min(other.tokens) }
+    }
+
+    /// Whether neither is more than in `other`.
+    pub fn fits(self, other: Self) -> bool {
+        self.cost <= other.cost && self.tokens <= other.tokens
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { cost: self.cost + other.cost, tokens: self.tokens.saturating_add(other.tokens) }
+    }
+}
+
+impl Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// How much may be used at most: in money, in tokens, in both (whichever is reached first), or
+/// in neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Limit {
+    /// Money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Micros>,
+    /// Tokens of all kinds, cached ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+}
+
+impl Limit {
+    /// No limit.
+    pub const NONE: Self = Self { cost: None, tokens: None };
+
+    /// A limit in money alone.
+    pub const fn of_cost(cost: Micros) -> Self {
+        Self { cost: Some(cost), tokens: None }
+    }
+
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// What is left when `used` is used; without a limit, as much as there is.
+    pub fn left(self, used: Amount) -> Amount {
+        Amount {
+            cost: self.cost.map_or(Micros(u64::MAX), |limit| limit.saturating_sub(used.cost)),
+            tokens: self.tokens.map_or(u64::MAX, |limit| limit.saturating_sub(used.tokens)),
+        }
+    }
+
+    /// How much of it is used, in percent of the kind that is used most. A limit of zero is
+    /// used up from the start; without a limit the answer is 0.
+    pub fn percent_used(self, used: Amount) -> u32 {
+        let cost = self.cost.map_or(0, |limit| percent(used.cost.0, limit.0));
+        let tokens = self.tokens.map_or(0, |limit| percent(used.tokens, limit));
+        cost.max(tokens)
+    }
+}
+
+fn percent(used: u64, limit: u64) -> u32 {
+    if limit == 0 {
+        return 100;
+    }
+    u32::try_from(u128::from(used) * 100 / u128::from(limit)).unwrap_or(u32::MAX)
+}
+
+impl fmt::Display for Limit {
+    /// `$5.00`, `200000 tokens`, `$5.00 and 200000 tokens`, `no limit`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.cost, self.tokens) {
+            (None, None) => write!(f, "no limit"),
+            (Some(cost), None) => write!(f, "{cost}"),
+            (None, Some(tokens)) => write!(f, "{tokens} tokens"),
+            (Some(cost), Some(tokens)) => write!(f, "{cost} and {tokens} tokens"),
+        }
+    }
+}
+
 /// Tokens by kind, as providers bill them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Tokens {
@@ -126,6 +233,16 @@ pub struct Spend {
     pub tokens: Tokens,
     /// Calls to a model, where the dialect tells.
     pub api_calls: u64,
+    /// Some of it has no price that anyone knows: `cost` is less than the truth, not zero.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpriced: bool,
+}
+
+impl Spend {
+    /// Money and tokens together.
+    pub fn amount(&self) -> Amount {
+        Amount { cost: self.cost, tokens: self.tokens.total() }
+    }
 }
 
 impl Add for Spend {
@@ -136,6 +253,7 @@ impl Add for Spend {
             cost: self.cost + other.cost,
             tokens: self.tokens + other.tokens,
             api_calls: self.api_calls.saturating_add(other.api_calls),
+            unpriced: self.unpriced || other.unpriced,
         }
     }
 }
@@ -150,6 +268,21 @@ mod tests {
         assert_eq!(Micros::from_usd(50.0), Some(Micros(50_000_000)));
         for bad in [-0.01, f64::NAN, f64::INFINITY, 1e300] {
             assert_eq!(Micros::from_usd(bad), None);
+        }
+    }
+
+    #[test]
+    fn the_kind_that_is_used_most_counts() {
+        let used = Amount { cost: Micros(5), tokens: 90 };
+        for (cost, tokens, percent) in [
+            (None, None, 0),
+            (Some(10), None, 50),
+            (Some(10), Some(100), 90),
+            (Some(0), None, 100),
+            (None, Some(9), 1_000),
+        ] {
+            let limit = Limit { cost: cost.map(Micros), tokens };
+            assert_eq!(limit.percent_used(used), percent, "{limit}");
         }
     }
 

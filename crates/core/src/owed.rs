@@ -17,9 +17,14 @@ pub fn owed(state: &State, now: Timestamp) -> Vec<Obligation> {
         Phase::Starting | Phase::Running { .. } => Obligation::RunAttempt(attempt.id),
         Phase::Collecting { .. } | Phase::Ended { .. } => Obligation::CollectArtifacts(attempt.id),
     });
+    let probes = state
+        .live()
+        .filter(|attempt| crate::deadlines::probe_due(state, attempt).is_some_and(|due| due <= now))
+        .map(|attempt| Obligation::ProbeAgent(attempt.id));
     let releases = state.unreleased().map(Obligation::ReleaseWorkspace);
     let reports = state.unreported().map(Obligation::WriteReport);
     of_attempts
+        .chain(probes)
         .chain(releases)
         .chain(reports)
         .filter(|obligation| state.delay(*obligation).is_none_or(|delay| delay.not_before <= now))

@@ -1,6 +1,7 @@
 //! What is true now: the fold of all events. Only [`State::apply`] changes it, and only
 //! events go in; so a replay of the journal ends in the same state as the life before.
 
+mod account;
 mod apply;
 mod index;
 mod needs;
@@ -10,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::TaskEdge;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
-use crate::money::{Micros, Spend};
+use crate::money::{Amount, Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
-    Agent, Claim, Collected, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed, JobWork,
-    Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
-    WorkspaceKind,
+    Agent, Claim, Collected, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed,
+    JobWork, Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec,
+    TaskWork, WorkspaceKind,
 };
+pub use account::Account;
 use table::Table;
 
 /// Whether a run may start things.
@@ -24,6 +26,11 @@ use table::Table;
 pub enum RunMode {
     /// It may.
     Open,
+    /// Only what belongs to tasks that have begun.
+    Draining {
+        /// Who or what asked.
+        by: String,
+    },
     /// Not until it is resumed.
     Paused {
         /// Who or what asked.
@@ -51,16 +58,14 @@ pub struct Run {
     pub submitted_at: Timestamp,
     /// Its tasks, in file order.
     pub tasks: Vec<TaskId>,
-    /// Used so far by all attempts.
-    pub spent: Spend,
+    /// What was used, and the limit.
+    pub account: Account,
     /// Set aside for live attempts.
-    pub reserved: Micros,
+    pub reserved: Amount,
     /// Live attempts.
     pub live: u32,
     /// Tasks that have not ended.
     pub open_tasks: u32,
-    /// Whether 75 % of its limit was already told.
-    pub warned: bool,
     /// Where its report was written.
     pub report: Option<String>,
     /// The commit that its worktrees start from, once the first is ready.
@@ -147,10 +152,8 @@ pub struct Task {
     pub workspace: WorkspaceState,
     /// Its live attempt: at most one, because they share the workspace.
     pub live: Option<AttemptId>,
-    /// Used so far by its attempts.
-    pub spent: Spend,
-    /// Whether 75 % of its own limit was already told.
-    pub warned: bool,
+    /// What was used, and its own limit.
+    pub account: Account,
     /// When its first attempt was opened.
     pub started_at: Option<Timestamp>,
     /// The latest result.
@@ -215,6 +218,8 @@ pub struct Job {
     pub state: JobState,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptId>,
+    /// What was used, and its own limit.
+    pub account: Account,
     /// Attempts that count against the limit.
     pub tries: u32,
     /// Attempts lost with their worker since the last one that was not.
@@ -275,9 +280,19 @@ pub struct Attempt {
     /// When its process was first known to run.
     pub started_at: Option<Timestamp>,
     /// Set aside until it ends.
-    pub reserved: Micros,
+    pub reserved: Amount,
     /// Used so far.
     pub spend: Spend,
+    /// What it is counted with beyond `spend`, because nobody knows its whole price.
+    pub presumed: Micros,
+    /// When it was looked at because it was silent, and what was found.
+    pub probed: Option<(Timestamp, Probe)>,
+    /// The call that it repeated so often that people were told, and how often.
+    pub repeated: Option<(String, u32)>,
+    /// The commit that holds all it left, where that was collected.
+    pub snapshot: Option<String>,
+    /// What its workspace took on the disk at its end, in bytes; 0 where nobody counted.
+    pub disk_bytes: u64,
     /// The session it was told to go on with.
     pub resume: Option<String>,
     /// The session it named.
@@ -323,6 +338,8 @@ pub struct State {
     ready: BTreeSet<index::ReadyKey>,
     /// Jobs that wait for a moment, the earliest first.
     backoff: BTreeSet<(Timestamp, JobId)>,
+    /// Jobs that wait for a person.
+    held: BTreeSet<JobId>,
     /// Open tasks with a need that can never be met.
     doomed: BTreeSet<TaskId>,
     /// Tasks that have ended and whose workspace is to be taken down; a task that was reopened
@@ -339,6 +356,10 @@ pub struct State {
     /// The task that has the user's own checkout to itself, by run's repository: it has a live
     /// attempt there, or accepted work whose gates have not all spoken.
     in_place: BTreeMap<String, TaskId>,
+    /// What was used on which day.
+    days: account::Days,
+    /// How much room the disk has.
+    disk: DiskLevel,
 }
 
 impl State {
@@ -440,6 +461,16 @@ impl State {
         gates.filter_map(|gate| self.jobs[*gate].attempts.iter().rev().find(|id| **id < attempt)).max() > last
     }
 
+    /// Jobs that wait for a person, oldest first.
+    pub fn held(&self) -> impl Iterator<Item = &Job> {
+        self.held.iter().map(|id| &self.jobs[*id])
+    }
+
+    /// How much room the disk has, as last told.
+    pub fn disk(&self) -> DiskLevel {
+        self.disk
+    }
+
     /// Whether nothing can move without a person: no live attempt, nothing owed, and every
     /// job that could be started belongs to a paused run.
     pub fn is_at_rest(&self) -> bool {
@@ -451,6 +482,15 @@ impl State {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_paused_checkout(job)
             })
+    }
+
+    /// Whether an attempt of the task may be opened, as far as the mode of its run goes.
+    pub(crate) fn is_let(&self, task: &Task) -> bool {
+        match self.run_of(task).mode {
+            RunMode::Open => true,
+            RunMode::Draining { .. } => task.is_begun,
+            RunMode::Paused { .. } | RunMode::Closed { .. } => false,
+        }
     }
 
     /// Whether a job waits for the user's checkout, which a task of a paused run has to itself.

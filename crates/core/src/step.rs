@@ -10,6 +10,7 @@ mod requests;
 mod retry;
 mod settle;
 mod spending;
+mod watching;
 
 use crate::event::{Entry, Event};
 use crate::input::Input;

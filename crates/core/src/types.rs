@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, JobId, TaskId};
-use crate::money::Micros;
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::money::{Limit, Micros};
 use crate::time::{Millis, Timestamp};
 
 /// A three-step scale, used for risk and complexity.
@@ -111,6 +111,27 @@ pub struct Agent {
     pub env: BTreeMap<String, String>,
     /// Variables of our own environment that are passed on to it.
     pub pass_env: Vec<String>,
+    /// How long it may be silent and idle before it is taken for stuck; `None`: for ever.
+    #[serde(default)]
+    pub stall: Option<Millis>,
+    /// How often it may get the same answer to the same call.
+    #[serde(default)]
+    pub repetition: Repetition,
+}
+
+/// The same tool call with the same result, over and over: what is done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// From this many times in a row on, people are told.
+    pub told_at: u32,
+    /// At this many times in a row the attempt is stopped.
+    pub stopped_at: u32,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { told_at: 5, stopped_at: 10 }
+    }
 }
 
 /// A named check that dayshift itself runs on the result.
@@ -146,6 +167,8 @@ pub enum Backoff {
         /// The wait.
         first: Millis,
     },
+    /// No other attempt: the first failure is the last.
+    Never,
 }
 
 impl Default for Backoff {
@@ -201,14 +224,23 @@ pub struct TaskSpec {
     pub gates: Vec<String>,
     /// Where its files lie.
     pub workspace: WorkspaceKind,
-    /// What it may cost at most.
-    pub budget: Option<Micros>,
+    /// What it may use at most.
+    pub budget: Limit,
+    /// What each of its jobs may use at most.
+    #[serde(default)]
+    pub job_budget: Limit,
     /// How many attempts the work may take, gate failures included.
     pub attempts_max: u32,
     /// How long one attempt may take.
     pub timeout: Millis,
     /// How long to wait between attempts.
     pub backoff: Backoff,
+    /// Where failures of a class are waited for differently.
+    #[serde(default)]
+    pub backoff_by_class: BTreeMap<FailureClass, Backoff>,
+    /// How long its agent may be silent and idle; `None`: as its agent says.
+    #[serde(default)]
+    pub stall: Option<Millis>,
     /// Variables set for its processes.
     pub env: BTreeMap<String, String>,
     /// Variables of our own environment that are passed on.
@@ -249,8 +281,14 @@ pub struct RunSpec {
     pub repo: String,
     /// Whether `repo` is a git repository.
     pub is_git: bool,
-    /// What all tasks together may cost.
-    pub budget: Option<Micros>,
+    /// What all tasks together may use.
+    pub budget: Limit,
+    /// What all runs of a day together may use.
+    #[serde(default)]
+    pub day: DayRule,
+    /// From this share of a limit on, in percent, people are told.
+    #[serde(default = "warn_percent")]
+    pub warn_percent: u32,
     /// How many attempts may be live at once.
     pub slots_max: u32,
     /// The agents that tasks name.
@@ -261,6 +299,71 @@ pub struct RunSpec {
     pub tasks: Vec<TaskSpec>,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
+}
+
+/// 75 %: when people are told of a limit that comes near, unless they said otherwise.
+pub const fn warn_percent() -> u32 {
+    75
+}
+
+/// What all runs of one calendar day together may use, and when that day begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DayRule {
+    /// The limit of each day.
+    #[serde(default)]
+    pub limit: Limit,
+    /// How far local clocks are ahead of UTC, in minutes.
+    #[serde(default)]
+    pub offset_minutes: i32,
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// That of all runs of a day.
+    Day,
+    /// That of a run.
+    Run(RunId),
+    /// That of a task.
+    Task(TaskId),
+    /// That of a job.
+    Job(JobId),
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Day => write!(f, "day"),
+            Self::Run(run) => write!(f, "{run}"),
+            Self::Task(task) => write!(f, "{task}"),
+            Self::Job(job) => write!(f, "{job}"),
+        }
+    }
+}
+
+/// What the worker sees of a live attempt: facts, whatever its agent says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// For how long it has printed nothing.
+    pub silent: Millis,
+    /// User and system time that its living processes have used.
+    pub cpu: Millis,
+    /// How many processes of its tree live.
+    pub processes: u32,
+}
+
+/// How much room the disk has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskLevel {
+    /// Enough.
+    #[default]
+    Fine,
+    /// Little: people are told.
+    Low,
+    /// Too little to start anything.
+    Short,
 }
 
 /// What went wrong, by what can be done about it; never by which adapter it came from.
@@ -410,6 +513,14 @@ pub struct Collected {
     pub summary: Option<String>,
     /// Things people should know (agent made commits, a submodule was left out).
     pub notes: Vec<String>,
+    /// What the workspace takes on the disk, in bytes; 0 where nobody counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disk_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// Where an attempt works.
@@ -479,8 +590,25 @@ pub enum StopReason {
     Interrupted,
     /// The attempt's time limit was reached.
     TimedOut,
-    /// The money ran out.
+    /// A limit of money or tokens was reached.
     Budget,
+    /// It printed nothing for so long, and its processes did nothing.
+    Stalled {
+        /// For how long.
+        silent: Millis,
+    },
+    /// It got the same answer to the same call over and over.
+    Repeating {
+        /// The call, one line.
+        call: String,
+        /// How often in a row.
+        times: u32,
+    },
+    /// A person cancelled its job, and not the whole task.
+    JobCancelled {
+        /// Who or what asked.
+        by: String,
+    },
 }
 
 /// Why a job waits for a person.
@@ -492,10 +620,13 @@ pub enum HoldReason {
         /// What happened last.
         message: String,
     },
-    /// Its task's or run's budget is used up.
+    /// A limit is used up.
     Budget {
         /// Which limit, and how far it is used.
         message: String,
+        /// Whose limit it is; `None`: the agent's own provider says that nothing is left.
+        #[serde(default)]
+        scope: Option<Scope>,
     },
 }
 
@@ -503,7 +634,7 @@ impl HoldReason {
     /// What to tell a person.
     pub fn message(&self) -> &str {
         match self {
-            Self::Workspace { message } | Self::Budget { message } => message,
+            Self::Workspace { message } | Self::Budget { message, scope: _ } => message,
         }
     }
 }
@@ -543,6 +674,8 @@ pub enum Obligation {
     CollectArtifacts(AttemptId),
     /// Bring the attempt's process tree to an end.
     StopAttempt(AttemptId),
+    /// Find out whether a silent attempt still does anything.
+    ProbeAgent(AttemptId),
     /// Take the task's workspace down, or say why it is kept.
     ReleaseWorkspace(TaskId),
     /// Write the end-of-day report of the task's run.

@@ -111,7 +111,7 @@ pub(crate) fn closed(state: &State) -> Vec<Closed> {
         .runs()
         .filter_map(|run| match run.mode {
             RunMode::Closed { at, .. } => Some(Closed { run: run.id, at, attempts: Vec::new() }),
-            RunMode::Open | RunMode::Paused { .. } => None,
+            RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => None,
         })
         .collect();
     for attempt in state.attempts() {

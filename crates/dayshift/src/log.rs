@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::state::State;
-use dayshift_core::types::{End, Obligation};
+use dayshift_core::types::{End, Obligation, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::tell;
@@ -101,18 +101,20 @@ impl About {
         match event {
             Event::RunSubmitted { run, .. }
             | Event::RunPaused { run, .. }
+            | Event::RunDraining { run, .. }
             | Event::RunResumed { run }
             | Event::RunClosed { run, .. }
-            | Event::BudgetWarned { run, task: None, .. }
             | Event::ReportWritten { run, .. } => Self::run(*run),
             Event::TaskClosed { task, .. }
             | Event::TaskReopened { task }
-            | Event::BudgetWarned { task: Some(task), .. }
             | Event::WorkspaceReleased { task, .. } => Self::task(state, *task),
+            Event::BudgetWarned { scope, .. } | Event::BudgetSet { scope, .. } => Self::scope(state, *scope),
+            Event::DiskChanged { .. } => Self::default(),
             Event::GateDecided { job, .. }
             | Event::RetryScheduled { job, .. }
             | Event::WorkSentBack { job, .. }
             | Event::JobHeld { job, .. }
+            | Event::JobReleased { job }
             | Event::JobFinished { job, .. } => Self::job(state, *job),
             Event::AttemptOpened { attempt, .. }
             | Event::WorkspaceReady { attempt, .. }
@@ -121,6 +123,8 @@ impl About {
             | Event::CostCharged { attempt, .. }
             | Event::ProcessEnded { attempt, .. }
             | Event::StopOrdered { attempt, .. }
+            | Event::AttemptProbed { attempt, .. }
+            | Event::RepetitionSeen { attempt, .. }
             | Event::AttemptEnded { attempt, .. } => Self::attempt(state, *attempt),
             Event::ObligationFailed { obligation, .. } => Self::obligation(state, *obligation),
         }
@@ -139,11 +143,21 @@ impl About {
             && fits(self.attempt, other.attempt)
     }
 
+    fn scope(state: &State, scope: Scope) -> Self {
+        match scope {
+            Scope::Day => Self::default(),
+            Scope::Run(run) => Self::run(run),
+            Scope::Task(task) => Self::task(state, task),
+            Scope::Job(job) => Self::job(state, job),
+        }
+    }
+
     fn obligation(state: &State, obligation: Obligation) -> Self {
         match obligation {
             Obligation::PrepareWorkspace(attempt)
             | Obligation::RunAttempt(attempt)
             | Obligation::StopAttempt(attempt)
+            | Obligation::ProbeAgent(attempt)
             | Obligation::CollectArtifacts(attempt) => Self::attempt(state, attempt),
             Obligation::ReleaseWorkspace(task) => Self::task(state, task),
             Obligation::WriteReport(run) => Self::run(run),
@@ -280,6 +294,9 @@ fn worth(event: &Event) -> Option<Level> {
     match event {
         Event::RunSubmitted { .. }
         | Event::RunPaused { .. }
+        | Event::RunDraining { .. }
+        | Event::JobReleased { .. }
+        | Event::BudgetSet { .. }
         | Event::RunResumed { .. }
         | Event::RunClosed { .. }
         | Event::TaskReopened { .. }
@@ -290,6 +307,8 @@ fn worth(event: &Event) -> Option<Level> {
         Event::AttemptEnded { end: End::Failed(_) | End::Stopped(_) | End::Lost, .. }
         | Event::JobHeld { .. }
         | Event::BudgetWarned { .. }
+        | Event::RepetitionSeen { .. }
+        | Event::DiskChanged { .. }
         | Event::ObligationFailed { .. } => Some(Level::Warn),
         Event::AttemptEnded { end: End::Succeeded, .. }
         | Event::WorkspaceReleased { kept: None, .. }
@@ -299,6 +318,7 @@ fn worth(event: &Event) -> Option<Level> {
         | Event::AgentStarted { .. }
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }
+        | Event::AttemptProbed { .. }
         | Event::ProcessEnded { .. }
         | Event::GateDecided { .. }
         | Event::JobFinished { .. }

@@ -127,6 +127,7 @@ impl Outside for World {
             Obligation::PrepareWorkspace(attempt) => self.crew.prepare(state, attempt),
             Obligation::RunAttempt(attempt) => self.start(state, attempt),
             Obligation::StopAttempt(attempt) => self.stop(state, attempt),
+            Obligation::ProbeAgent(attempt) => self.link.send(obligation, ToWorker::Probe { attempt }),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),

@@ -166,8 +166,11 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         let settled = match event {
             Event::RunClosed { run, .. } | Event::ReportWritten { run, .. } => Obligation::WriteReport(*run),
             Event::WorkspaceReleased { task, .. } => Obligation::ReleaseWorkspace(*task),
+            // The next look at the same attempt is another one.
+            Event::AttemptProbed { attempt, .. } => Obligation::ProbeAgent(*attempt),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
+            | Event::RunDraining { .. }
             | Event::RunResumed { .. }
             | Event::TaskClosed { .. }
             | Event::TaskReopened { .. }
@@ -183,8 +186,12 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
             | Event::JobHeld { .. }
+            | Event::JobReleased { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
+            | Event::BudgetSet { .. }
+            | Event::RepetitionSeen { .. }
+            | Event::DiskChanged { .. }
             | Event::ObligationFailed { .. } => return,
         };
         self.in_flight.remove(&settled);
@@ -272,9 +279,13 @@ struct Replayed {
 /// crash the same report comes again.
 fn is_lazy(event: &Event) -> bool {
     match event {
-        Event::AgentStarted { .. } | Event::SessionNamed { .. } | Event::CostCharged { .. } => true,
+        Event::AgentStarted { .. }
+        | Event::SessionNamed { .. }
+        | Event::CostCharged { .. }
+        | Event::AttemptProbed { .. } => true,
         Event::RunSubmitted { .. }
         | Event::RunPaused { .. }
+        | Event::RunDraining { .. }
         | Event::RunResumed { .. }
         | Event::RunClosed { .. }
         | Event::TaskClosed { .. }
@@ -288,8 +299,12 @@ fn is_lazy(event: &Event) -> bool {
         | Event::RetryScheduled { .. }
         | Event::WorkSentBack { .. }
         | Event::JobHeld { .. }
+        | Event::JobReleased { .. }
         | Event::JobFinished { .. }
         | Event::BudgetWarned { .. }
+        | Event::BudgetSet { .. }
+        | Event::RepetitionSeen { .. }
+        | Event::DiskChanged { .. }
         | Event::ObligationFailed { .. }
         | Event::WorkspaceReleased { .. }
         | Event::ReportWritten { .. } => false,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use dayshift_core::event::Entry;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::{Input, Report, Request};
-use dayshift_core::money::Spend;
+use dayshift_core::money::{Limit, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Backoff, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec, TaskNeed,
-    TaskSpec, TaskWork, When, WorkspaceKind,
+    Backoff, DayRule, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec,
+    TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 use dayshift_engine::{Engine, EngineError, Journal, JournalFailure, Outside};
 
@@ -85,9 +85,12 @@ fn task(key: &str, needs: &[&str]) -> TaskSpec {
         work: TaskWork::Run { command: "true".to_owned() },
         gates: Vec::new(),
         workspace: WorkspaceKind::Scratch,
-        budget: None,
+        budget: Limit::NONE,
+        job_budget: Limit::NONE,
         attempts_max: 1,
         timeout: Millis::minutes(1),
+        backoff_by_class: BTreeMap::new(),
+        stall: None,
         backoff: Backoff::Immediate,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
@@ -102,7 +105,9 @@ fn run(tasks: Vec<TaskSpec>) -> Input {
         fingerprint: String::new(),
         repo: "/repo".to_owned(),
         is_git: false,
-        budget: None,
+        budget: Limit::NONE,
+        day: DayRule::default(),
+        warn_percent: 75,
         slots_max: 2,
         agents: Vec::new(),
         gates: Vec::new(),

@@ -63,8 +63,10 @@ impl<T> Setting<T> {
 /// The settings that hold, all layers seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What a run may cost when its day file gives no limit; 50 dollars when nobody says.
+    /// What all runs of a day together may cost; 50 dollars when nobody says.
     pub max_daily_cost: Setting<Micros>,
+    /// How many tokens all runs of a day together may use; no limit when nobody says.
+    pub max_daily_tokens: Setting<Option<u64>>,
     /// The share of the limit at which to warn, from 0 to 1; 0.75 when nobody says.
     pub cost_warning_threshold: Setting<f64>,
     /// How many attempts may be live at once; 3 when nobody says.
@@ -91,6 +93,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_daily_cost: Setting::new(Micros(50_000_000), Origin::BuiltIn),
+            max_daily_tokens: Setting::new(None, Origin::BuiltIn),
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
             disk_budget_gb: Setting::new(20, Origin::BuiltIn),
@@ -109,6 +112,8 @@ impl Default for Config {
 pub struct Partial {
     /// See [`Config::max_daily_cost`].
     pub max_daily_cost: Option<Setting<Micros>>,
+    /// See [`Config::max_daily_tokens`].
+    pub max_daily_tokens: Option<Setting<Option<u64>>>,
     /// See [`Config::cost_warning_threshold`].
     pub cost_warning_threshold: Option<Setting<f64>>,
     /// See [`Config::max_concurrent_agents`].
@@ -139,6 +144,7 @@ impl Config {
             }
         }
         put(&mut self.max_daily_cost, layer.max_daily_cost);
+        put(&mut self.max_daily_tokens, layer.max_daily_tokens);
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
         put(&mut self.disk_budget_gb, layer.disk_budget_gb);
@@ -151,6 +157,17 @@ impl Config {
         self
     }
 
+    /// The share of a limit at which to warn, in percent.
+    pub fn warn_percent(&self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share lies between 0 and 1"
+        )]
+        let percent = (self.cost_warning_threshold.value * 100.0).round() as u32;
+        percent
+    }
+
     /// Every setting as name, value and origin, for `config show`. A secret's value is `(set)`.
     pub fn rows(&self) -> Vec<(String, String, Origin)> {
         let row = |name: &str, value: String, origin: &Origin| (name.to_owned(), value, origin.clone());
@@ -159,6 +176,11 @@ impl Config {
                 "max_daily_cost_usd",
                 format!("{:.2}", self.max_daily_cost.value.usd()),
                 &self.max_daily_cost.origin,
+            ),
+            row(
+                "max_daily_tokens",
+                self.max_daily_tokens.value.map_or("no limit".to_owned(), |tokens| tokens.to_string()),
+                &self.max_daily_tokens.origin,
             ),
             row(
                 "cost_warning_threshold",
@@ -269,6 +291,9 @@ fn read_partial(
         max_daily_cost: fields
             .money("max_daily_cost_usd")
             .map(|value| Setting::new(value, origin("max_daily_cost_usd"))),
+        max_daily_tokens: fields
+            .tokens("max_daily_tokens")
+            .map(|value| Setting::new(Some(value), origin("max_daily_tokens"))),
         cost_warning_threshold: fields
             .share("cost_warning_threshold")
             .map(|value| Setting::new(value, origin("cost_warning_threshold"))),
@@ -328,6 +353,9 @@ fn refuse_secrets(sink: &mut Sink<'_>, fields: Fields<'_>) {
 fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, below: &Config) {
     let is_higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
     let is_lower = |limit: &Setting<u32>| limit.value < below.disk_budget_gb.value;
+    let is_more = |limit: &Setting<Option<u64>>| {
+        below.max_daily_tokens.value.is_some_and(|mine| limit.value > Some(mine))
+    };
     let needs_trust = [
         ("gates", true),
         ("agents", true),
@@ -335,6 +363,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("layout", true),
         ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
         ("disk_budget_gb", partial.disk_budget_gb.as_ref().is_some_and(is_lower)),
+        ("max_daily_tokens", partial.max_daily_tokens.as_ref().is_some_and(is_more)),
     ];
     let said: Vec<_> = needs_trust
         .iter()

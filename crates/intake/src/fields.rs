@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
 
 use crate::form::{Form, Table};
@@ -71,6 +71,15 @@ impl<'n> Fields<'n> {
             _ => u32::MAX,
         };
         self.node(name).and_then(|node| value::count(node, max))
+    }
+
+    pub(crate) fn tokens(&self, name: &str) -> Option<u64> {
+        self.node(name).and_then(value::tokens)
+    }
+
+    /// A limit out of a key for dollars and one for tokens.
+    pub(crate) fn limit(&self, money: &str, tokens: &str) -> Limit {
+        Limit { cost: self.money(money), tokens: self.tokens(tokens) }
     }
 
     pub(crate) fn duration(&self, name: &str) -> Option<Millis> {

@@ -21,6 +21,8 @@ pub(crate) enum Form {
         /// The largest number allowed.
         max: u32,
     },
+    /// A number of tokens, from 1.
+    Tokens,
     /// `20m`, `1h30m`, or seconds as a number.
     Duration,
     /// `true` or `false`.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::form::{Form, Table};
-use crate::tables::{AGENT, BACKOFF, DAY, GATE, NEED, POLICY, TASK};
+use crate::tables::{AGENT, BACKOFF, BACKOFF_ON, DAY, GATE, NEED, POLICY, TASK};
 use crate::value;
 
 /// The JSON Schema (draft 2020-12) of day files and task lists, for editors.
@@ -12,7 +12,7 @@ use crate::value;
 /// nowhere, a circle, an unknown agent) is left to the load.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    for table in [&DAY, &TASK, &NEED, &BACKOFF, &POLICY, &GATE, &AGENT] {
+    for table in [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT] {
         definitions.insert(table.definition.to_owned(), table_schema(table));
     }
     json!({
@@ -65,6 +65,7 @@ fn form_schema(form: Form) -> Value {
         Form::Money => json!({"type": "number", "minimum": 0, "maximum": value::MONEY_MAX.usd()}),
         Form::Share => json!({"type": "number", "minimum": 0, "maximum": 1}),
         Form::Count { max } => json!({"type": "integer", "minimum": 1, "maximum": max}),
+        Form::Tokens => json!({"type": "integer", "minimum": 1, "maximum": value::TOKENS_MAX}),
         Form::Duration => json!({
             "type": ["string", "number"],
             "pattern": "^([0-9.]+d)?([0-9.]+h)?([0-9.]+m)?([0-9.]+s)?([0-9.]+ms)?$",

@@ -11,11 +11,14 @@ pub(crate) const DISK_GB_MAX: u32 = 1_000_000;
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
+/// The most equal answers to the same call that can be waited for.
+const REPEATS_MAX: u32 = 1_000;
+
 pub(crate) const LEVELS: [&str; 3] = ["low", "medium", "high"];
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
 const WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
 const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
-const BACKOFFS: [&str; 3] = ["immediate", "exponential", "fixed"];
+const BACKOFFS: [&str; 4] = ["immediate", "exponential", "fixed", "never"];
 const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
 
 /// A day file.
@@ -26,6 +29,7 @@ pub(crate) static DAY: Table = Table {
     keys: &[
         Key::new("date", Form::Date, "The day, YYYY-MM-DD; it names the run and its report."),
         Key::new("max_cost_usd", Form::Money, "What all tasks together may cost, in dollars."),
+        Key::new("max_tokens", Form::Tokens, "How many tokens all tasks together may use."),
         Key::new("max_parallel", Form::Count { max: SLOTS_MAX }, "How many attempts may be live at once."),
         Key::new("priority", Form::OneOf(&PRIORITIES), "The priority of tasks that give none."),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
@@ -44,7 +48,7 @@ pub(crate) static DAY: Table = Table {
 
 static NEED_OR_ID: Form = Form::Either(&Form::Line, &NEED);
 
-static TASK_KEYS: [Key; 25] = [
+static TASK_KEYS: [Key; 30] = [
     Key::new("id", Form::Id, "The task's own id, unique in its run."),
     Key::new("name", Form::Line, "A short name."),
     Key::new("description", Form::Text, "What has to be done, in full."),
@@ -66,9 +70,14 @@ static TASK_KEYS: [Key; 25] = [
     Key::new("gates", Form::List(&Form::Line), "Names of the gates that check the result."),
     Key::new("workspace", Form::OneOf(&WORKSPACES), "Where the task's files lie."),
     Key::new("budget_usd", Form::Money, "What the task may cost, in dollars."),
+    Key::new("budget_tokens", Form::Tokens, "How many tokens the task may use."),
+    Key::new("job_budget_usd", Form::Money, "What each of its jobs may cost, in dollars."),
+    Key::new("job_budget_tokens", Form::Tokens, "How many tokens each of its jobs may use."),
     Key::new("max_attempts", Form::Count { max: ATTEMPTS_MAX }, "How many attempts the work may take."),
     Key::new("timeout", Form::Duration, "How long one attempt may take."),
     Key::new("backoff", Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF), "The waits between attempts."),
+    Key::new("backoff_on", Form::Table(&BACKOFF_ON), "Other waits after failures of a kind."),
+    Key::new("stall", Form::Duration, "How long its agent may be silent and idle before it is stopped."),
     Key::new("env", Form::Variables, "Variables set for the task's processes."),
     Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
     Key::new("template", Form::Line, "The pipeline the task goes through.").later(),
@@ -107,6 +116,20 @@ pub(crate) static BACKOFF: Table = Table {
     ],
 };
 
+static BACKOFF_FORM: Form = Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF);
+
+/// Waits by the kind of failure. Failures of other kinds are never tried again.
+pub(crate) static BACKOFF_ON: Table = Table {
+    what: "`backoff_on`",
+    definition: "backoff_on",
+    required: &[],
+    keys: &[
+        Key::new("transient", BACKOFF_FORM, "After an overload, a rate limit, a lost connection."),
+        Key::new("work", BACKOFF_FORM, "After a red gate, a missing deliverable, a bad exit."),
+        Key::new("timeout", BACKOFF_FORM, "After the time limit, or a stall."),
+    ],
+};
+
 /// Exceptions from the safety rules.
 pub(crate) static POLICY: Table = Table {
     what: "a policy",
@@ -142,6 +165,17 @@ pub(crate) static AGENT: Table = Table {
         Key::new("scenario", Form::Text, "The scenario itself, for kind scripted."),
         Key::new("scenario_file", Form::Line, "A scenario beside this file, for kind scripted."),
         Key::new("model", Form::Line, "The model to ask for."),
+        Key::new("stall", Form::Duration, "How long it may be silent and idle before it is stopped."),
+        Key::new(
+            "repeats_told_at",
+            Form::Count { max: REPEATS_MAX },
+            "From how many equal answers to the same call on people are told.",
+        ),
+        Key::new(
+            "repeats_stopped_at",
+            Form::Count { max: REPEATS_MAX },
+            "At how many equal answers to the same call it is stopped.",
+        ),
         Key::new("env", Form::Variables, "Variables set for it."),
         Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on to it."),
     ],
@@ -153,8 +187,9 @@ pub(crate) static CONFIG: Table = Table {
     definition: "config",
     required: &[],
     keys: &[
-        Key::new("max_daily_cost_usd", Form::Money, "What a run may cost when its day file gives no limit."),
-        Key::new("cost_warning_threshold", Form::Share, "The share of the limit at which to warn."),
+        Key::new("max_daily_cost_usd", Form::Money, "What all runs of a day together may cost, in dollars."),
+        Key::new("max_daily_tokens", Form::Tokens, "How many tokens all runs of a day together may use."),
+        Key::new("cost_warning_threshold", Form::Share, "The share of a limit at which to warn."),
         Key::new(
             "max_concurrent_agents",
             Form::Count { max: SLOTS_MAX },

@@ -49,6 +49,17 @@ pub(crate) fn count(node: &Node, max: u32) -> Option<u32> {
     }
 }
 
+/// The most tokens that can be asked for: 10^15.
+pub(crate) const TOKENS_MAX: u64 = 1_000_000_000_000_000;
+
+/// A whole number of tokens from 1 on.
+pub(crate) fn tokens(node: &Node) -> Option<u64> {
+    match node.kind {
+        Kind::Int(value) => u64::try_from(value).ok().filter(|tokens| (1..=TOKENS_MAX).contains(tokens)),
+        Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
 /// A span of time above zero, at most 30 days: seconds as a number, or text like `1h30m`.
 pub(crate) fn duration(node: &Node) -> Option<Millis> {
     let span = match &node.kind {

@@ -2,7 +2,7 @@
 
 use dayshift_core::event::{Entry, Event, FORMAT_VERSION};
 use dayshift_core::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chain::Fields;
 use crate::error::JournalError;
@@ -114,9 +114,53 @@ pub enum Unreadable {
 pub fn upcast(version: u32, kind: &str, body: &str) -> Result<Event, Unreadable> {
     match version {
         0 => Err(Unreadable::Broken("its format is 0".to_owned())),
+        1 => current(kind, &from_1(kind, body)?),
         FORMAT_VERSION => current(kind, body),
         // Older formats get an arm each, above this one.
         found => Err(Unreadable::Newer { found, known: FORMAT_VERSION }),
+    }
+}
+
+/// Format 1 knew limits and reservations in money alone, and limits of runs and tasks only.
+fn from_1(kind: &str, body: &str) -> Result<String, Unreadable> {
+    let mut event: Value = match kind {
+        "run_submitted" | "attempt_opened" | "budget_warned" => serde_json::from_str(body)
+            .map_err(|error| Unreadable::Broken(format!("its body is not JSON ({error})")))?,
+        _ => return Ok(body.to_owned()),
+    };
+    match event.get_mut(kind) {
+        Some(said) if kind == "run_submitted" => {
+            money_to_limit(&mut said["spec"]["budget"]);
+            for task in said["spec"]["tasks"].as_array_mut().into_iter().flatten() {
+                money_to_limit(&mut task["budget"]);
+            }
+        }
+        Some(said) if kind == "attempt_opened" => {
+            let reserved = &mut said["reserved"];
+            if reserved.is_u64() {
+                *reserved = json!({"cost": reserved.take(), "tokens": 0});
+            }
+        }
+        Some(Value::Object(said)) => {
+            let run = said.remove("run");
+            let task = said.remove("task").filter(|task| !task.is_null());
+            let scope = match (run, task) {
+                (_, Some(task)) => json!({ "task": task }),
+                (Some(run), None) => json!({ "run": run }),
+                (None, None) => Value::Null,
+            };
+            said.insert("scope".to_owned(), scope);
+        }
+        Some(_) | None => {}
+    }
+    Ok(event.to_string())
+}
+
+fn money_to_limit(value: &mut Value) {
+    if value.is_null() {
+        *value = json!({});
+    } else if value.is_u64() {
+        *value = json!({ "cost": value.take() });
     }
 }
 
@@ -182,7 +226,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused_in_words() {
         let cases = [
-            (2, "run_paused", PAUSED, "read an event of format 2, the newest known here is 1"),
+            (3, "run_paused", PAUSED, "read an event of format 3, the newest known here is 2"),
             (1, "run_resumed", PAUSED, "its kind is `run_resumed` and its body a `run_paused`"),
             (1, "flew", r#"{"flew":{}}"#, "unknown variant `flew`"),
             (1, "run_paused", r#"{"run_paused":{"run":"R1"}}"#, "missing field `by`"),
@@ -193,6 +237,32 @@ mod tests {
         for (version, kind, body, expected) in cases {
             let error = upcast(version, kind, body).expect_err(body).to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn format_1_is_read_as_it_was_meant() {
+        let cases = [
+            (
+                r#"{"budget_warned":{"run":"R1","task":null,"percent":80}}"#,
+                r#"{"budget_warned":{"scope":{"run":"R1"},"percent":80}}"#,
+            ),
+            (
+                r#"{"budget_warned":{"run":"R1","task":"T2","percent":80}}"#,
+                r#"{"budget_warned":{"scope":{"task":"T2"},"percent":80}}"#,
+            ),
+            (
+                r#"{"attempt_opened":{"attempt":"A1","job":"J1","route":{"agent":"a","model":null,"reason":"r"},"reserved":7,"resume":null}}"#,
+                r#"{"attempt_opened":{"attempt":"A1","job":"J1","route":{"agent":"a","model":null,"reason":"r"},"reserved":{"cost":7,"tokens":0},"resume":null}}"#,
+            ),
+        ];
+        for (old, new) in cases {
+            let kind = old.split('"').nth(1).unwrap();
+            assert_eq!(upcast(1, kind, old), upcast(2, kind, new), "{old}");
+            assert!(upcast(1, kind, old).is_ok(), "{old}");
+        }
+        for broken in ["{}", r#"{"budget_warned":[]}"#, r#"{"budget_warned":{"percent":1}}"#, "{"] {
+            assert!(upcast(1, "budget_warned", broken).is_err(), "{broken}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use dayshift_core::ids::{RunId, TaskId};
 use dayshift_core::input::{Input, Request};
-use dayshift_core::state::{JobState, Phase, RunMode, State, Task, WorkspaceState};
+use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
+use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Outcome, StopReason};
 use dayshift_core::validate;
 
@@ -77,15 +78,23 @@ impl Client {
     }
 
     /// What was asked and taken is so. When several ask at once, each may undo the other's.
-    pub(crate) fn is_satisfied(&mut self, state: &State) -> Result<(), Broken> {
+    pub(crate) fn is_satisfied(&mut self, state: &State, now: Timestamp) -> Result<(), Broken> {
         let fresh = std::mem::take(&mut self.fresh);
         let [request] = fresh.as_slice() else { return Ok(()) };
         let found = || format!("{request:?} was taken");
         match request {
-            Request::SubmitRun(_) | Request::RetryTask { .. } => Ok(()),
             Request::ForgetWorkspace { task } => {
                 let is_kept = |row: &Task| matches!(row.workspace, WorkspaceState::Kept(..));
                 ensure(!state.task(*task).is_some_and(is_kept), "request-done", found)
+            }
+            Request::SubmitRun(_) | Request::RetryTask { .. } | Request::DrainRun { .. } => Ok(()),
+            Request::CancelJob { job, by: _ } => {
+                let row = state.job(*job);
+                ensure(row.is_some_and(|row| is_given_up(state, row)), "request-done", found)
+            }
+            Request::SetBudget { scope, limit, by: _ } => {
+                let account = state.account(*scope, now);
+                ensure(account.is_some_and(|account| account.limit == *limit), "request-done", found)
             }
             Request::ResumeRun(run) => ensure(!is_paused(state, *run), "request-done", found),
             Request::PauseRun { run, by: _ } => ensure(!is_open(state, *run), "request-done", found),
@@ -161,6 +170,18 @@ fn is_paused(state: &State, run: RunId) -> bool {
 fn is_cancelled(state: &State, task: &Task) -> bool {
     let stop = task.live.and_then(|attempt| state.attempt(attempt)).and_then(|row| row.stop.as_ref());
     task.outcome().is_some() || matches!(stop, Some(StopReason::Cancelled { .. }))
+}
+
+/// Whether a job has ended, or is being brought to an end.
+fn is_given_up(state: &State, job: &Job) -> bool {
+    let task = state.task_of(job);
+    match &job.state {
+        JobState::Done { .. } => true,
+        JobState::Active { attempt } => state.attempt(*attempt).is_some_and(|row| row.stop.is_some()),
+        JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. } => {
+            is_cancelled(state, task)
+        }
+    }
 }
 
 fn may_retry(state: &State, task: &Task) -> bool {

@@ -6,7 +6,7 @@ use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
-use dayshift_core::types::Obligation;
+use dayshift_core::types::{DiskLevel, Obligation, Scope};
 
 /// How often each pair was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +79,7 @@ fn run(state: &State, run: RunId) -> &'static str {
     match state.run(run).map(|row| &row.mode) {
         None => "unknown",
         Some(RunMode::Open) => "open",
+        Some(RunMode::Draining { .. }) => "draining",
         Some(RunMode::Paused { .. }) => "paused",
         Some(RunMode::Closed { .. }) => "closed",
     }
@@ -89,9 +90,27 @@ fn of_obligation(state: &State, obligation: Obligation) -> &'static str {
         Obligation::PrepareWorkspace(attempt)
         | Obligation::RunAttempt(attempt)
         | Obligation::CollectArtifacts(attempt)
-        | Obligation::StopAttempt(attempt) => phase(state, attempt),
+        | Obligation::StopAttempt(attempt)
+        | Obligation::ProbeAgent(attempt) => phase(state, attempt),
         Obligation::ReleaseWorkspace(id) => task(state, id),
         Obligation::WriteReport(id) => run(state, id),
+    }
+}
+
+fn of_scope(state: &State, scope: Scope) -> &'static str {
+    match scope {
+        Scope::Day => "day",
+        Scope::Run(id) => run(state, id),
+        Scope::Task(id) => task(state, id),
+        Scope::Job(id) => job(state, id),
+    }
+}
+
+fn disk(state: &State) -> &'static str {
+    match state.disk() {
+        DiskLevel::Fine => "disk fine",
+        DiskLevel::Low => "disk low",
+        DiskLevel::Short => "disk short",
     }
 }
 
@@ -101,24 +120,28 @@ fn subject(state: &State, event: &Event) -> &'static str {
         | Event::RunPaused { run: id, .. }
         | Event::RunResumed { run: id }
         | Event::RunClosed { run: id, .. }
-        | Event::ReportWritten { run: id, .. }
-        | Event::BudgetWarned { run: id, task: None, .. } => run(state, *id),
+        | Event::RunDraining { run: id, .. }
+        | Event::ReportWritten { run: id, .. } => run(state, *id),
+        Event::BudgetWarned { scope, .. } | Event::BudgetSet { scope, .. } => of_scope(state, *scope),
+        Event::DiskChanged { .. } => disk(state),
         Event::TaskClosed { task: id, .. }
         | Event::TaskReopened { task: id }
-        | Event::WorkspaceReleased { task: id, .. }
-        | Event::BudgetWarned { task: Some(id), .. } => task(state, *id),
+        | Event::WorkspaceReleased { task: id, .. } => task(state, *id),
         Event::WorkspaceReady { attempt, .. }
         | Event::AgentStarted { attempt, .. }
         | Event::SessionNamed { attempt, .. }
         | Event::CostCharged { attempt, .. }
         | Event::ProcessEnded { attempt, .. }
         | Event::StopOrdered { attempt, .. }
+        | Event::AttemptProbed { attempt, .. }
+        | Event::RepetitionSeen { attempt, .. }
         | Event::AttemptEnded { attempt, .. } => phase(state, *attempt),
         Event::AttemptOpened { job: id, .. }
         | Event::GateDecided { job: id, .. }
         | Event::RetryScheduled { job: id, .. }
         | Event::WorkSentBack { job: id, .. }
         | Event::JobHeld { job: id, .. }
+        | Event::JobReleased { job: id }
         | Event::JobFinished { job: id, .. } => job(state, *id),
         Event::ObligationFailed { obligation, .. } => of_obligation(state, *obligation),
     }
@@ -130,6 +153,9 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::AgentStarted { attempt, .. } => ("agent started", phase(state, *attempt)),
         Report::SessionNamed { attempt, .. } => ("session named", phase(state, *attempt)),
         Report::Spent { attempt, .. } => ("spent", phase(state, *attempt)),
+        Report::Probed { attempt, .. } => ("probed", phase(state, *attempt)),
+        Report::Repeated { attempt, .. } => ("repeated", phase(state, *attempt)),
+        Report::DiskFree { .. } => ("disk free", disk(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
         Report::Collected { attempt, .. } => ("collected", phase(state, *attempt)),
         Report::WorkspaceReleased { task: id, .. } => ("workspace released", task(state, *id)),
@@ -140,6 +166,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
                 Obligation::RunAttempt(_) => "run failed",
                 Obligation::CollectArtifacts(_) => "collect failed",
                 Obligation::StopAttempt(_) => "stop failed",
+                Obligation::ProbeAgent(_) => "probe failed",
                 Obligation::ReleaseWorkspace(_) => "release failed",
                 Obligation::WriteReport(_) => "writing failed",
             };

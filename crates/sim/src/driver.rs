@@ -327,7 +327,7 @@ impl Sim {
             return Ok(());
         }
         let state = engine.state();
-        self.client.is_satisfied(state)?;
+        self.client.is_satisfied(state, wall)?;
         self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
         turn::used_up_stops(state)?;
         let tasks = u64::try_from(state.tasks().count()).unwrap_or(0);

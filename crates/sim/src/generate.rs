@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
-    Agent, Backoff, Deliverable, Dialect, Gate, Level, Priority, RunSpec, TaskNeed, TaskSpec, TaskWork, When,
-    WorkspaceKind,
+    Agent, Backoff, DayRule, Deliverable, Dialect, Gate, Level, Priority, Repetition, RunSpec, TaskNeed,
+    TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use crate::rng::Rng;
@@ -35,6 +35,8 @@ pub(crate) fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32) -> RunSpec {
         repo: rng.pick(&["/repo/one", "/repo/two"]).to_owned(),
         is_git: rng.chance(swarm.is_git),
         budget: budget(rng, swarm),
+        day: DayRule::default(),
+        warn_percent: 75,
         slots_max: rng.small(1, 8),
         agents,
         gates,
@@ -56,6 +58,8 @@ fn agents(rng: &mut Rng) -> Vec<Agent> {
         model: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        stall: None,
+        repetition: Repetition::default(),
     };
     names.into_iter().zip(dialects).map(agent).collect()
 }
@@ -70,9 +74,9 @@ fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
     }
 }
 
-fn budget(rng: &mut Rng, swarm: &Swarm) -> Option<Micros> {
+fn budget(rng: &mut Rng, swarm: &Swarm) -> Limit {
     let amounts = [0, 300_000, 1_000_000, 3_500_000, 9_000_000, 30_000_000, 200_000_000];
-    if rng.chance(swarm.budgets) { Some(Micros(rng.pick(&amounts))) } else { None }
+    if rng.chance(swarm.budgets) { Limit::of_cost(Micros(rng.pick(&amounts))) } else { Limit::NONE }
 }
 
 fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSpec {
@@ -117,7 +121,10 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
         budget: budget(rng, swarm),
         attempts_max: rng.small(1, 4),
         timeout: Millis(rng.weighted(&[(1, 100), (2, 20_000), (6, 3_600_000)])),
+        job_budget: Limit::NONE,
         backoff: backoff(rng),
+        backoff_by_class: BTreeMap::new(),
+        stall: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         source: String::new(),

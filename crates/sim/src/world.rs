@@ -14,7 +14,7 @@ use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Failure, Obligation};
+use dayshift_core::types::{Failure, FailureClass, Obligation};
 use dayshift_engine::Outside;
 
 use crate::check::Broken;
@@ -202,6 +202,9 @@ impl World {
                 | Report::SessionNamed { .. }
                 | Report::Spent { .. }
                 | Report::ProcessEnded { .. }
+                | Report::Probed { .. }
+                | Report::Repeated { .. }
+                | Report::DiskFree { .. }
                 | Report::Collected { .. }
                 | Report::Failed { .. } => at + self.rng.between(0, longest * 3),
             };
@@ -236,6 +239,12 @@ impl World {
             Report::AgentStarted { attempt, .. } => self.shared.note("  started", About::Attempt(*attempt)),
             Report::SessionNamed { attempt, .. } => self.shared.note("  session", About::Attempt(*attempt)),
             Report::Spent { attempt, .. } => self.shared.note("  spent", About::Attempt(*attempt)),
+            Report::Probed { attempt, .. } => {
+                self.shared.note("  probed", About::Attempt(*attempt));
+                self.asked.remove(&Obligation::ProbeAgent(*attempt));
+            }
+            Report::Repeated { attempt, .. } => self.shared.note("  repeated", About::Attempt(*attempt)),
+            Report::DiskFree { .. } => self.shared.note("  disk", About::Nothing),
             Report::ProcessEnded { attempt, .. } => self.shared.note("  ended", About::Attempt(*attempt)),
             Report::Collected { attempt, .. } => self.shared.note("  collected", About::Attempt(*attempt)),
         }
@@ -333,6 +342,10 @@ impl Outside for World {
                 self.know(state, attempt);
                 let place = self.place_of(attempt);
                 self.begin(obligation, place);
+            }
+            Obligation::ProbeAgent(_) => {
+                let failure = Failure::new(FailureClass::Transient, "nobody can look at it");
+                self.post_failure(obligation, failure);
             }
             Obligation::RunAttempt(attempt) | Obligation::StopAttempt(attempt) => {
                 self.know(state, attempt);

@@ -4,9 +4,10 @@ use dayshift_core::ids::RunId;
 use dayshift_core::state::{Run, RunMode, State, Task};
 use dayshift_core::types::Outcome;
 
+use crate::money;
 use crate::tally::{Tally, tasks_of};
-use crate::text::{line, line_of, percent, put, shell_word};
-use crate::words::{held, key, outcome_line, task_state_word, waiting_for, wall_time};
+use crate::text::{line, line_of, put, shell_word};
+use crate::words::{go_on, held, key, outcome_line, task_state_word, waiting_for, wall_time};
 
 /// How many tasks get a line.
 const TASKS_LISTED_MAX: usize = 40;
@@ -64,8 +65,8 @@ fn task_line(state: &State, task: &Task) -> String {
         // The moment handed in counts only for tasks that have not ended.
         parts.push(wall_time(task, state.run_of(task).submitted_at).to_string());
     }
-    if task.spent.cost.0 > 0 {
-        parts.push(task.spent.cost.to_string());
+    if task.account.spent.cost.0 > 0 {
+        parts.push(task.account.spent.cost.to_string());
     }
     let figures = if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) };
     format!("  {} {}: {}{figures}", mark(state, task), key(state, task), line_of(&stands, 160))
@@ -73,14 +74,12 @@ fn task_line(state: &State, task: &Task) -> String {
 
 fn totals(state: &State, run: &Run, tasks: &[&Task]) -> String {
     let tally = Tally::of(state, tasks.iter().copied());
-    let money = match run.spec.budget {
-        Some(limit) => {
-            format!("{} of {limit} ({} % of the limit)", run.spent.cost, percent(run.spent.cost.0, limit.0))
-        }
-        None => run.spent.cost.to_string(),
-    };
+    let share = money::percent_used(&run.account)
+        .map_or(String::new(), |percent| format!(" ({percent} % of the limit)"));
+    let money = format!("{}{share}", money::of_limit(&run.account));
     let (stands, wall) = match &run.mode {
         RunMode::Open => ("in progress", None),
+        RunMode::Draining { .. } => ("draining", None),
         RunMode::Paused { .. } => ("paused", None),
         RunMode::Closed { at, .. } => ("ended", Some(*at - run.submitted_at)),
     };
@@ -94,15 +93,17 @@ fn next_steps(state: &State, run: &Run, tasks: &[&Task]) -> Vec<String> {
     let mut steps = Vec::new();
     match &run.mode {
         RunMode::Paused { .. } => steps.push("Go on: dayshift resume".to_owned()),
-        RunMode::Open | RunMode::Closed { .. } => {}
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Closed { .. } => {}
     }
     let id = |task: &Task| shell_word(&state.spec(task).key);
     for task in tasks {
         match task.outcome() {
-            None if held(state, task).is_some() => steps.push(format!("Decide: dayshift retry {}", id(task))),
+            None => steps.extend(
+                held(state, task).map(|(job, reason)| format!("Decide: {}", go_on(state, job, reason))),
+            ),
             Some(Outcome::Failed(_)) => steps.push(format!("Look: dayshift logs {}", id(task))),
             Some(Outcome::Deferred { .. }) => steps.push(format!("Later: dayshift retry {}", id(task))),
-            None | Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) => {}
+            Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) => {}
         }
     }
     let is_changed = |task: &&&Task| {

@@ -32,7 +32,7 @@ pub struct ProcessFacts {
 pub fn agent_status(state: &State, task: TaskId, now: Timestamp) -> Value {
     let Some(task) = state.task(task) else { return Value::Null };
     let latest = work_attempts(state, task).next_back();
-    let tokens = task.spent.tokens;
+    let tokens = task.account.spent.tokens;
     let collected = task.collected.as_deref();
     let names = |names: Option<&Vec<String>>| -> Vec<String> {
         names.into_iter().flatten().map(|name| line(name)).collect()
@@ -58,8 +58,8 @@ pub fn agent_status(state: &State, task: TaskId, now: Timestamp) -> Value {
             "cache_read": tokens.cache_read,
             "cache_write": tokens.cache_write,
         },
-        "api_calls": task.spent.api_calls,
-        "cost_usd": task.spent.cost.usd(),
+        "api_calls": task.account.spent.api_calls,
+        "cost_usd": task.account.spent.cost.usd(),
         "waiting_for": waiting_for(state, task),
         "error": task.outcome().and_then(reason),
     })
@@ -106,7 +106,8 @@ fn steps_completed(state: &State, task: &Task) -> Vec<String> {
 pub fn task_state_file(state: &State, task: TaskId) -> Value {
     let Some(task) = state.task(task) else { return Value::Null };
     let spec = state.spec(task);
-    let error = task.outcome().and_then(reason).or_else(|| held(state, task).map(|why| line(why.message())));
+    let error =
+        task.outcome().and_then(reason).or_else(|| held(state, task).map(|(_, why)| line(why.message())));
     json!({
         "task_id": key(state, task),
         "run": task.run.to_string(),
@@ -122,7 +123,7 @@ pub fn task_state_file(state: &State, task: TaskId) -> Value {
             "constraints": spec.constraints.iter().map(|text| line(text)).collect::<Vec<_>>(),
         },
         "steps": steps(state, task),
-        "total_cost_usd": task.spent.cost.usd(),
+        "total_cost_usd": task.account.spent.cost.usd(),
         "created_at": iso(state.run_of(task).submitted_at),
         "started_at": task.started_at.map(iso),
         "updated_at": iso(last_moment(state, task)),
@@ -206,8 +207,11 @@ fn process_word(attempt: &Attempt) -> &'static str {
             End::Failed(_) if is_lost(attempt) => "lost",
             End::Failed(_) => "failed",
             End::Stopped(StopReason::Cancelled { .. }) => "cancelled",
-            End::Stopped(StopReason::TimedOut) => "timed_out",
-            End::Stopped(StopReason::Interrupted | StopReason::Budget) => "stopped",
+            End::Stopped(StopReason::JobCancelled { .. }) => "cancelled",
+            End::Stopped(StopReason::TimedOut | StopReason::Stalled { .. }) => "timed_out",
+            End::Stopped(StopReason::Interrupted | StopReason::Budget | StopReason::Repeating { .. }) => {
+                "stopped"
+            }
             End::Lost => "lost",
         },
     }

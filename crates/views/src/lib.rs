@@ -3,6 +3,7 @@
 mod brief;
 mod files;
 mod lists;
+mod money;
 mod progress;
 mod report;
 mod run_log;

@@ -45,7 +45,7 @@ pub fn summary_json(state: &State) -> Value {
 }
 
 fn cost(state: &State) -> Micros {
-    state.runs().map(|run| run.spent.cost).sum()
+    state.runs().map(|run| run.account.spent.cost).sum()
 }
 
 /// The share of ended tasks that succeeded, in percent.

@@ -8,10 +8,12 @@ use dayshift_core::state::{Attempt, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{Collected, End, JobWork, Outcome, RunSpec};
 
+use crate::money;
 use crate::tally::{Tally, tasks_of};
-use crate::text::{count, fit, line, line_of, put, shell_word};
+use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
-    exit_line, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word, span, stop_line,
+    disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word,
+    span, stop_line,
 };
 
 /// How many live tasks are shown.
@@ -23,6 +25,9 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
     let text = match &entry.event {
         Event::RunSubmitted { run, spec, .. } => format!("{run} running  {}", intent(spec)),
         Event::RunPaused { run, by } => format!("{run} paused by {}", line_of(by, 80)),
+        Event::RunDraining { run, by } => {
+            format!("{run} draining, asked by {}: nothing more begins", line_of(by, 80))
+        }
         Event::RunResumed { run } => format!("{run} running again"),
         Event::RunClosed { run, .. } => run_closed(state, *run, entry.at)?,
         Event::TaskClosed { task, outcome } => format!("{}: {}", of_task(state, *task)?, closed(outcome)),
@@ -32,7 +37,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             let job = state.attempt(*attempt)?.job;
             format!("{}: stopping: {}", of_job(state, job)?, stop_line(reason))
         }
-        Event::AttemptEnded { attempt, end, collected } => {
+        Event::AttemptEnded { attempt, end, collected, presumed: _ } => {
             attempt_ended(state, *attempt, end, collected.as_deref())?
         }
         Event::GateDecided { job, result } => {
@@ -48,11 +53,26 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             format!("{}: sent back, {wait}: {}", of_job(state, *job)?, line(&because.message))
         }
         Event::JobHeld { job, reason } => {
-            let key = shell_word(&state.spec(state.task_of(state.job(*job)?)).key);
             let why = line(reason.message());
-            format!("{}: waits for a person: {why}; go on with: dayshift retry {key}", of_job(state, *job)?)
+            let next = go_on(state, state.job(*job)?, reason);
+            format!("{}: waits for a person: {why}; go on with: {next}", of_job(state, *job)?)
         }
-        Event::BudgetWarned { run, task, percent } => budget_warned(state, *run, *task, *percent)?,
+        Event::JobReleased { job } => format!("{}: goes on", of_job(state, *job)?),
+        Event::BudgetWarned { scope, percent } => {
+            let (run, whose) = money::whose(state, *scope)?;
+            let account = state.account(*scope, entry.at)?;
+            format!("{run} {percent} % of {whose} budget used: {}", money::of_limit(&account))
+        }
+        Event::BudgetSet { scope, limit, by } => {
+            let (run, whose) = money::whose(state, *scope)?;
+            format!("{run} {whose} budget is {limit} now, set by {}", line_of(by, 80))
+        }
+        Event::RepetitionSeen { attempt, call, times } => {
+            let job = state.attempt(*attempt)?.job;
+            let call = line(call);
+            format!("{}: the same answer to the same call {times} times: {call}", of_job(state, job)?)
+        }
+        Event::DiskChanged { level, free_bytes } => disk_line(*level, *free_bytes),
         Event::ObligationFailed { obligation, failure, .. } => {
             format!("{}: {}", obligation_line(state, *obligation), line(&failure.message))
         }
@@ -65,6 +85,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         | Event::WorkspaceReady { .. }
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }
+        | Event::AttemptProbed { .. }
         | Event::ProcessEnded { .. }
         | Event::JobFinished { .. } => return None,
     };
@@ -74,7 +95,8 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
 /// `6 tasks, at most 3 at once, budget $10.00`.
 fn intent(spec: &RunSpec) -> String {
     let tasks = count(spec.tasks.len(), "task");
-    let budget = spec.budget.map_or("no budget".to_owned(), |budget| format!("budget {budget}"));
+    let budget =
+        if spec.budget.is_none() { "no budget".to_owned() } else { format!("budget {}", spec.budget) };
     format!("{tasks}, at most {} at once, {budget}", spec.slots_max)
 }
 
@@ -82,7 +104,7 @@ fn run_closed(state: &State, run: RunId, at: Timestamp) -> Option<String> {
     let row = state.run(run)?;
     let tally = Tally::of(state, tasks_of(state, row));
     let wall = at - row.submitted_at;
-    Some(format!("{run} {}: {}, {} in {wall}", run_word(row), tally.line(), row.spent.cost))
+    Some(format!("{run} {}: {}, {} in {wall}", run_word(row), tally.line(), money::cost(row.account.spent)))
 }
 
 /// `R1 task-001`.
@@ -161,19 +183,6 @@ fn files(collected: &Collected) -> usize {
 
 fn retry(wait: Millis) -> String {
     if wait.0 == 0 { "retry".to_owned() } else { format!("retry in {wait}") }
-}
-
-fn budget_warned(state: &State, run: RunId, task: Option<TaskId>, percent: u32) -> Option<String> {
-    let row = state.run(run)?;
-    let (head, spent, limit) = match task {
-        Some(task) => {
-            let task = state.task(task)?;
-            (of_task(state, task.id)?, task.spent.cost, state.spec(task).budget)
-        }
-        None => (run.to_string(), row.spent.cost, row.spec.budget),
-    };
-    let limit = limit.map_or(String::new(), |limit| format!(" of {limit}"));
-    Some(format!("{head} budget: {percent} % used, {spent}{limit}"))
 }
 
 /// Whole seconds: `2s`, `4m05s`, `2h07m`.

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use dayshift_core::ids::RunId;
 use dayshift_core::money::Micros;
-use dayshift_core::state::{Run, RunMode, State, Task};
+use dayshift_core::state::{Account, Run, RunMode, State, Task};
 use dayshift_core::time::{Millis, Timestamp};
 
+use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{code, date, local, md, md_of, percent, put};
 use crate::words::{attempt_time, attempts, has_spent, key};
@@ -84,6 +85,7 @@ fn opening(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
     let so_far = format!("{share} % of the tasks have ended ({ended} of {total})");
     let stands = match &run.mode {
         RunMode::Open => format!("**in progress**: {so_far}"),
+        RunMode::Draining { by } => format!("**draining**, asked by {}: {so_far}", md_of(by, 80)),
         RunMode::Paused { by } => format!("**paused** by {}: {so_far}", md_of(by, 80)),
         RunMode::Closed { at: end, .. } => format!("ended {}", at(*end)),
     };
@@ -129,11 +131,11 @@ fn summary(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
         "Attempts",
         tasks.iter().map(|task| attempts(state, task).count()).sum::<usize>().to_string(),
     ));
-    rows.push(("Cost", run.spent.cost.to_string()));
+    rows.push(("Cost", money::cost(run.account.spent)));
     rows.push(("Limit", limit(run)));
-    rows.push(("Tokens", tokens_line(run.spent.tokens)));
-    if run.spent.api_calls > 0 {
-        rows.push(("API calls", run.spent.api_calls.to_string()));
+    rows.push(("Tokens", tokens_line(run.account.spent.tokens)));
+    if run.account.spent.api_calls > 0 {
+        rows.push(("API calls", run.account.spent.api_calls.to_string()));
     }
     text.push_str("\n## Summary\n\n| | |\n|--|--|\n");
     for (name, value) in rows {
@@ -145,14 +147,14 @@ fn summary(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
 
 fn wall(run: &Run, now: Timestamp) -> Millis {
     match &run.mode {
-        RunMode::Open | RunMode::Paused { .. } => now - run.submitted_at,
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => now - run.submitted_at,
         RunMode::Closed { at, .. } => *at - run.submitted_at,
     }
 }
 
 fn limit(run: &Run) -> String {
-    match run.spec.budget {
-        Some(limit) => format!("{limit} ({} % used)", percent(run.spent.cost.0, limit.0)),
+    match money::percent_used(&run.account) {
+        Some(percent) => format!("{} ({percent} % used)", run.account.limit),
         None => "none".to_owned(),
     }
 }
@@ -169,13 +171,11 @@ fn tokens_line(tokens: dayshift_core::money::Tokens) -> String {
 /// The steps of the run's limit and of its tasks' own limits.
 fn steps_reached(state: &State, run: &Run, tasks: &[&Task]) -> String {
     let mut reached: Vec<String> = Vec::new();
-    reached.extend(
-        step(run.warned, run.spent.cost, run.spec.budget).map(|step| format!("{step} of the run's limit")),
-    );
+    reached.extend(step(&run.account).map(|step| format!("{step} of the run's limit")));
     for task in tasks {
-        let budget = state.spec(task).budget;
-        let own = step(task.warned, task.spent.cost, budget);
-        reached.extend(own.map(|step| format!("{step} of {}'s own limit", md(&key(state, task)))));
+        reached.extend(
+            step(&task.account).map(|step| format!("{step} of {}'s own limit", md(&key(state, task)))),
+        );
     }
     let more = reached.len().saturating_sub(20);
     reached.truncate(20);
@@ -185,23 +185,22 @@ fn steps_reached(state: &State, run: &Run, tasks: &[&Task]) -> String {
     if reached.is_empty() { "none.".to_owned() } else { format!("{}.", reached.join("; ")) }
 }
 
-fn step(was_warned: bool, spent: Micros, limit: Option<Micros>) -> Option<String> {
-    let limit = limit.filter(|limit| *limit > Micros::ZERO)?;
-    match percent(spent.0, limit.0) {
+fn step(account: &Account) -> Option<String> {
+    match money::percent_used(account)? {
         100.. => Some("100 % (what costs money is stopped)".to_owned()),
         95.. => Some("95 % (nothing more that costs money starts)".to_owned()),
-        _ if was_warned => Some("75 % (warned)".to_owned()),
+        percent if account.warned => Some(format!("{percent} % (warned)")),
         _ => None,
     }
 }
 
 fn cost_by_area(text: &mut String, state: &State, tasks: &[&Task]) {
     let mut by_area: BTreeMap<&str, (usize, Micros)> = BTreeMap::new();
-    for task in tasks.iter().filter(|task| has_spent(task.spent)) {
+    for task in tasks.iter().filter(|task| has_spent(task.account.spent)) {
         let area = state.spec(task).area.as_deref().unwrap_or("");
         let entry = by_area.entry(area).or_default();
         entry.0 += 1;
-        entry.1 += task.spent.cost;
+        entry.1 += task.account.spent.cost;
     }
     if by_area.keys().all(|area| area.is_empty()) {
         return;

@@ -6,14 +6,15 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
+    DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
 };
 
+use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, end_line, exit_line, has_many_runs, job_label, obligation_line,
-    outcome_word, reason, span, stop_line, wall_time,
+    agent_model, attempts_max, class_word, disk_line, end_line, exit_line, has_many_runs, job_label,
+    obligation_line, outcome_word, reason, span, stop_line, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -66,6 +67,10 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let text = format!("Run {run} paused by {}", md_of(by, 80));
             Some((*run, log(at, CARE, "task", &text)))
         }
+        Event::RunDraining { run, by } => {
+            let text = format!("Run {run} is draining, asked by {}", md_of(by, 80));
+            Some((*run, log(at, CARE, "task", &text)))
+        }
         Event::RunResumed { run } => Some((*run, log(at, AGAIN, "task", &format!("Run {run} resumed")))),
         Event::RunClosed { run, .. } => Some((*run, run_summary(state, *run, at)?)),
         Event::TaskClosed { task, outcome } => task_closed(state, *task, outcome, at),
@@ -79,7 +84,31 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         Event::RetryScheduled { job, because, counted, .. } => retry(state, *job, because, *counted, at),
         Event::WorkSentBack { job, because, .. } => retry(state, *job, because, true, at),
         Event::JobHeld { job, reason } => held(state, *job, reason, at),
-        Event::BudgetWarned { run, task, percent } => budget_warned(state, *run, *task, *percent, at),
+        Event::JobReleased { job } => {
+            let (run, tail) = of_task(state, state.job(*job)?.task)?;
+            Some((run, log(at, AGAIN, "human_review", &format!("{job} goes on ({tail})"))))
+        }
+        Event::BudgetWarned { scope, percent } => {
+            let (run, whose) = money::whose(state, *scope)?;
+            Some((run, log(at, CARE, "task", &format!("{percent} % of {} budget are used", md(&whose)))))
+        }
+        Event::BudgetSet { scope, limit, by } => {
+            let (run, whose) = money::whose(state, *scope)?;
+            let text = format!("{} budget set to {limit} by {}", md(&whose), md_of(by, 80));
+            Some((run, log(at, AGAIN, "human_review", &text)))
+        }
+        Event::RepetitionSeen { attempt, call, times } => {
+            let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
+            let text = format!(
+                "{attempt} got the same answer to the same call {times} times: {} ({tail})",
+                md(call)
+            );
+            Some((run, log(at, CARE, "llm_call", &text)))
+        }
+        Event::DiskChanged { level, free_bytes } => {
+            let mark = if *level == DiskLevel::Fine { GOOD } else { CARE };
+            Some((money::current_run(state)?, log(at, mark, "task", &disk_line(*level, *free_bytes))))
+        }
         Event::StopOrdered { attempt, reason } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
             let text = format!("Stopping {attempt}: {} ({tail})", md(&stop_line(reason)));
@@ -94,6 +123,7 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         | Event::AgentStarted { .. }
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }
+        | Event::AttemptProbed { .. }
         | Event::ProcessEnded { .. }
         | Event::JobFinished { .. }
         | Event::WorkspaceReleased { .. }
@@ -227,25 +257,11 @@ fn held(state: &State, job: JobId, why: &HoldReason, at: Timestamp) -> Option<(R
     Some((run, log(at, LOOK, "human_review", &text)))
 }
 
-fn budget_warned(
-    state: &State,
-    run: RunId,
-    task: Option<TaskId>,
-    percent: u32,
-    at: Timestamp,
-) -> Option<(RunId, String)> {
-    let whose = match task {
-        Some(task) => format!("the task's ({})", of_task(state, task)?.1),
-        None => "the run's".to_owned(),
-    };
-    Some((run, log(at, CARE, "task", &format!("{percent} % of {whose} budget are used"))))
-}
-
 fn task_closed(state: &State, id: TaskId, outcome: &Outcome, at: Timestamp) -> Option<(RunId, String)> {
     let (run, tail) = of_task(state, id)?;
     let task = state.task(id)?;
     let duration = tenths(wall_time(task, at));
-    let cost = usd(task.spent.cost);
+    let cost = usd(task.account.spent.cost);
     let (mark, word) = match outcome {
         Outcome::Succeeded => (GOOD, "done"),
         Outcome::Failed(_) => (BAD, outcome_word(outcome)),
@@ -271,7 +287,7 @@ fn run_summary(state: &State, run: RunId, at: Timestamp) -> Option<String> {
          **Tasks Completed**: {}\n**Tasks Failed**: {}\n",
         iso(at),
         tenths(at - row.submitted_at),
-        usd(row.spent.cost),
+        usd(row.account.spent.cost),
         tally.succeeded,
         tally.failed,
     );

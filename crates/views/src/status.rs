@@ -4,6 +4,7 @@ use dayshift_core::state::{Run, State, Task};
 use dayshift_core::time::Timestamp;
 use serde_json::{Value, json};
 
+use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{line, line_of, put};
 use crate::words::{
@@ -21,7 +22,7 @@ pub fn status_json(state: &State) -> Value {
 fn run_json(state: &State, run: &Run) -> Value {
     use dayshift_core::state::RunMode;
     let outcome = match &run.mode {
-        RunMode::Open | RunMode::Paused { .. } => None,
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => None,
         RunMode::Closed { outcome, .. } => Some(outcome_word(outcome)),
     };
     json!({
@@ -29,8 +30,8 @@ fn run_json(state: &State, run: &Run) -> Value {
         "label": line(&run.spec.label),
         "state": run_word(run),
         "outcome": outcome,
-        "cost_usd": run.spent.cost.usd(),
-        "budget_usd": run.spec.budget.map(dayshift_core::money::Micros::usd),
+        "cost_usd": run.account.spent.cost.usd(),
+        "budget_usd": run.account.limit.cost.map(dayshift_core::money::Micros::usd),
         "tasks": tasks_of(state, run).map(|task| task_status(state, task)).collect::<Vec<_>>(),
     })
 }
@@ -45,7 +46,7 @@ pub(crate) fn task_status(state: &State, task: &Task) -> Value {
         "outcome": task.outcome().map(dayshift_core::types::Outcome::word),
         "reason": task.outcome().and_then(reason),
         "attempts": work_attempts(state, task).count(),
-        "cost_usd": task.spent.cost.usd(),
+        "cost_usd": task.account.spent.cost.usd(),
         "branch": task.workspace.place().and_then(|place| place.branch.as_deref()).map(line),
         "waiting_for": waiting_for(state, task),
     })
@@ -68,10 +69,7 @@ pub fn status_text(state: &State, now: Timestamp) -> String {
 
 fn run_text(text: &mut String, state: &State, run: &Run, now: Timestamp) {
     let tally = Tally::of(state, tasks_of(state, run));
-    let money = match run.spec.budget {
-        Some(budget) => format!("{} of {budget}", run.spent.cost),
-        None => run.spent.cost.to_string(),
-    };
+    let money = money::of_limit(&run.account);
     let label = line_of(&run.spec.label, 100);
     put!(text, "{} {label}: {}, {money}\n", run.id, run_word(run));
     put!(text, "  {}\n", tally.line());
@@ -98,8 +96,8 @@ fn task_line(state: &State, task: &Task, now: Timestamp) -> String {
         parts.push(format!("{} {} ({agent})", phase_word(attempt), span(attempt, now)));
     }
     parts.extend(waiting_for(state, task).map(|what| format!("waits for {what}")));
-    if task.spent.cost.0 > 0 {
-        parts.push(task.spent.cost.to_string());
+    if task.account.spent.cost.0 > 0 {
+        parts.push(task.account.spent.cost.to_string());
     }
     let word = task_state_word(state, task);
     let head = format!("[{word}] {}: {}", key(state, task), name(state, task));

@@ -6,6 +6,7 @@ use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Collected, JobWork, Level, Outcome, TaskWork};
 use serde_json::{Value, json};
 
+use crate::money;
 use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
@@ -120,7 +121,7 @@ fn work(state: &State, task: &Task, job: &Job, now: Timestamp) -> Node {
         more => format!(", {more} retries"),
     };
     let limit = attempts_max(state, job);
-    let cost = task.spent.cost;
+    let cost = task.account.spent.cost;
     // Attempts that were interrupted or lost count as no try.
     let counted = job.tries.min(u32::try_from(attempts.len()).unwrap_or(u32::MAX));
     let text = format!("Implementation: {who} ({made}, {counted} counted of {limit}{retries}, {cost})");
@@ -232,12 +233,13 @@ pub(crate) fn files(found: &Collected) -> String {
 }
 
 fn total(state: &State, task: &Task, now: Timestamp) -> String {
-    let used = task.spent.tokens.total();
+    let used = task.account.spent.tokens.total();
     let tokens = if used == 0 { String::new() } else { format!(", {used} tokens") };
-    let budget = state.spec(task).budget.map_or(String::new(), |limit| format!(" of {limit}"));
+    let limit = task.account.limit;
+    let budget = if limit.is_none() { String::new() } else { format!(" of {limit}") };
     let wall = wall_time(task, now);
     let worked = attempt_time(state, task, now);
-    format!("Total: {}{budget}{tokens}, {wall} (attempts {worked})", task.spent.cost)
+    format!("Total: {}{budget}{tokens}, {wall} (attempts {worked})", money::cost(task.account.spent))
 }
 
 fn level_word(level: Level) -> &'static str {
@@ -266,12 +268,12 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "context_files": lines(&spec.context_files),
         "needs": spec.needs.iter().map(|need| json!({"task": line(&need.key), "when": need.when})).collect::<Vec<_>>(),
         "source": line(&spec.source),
-        "budget_usd": spec.budget.map(dayshift_core::money::Micros::usd),
-        "tokens": tokens(task.spent.tokens),
-        "api_calls": task.spent.api_calls,
+        "budget_usd": task.account.limit.cost.map(dayshift_core::money::Micros::usd),
+        "tokens": tokens(task.account.spent.tokens),
+        "api_calls": task.account.spent.api_calls,
         "started_at": task.started_at.map(iso),
         "ended_at": closed_at(task).map(iso),
-        "held": held(state, task).map(|reason| line(reason.message())),
+        "held": held(state, task).map(|(_, reason)| line(reason.message())),
         "workspace": workspace(task),
         "deliverables": wanted(state, task).into_iter().map(|(path, is_there)| json!({"path": path, "done": is_there})).collect::<Vec<_>>(),
         "gates": jobs(state, task).filter(|job| job.work != JobWork::Work).map(gate_json).collect::<Vec<_>>(),

@@ -5,8 +5,8 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome, StopReason,
-    TaskWork, When, WorkspaceKind,
+    Dialect, DiskLevel, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome,
+    StopReason, TaskWork, When, WorkspaceKind,
 };
 
 use crate::text::{clock, line, line_of, put, shell_word};
@@ -66,16 +66,22 @@ pub fn waiting_for(state: &State, task: &Task) -> Option<String> {
     if task.outcome().is_some() || task.live.is_some() {
         return None;
     }
-    if let Some(reason) = held(state, task) {
-        let retry = shell_word(&state.spec(task).key);
-        return Some(format!("a person: {}; go on with `dayshift retry {retry}`", line(reason.message())));
+    if let Some((job, reason)) = held(state, task) {
+        let next = go_on(state, job, reason);
+        return Some(format!("a person: {}; go on with `{next}`", line(reason.message())));
     }
     let run = state.run_of(task);
     match &run.mode {
+        RunMode::Draining { by } if !task.is_begun => {
+            return Some(format!(
+                "the run to go on: {} wants it drained; `dayshift resume`",
+                line_of(by, 80)
+            ));
+        }
         RunMode::Paused { by } => {
             return Some(format!("the run to go on: paused by {}; `dayshift resume`", line_of(by, 80)));
         }
-        RunMode::Open | RunMode::Closed { .. } => {}
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Closed { .. } => {}
     }
     if task.unmet > 0 {
         return Some(unmet_needs(state, task));
@@ -121,9 +127,13 @@ fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
     }
-    let estimate = dayshift_core::estimate::reservation(state, job.id);
-    if estimate > Micros::ZERO && run.reserved > Micros::ZERO && run.spec.budget.is_some() {
-        return format!("money: it may cost {estimate}, and live attempts have set aside {}", run.reserved);
+    if state.disk() == DiskLevel::Short {
+        return "room on the disk".to_owned();
+    }
+    let wanted = dayshift_core::estimate::reservation(state, job.id).cost;
+    let reserved = run.reserved.cost;
+    if wanted > Micros::ZERO && reserved > Micros::ZERO {
+        return format!("money: it may cost {wanted}, and live attempts have set aside {reserved}");
     }
     "its start".to_owned()
 }
@@ -142,12 +152,12 @@ fn in_place_holder<'a>(state: &'a State, run: &Run, task: &Task) -> Option<&'a T
 }
 
 /// Why a task waits for a person, if it does.
-pub(crate) fn held<'a>(state: &'a State, task: &Task) -> Option<&'a HoldReason> {
+pub(crate) fn held<'a>(state: &'a State, task: &Task) -> Option<(&'a Job, &'a HoldReason)> {
     if task.outcome().is_some() {
         return None;
     }
     task.jobs.iter().filter_map(|job| state.job(*job)).find_map(|job| match &job.state {
-        JobState::Held { reason } => Some(reason),
+        JobState::Held { reason } => Some((job, reason)),
         JobState::Blocked
         | JobState::Ready
         | JobState::Backoff { .. }
@@ -179,7 +189,8 @@ pub(crate) fn name(state: &State, task: &Task) -> String {
 /// A run's word in JSON: open, paused, done, failed or cancelled.
 pub(crate) fn run_word(run: &Run) -> &'static str {
     match &run.mode {
-        RunMode::Open => "open",
+        // A draining run is still at work.
+        RunMode::Open | RunMode::Draining { .. } => "open",
         RunMode::Paused { .. } => "paused",
         RunMode::Closed { outcome, .. } => match outcome {
             Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Deferred { .. } => "done",
@@ -240,6 +251,35 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
         StopReason::Interrupted => "dayshift was stopped".to_owned(),
         StopReason::TimedOut => "the time limit was reached".to_owned(),
         StopReason::Budget => "the budget is used up".to_owned(),
+        StopReason::Stalled { silent } => format!("silent for {silent}, and doing nothing"),
+        StopReason::Repeating { call, times } => {
+            format!("the same answer to the same call {times} times: {}", line(call))
+        }
+        StopReason::JobCancelled { by } => format!("its job was cancelled by {}", line_of(by, 80)),
+    }
+}
+
+/// The command that lets a held job go on.
+pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
+    match reason {
+        HoldReason::Budget { scope: Some(scope), .. } => format!("dayshift budget {scope} USD"),
+        HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } => {
+            format!("dayshift retry {}", shell_word(&state.spec(state.task_of(job)).key))
+        }
+    }
+}
+
+/// How much room the disk has, and what follows.
+pub(crate) fn disk_line(level: DiskLevel, free_bytes: u64) -> String {
+    let free = free_bytes / 1_000_000;
+    match level {
+        DiskLevel::Fine => format!("the disk has room again: {free} MB free"),
+        DiskLevel::Low => format!("the disk is nearly full: {free} MB free; `dayshift gc` frees some"),
+        DiskLevel::Short => {
+            format!(
+                "the disk is full: {free} MB free; nothing starts until there is more, `dayshift gc` frees some"
+            )
+        }
     }
 }
 
@@ -378,7 +418,8 @@ pub(crate) fn run_of_obligation(state: &State, obligation: Obligation) -> Option
         Obligation::PrepareWorkspace(attempt)
         | Obligation::RunAttempt(attempt)
         | Obligation::CollectArtifacts(attempt)
-        | Obligation::StopAttempt(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
+        | Obligation::StopAttempt(attempt)
+        | Obligation::ProbeAgent(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
         Obligation::ReleaseWorkspace(task) => Some(state.task(task)?.run),
         Obligation::WriteReport(run) => Some(state.run(run)?.id),
     }
@@ -402,6 +443,9 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
         }
         Obligation::StopAttempt(attempt) => {
             format!("{}: its process could not be stopped", of_attempt(attempt))
+        }
+        Obligation::ProbeAgent(attempt) => {
+            format!("{}: whether it still does anything is unknown", of_attempt(attempt))
         }
         Obligation::ReleaseWorkspace(task) => {
             let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));

@@ -153,6 +153,7 @@ fn welcome(message: FromWorker) -> Option<Result<Welcome, String>> {
         FromWorker::Refused { message, .. } => Some(Err(message)),
         FromWorker::Started { .. }
         | FromWorker::Output { .. }
+        | FromWorker::Probed { .. }
         | FromWorker::Ended { .. }
         | FromWorker::Live { .. }
         | FromWorker::Notice { .. } => None,
@@ -233,6 +234,7 @@ pub fn list_live(socket: &Path, within: Millis) -> Result<Vec<AttemptId>, Worker
         FromWorker::Welcome { .. }
         | FromWorker::Started { .. }
         | FromWorker::Output { .. }
+        | FromWorker::Probed { .. }
         | FromWorker::Ended { .. }
         | FromWorker::Refused { .. }
         | FromWorker::Notice { .. } => None,

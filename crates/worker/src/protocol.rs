@@ -7,11 +7,11 @@ use std::io;
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Failure, ProcessEnd};
+use dayshift_core::types::{Failure, Probe, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; peers one version apart still understand each other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The longest message (one line) that either side accepts, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -49,6 +49,11 @@ pub enum ToWorker {
         grace_ms: Millis,
         /// Straight to SIGKILL.
         urgent: bool,
+    },
+    /// Asks for [`FromWorker::Probed`]. Since version 2.
+    Probe {
+        /// The attempt.
+        attempt: AttemptId,
     },
     /// The engine has journaled the attempt's end: the worker may forget it.
     Settled {
@@ -89,6 +94,13 @@ pub enum FromWorker {
         attempt: AttemptId,
         /// How many bytes the file `<folder>/stream` holds now.
         stream_bytes: u64,
+    },
+    /// What a live attempt does. Since version 2.
+    Probed {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What was found.
+        probe: Probe,
     },
     /// The attempt's tree is proven dead and all its output is in the files.
     Ended {
@@ -132,6 +144,8 @@ pub enum Refusal {
     NotUnderstood,
     /// Only the latest engine that said hello may order.
     NotTheEngine,
+    /// What was asked for cannot be found out just now: ask again.
+    NoFacts,
 }
 
 /// Everything needed to run one attempt.

@@ -11,6 +11,7 @@ use crate::claude::record::usage_tokens;
 use crate::claude::trouble::Trouble;
 use crate::heard::Heard;
 use crate::json::Json;
+use crate::repeats::Repeats;
 use crate::text;
 use crate::tool::summary;
 
@@ -20,6 +21,22 @@ const MESSAGES_REMEMBERED: usize = 1_024;
 const OPEN_TOOLS_MAX: usize = 64;
 /// The model's name on lines that the agent made up itself.
 const SYNTHETIC: &str = "<synthetic>";
+
+/// A tool call that has not come back.
+#[derive(Debug)]
+struct OpenTool {
+    id: String,
+    /// One line for people.
+    summary: String,
+    /// A hash of its name and all of its input.
+    call: u64,
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// What the lines so far told.
 #[derive(Debug, Default)]
@@ -37,7 +54,8 @@ pub(crate) struct Stream {
     pub(crate) limit_resets_at: Option<Timestamp>,
     /// The last line that was no JSON object.
     pub(crate) plain_line: Option<String>,
-    open_tools: VecDeque<(String, String)>,
+    open_tools: VecDeque<OpenTool>,
+    repeats: Repeats,
     messages: Remembered,
     denials: Remembered,
 }
@@ -68,7 +86,7 @@ impl Stream {
 
     /// Tool calls that have not come back, oldest first.
     pub(crate) fn open_tools(&self) -> impl Iterator<Item = &str> {
-        self.open_tools.iter().map(|(_, summary)| summary.as_str())
+        self.open_tools.iter().map(|tool| tool.summary.as_str())
     }
 
     fn plain(&mut self, line: &[u8]) {
@@ -169,7 +187,9 @@ impl Stream {
         if self.open_tools.len() == OPEN_TOOLS_MAX {
             self.open_tools.pop_front();
         }
-        self.open_tools.push_back((id.clone(), text::one_line(&format!("{name} {input}"))));
+        let call = hash(&(&name, block.get("input").map(|input| format!("{input:?}"))));
+        let summary = text::one_line(&format!("{name} {input}"));
+        self.open_tools.push_back(OpenTool { id: id.clone(), summary, call });
         heard.push(Heard::ToolCalled { id, name, input });
     }
 
@@ -180,7 +200,15 @@ impl Stream {
                 continue;
             }
             let id = text::one_line(block.text("tool_use_id").unwrap_or_default());
-            self.open_tools.retain(|(open, _)| *open != id);
+            if let Some(place) = self.open_tools.iter().position(|tool| tool.id == id)
+                && let Some(tool) = self.open_tools.remove(place)
+            {
+                let result = hash(&block.get("content").map(|content| format!("{content:?}")));
+                let times = self.repeats.seen(tool.call, result);
+                if times > 1 {
+                    heard.push(Heard::Repeated { call: tool.summary, times });
+                }
+            }
             heard.push(Heard::ToolEnded { id, is_error: block.bool("is_error").unwrap_or(false) });
         }
     }
@@ -235,9 +263,7 @@ struct Remembered(VecDeque<u64>);
 impl Remembered {
     /// Whether `id` was not seen lately; from now on it was.
     fn is_new(&mut self, id: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = hash(&id);
         if self.0.iter().rev().any(|seen| *seen == hash) {
             return false;
         }

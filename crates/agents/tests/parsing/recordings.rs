@@ -2,7 +2,7 @@
 
 use crate::support::{Random, claude, recordings, run};
 use dayshift_agents::{Conclusion, Heard, Parser};
-use dayshift_core::money::Spend;
+use dayshift_core::money::{Amount, Spend};
 use dayshift_core::types::{Dialect, Exit, FailureClass};
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ fn row(name: &str, conclusion: &Conclusion) -> String {
         Ok(()) => "ok".to_owned(),
         Err(failure) => format!("{:?}", failure.class),
     };
-    let Spend { cost, tokens, api_calls } = conclusion.spend;
+    let Spend { cost, tokens, api_calls, unpriced } = conclusion.spend;
+    assert_eq!(unpriced, !conclusion.cost_known && conclusion.spend.amount() != Amount::ZERO, "{name}");
     let cost = if conclusion.cost_known { cost.0.to_string() } else { "unknown".to_owned() };
     let tokens = format!("{},{},{},{}", tokens.input, tokens.output, tokens.cache_read, tokens.cache_write);
     let session = conclusion.session.as_deref().and_then(|id| id.get(..8)).unwrap_or("none");

@@ -1,10 +1,12 @@
 //! The only place where the state changes.
 
 use super::index::ReadyKey;
-use super::{Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState};
+use super::{
+    Account, Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState,
+};
 use crate::event::{Entry, Event, Plan};
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
-use crate::money::{Micros, Spend};
+use crate::money::{Amount, Spend};
 use crate::time::Timestamp;
 use crate::types::{
     Collected, End, ErrorContext, Failure, JobWork, Obligation, Outcome, ReadyWorkspace, Route, RunSpec,
@@ -23,6 +25,7 @@ impl State {
         match &entry.event {
             Event::RunSubmitted { run, spec, plans } => self.run_submitted(*run, spec, plans, at),
             Event::RunPaused { run, by } => self.runs[*run].mode = RunMode::Paused { by: by.clone() },
+            Event::RunDraining { run, by } => self.runs[*run].mode = RunMode::Draining { by: by.clone() },
             Event::RunResumed { run } => self.runs[*run].mode = RunMode::Open,
             Event::RunClosed { run, outcome } => self.run_closed(*run, outcome, at),
             Event::TaskClosed { task, outcome } => self.task_closed(*task, outcome, at),
@@ -35,9 +38,9 @@ impl State {
             Event::SessionNamed { attempt, session, model, version } => {
                 self.session_named(*attempt, session, model.as_deref(), version.as_deref());
             }
-            Event::CostCharged { attempt, spend } => self.charge(*attempt, *spend),
+            Event::CostCharged { attempt, spend } => self.charge(*attempt, *spend, at),
             Event::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
-                self.charge(*attempt, *spend);
+                self.charge(*attempt, *spend, at);
                 if *session_lost {
                     self.forget_session(*attempt);
                 }
@@ -48,7 +51,8 @@ impl State {
                 attempt.phase = Phase::Collecting { verdict: verdict.clone() };
             }
             Event::StopOrdered { attempt, reason } => self.stop_ordered(*attempt, reason),
-            Event::AttemptEnded { attempt, end, collected } => {
+            Event::AttemptEnded { attempt, end, collected, presumed } => {
+                self.presume(*attempt, *presumed, at);
                 self.attempt_ended(*attempt, end, collected.as_deref(), at);
             }
             Event::GateDecided { job, result } => self.jobs[*job].gate = Some(result.clone()),
@@ -69,10 +73,21 @@ impl State {
                 self.refresh_task(task);
                 self.stay_in_checkout(*job, outcome);
             }
-            Event::BudgetWarned { run, task, percent: _ } => match task {
-                Some(task) => self.tasks[*task].warned = true,
-                None => self.runs[*run].warned = true,
-            },
+            Event::JobReleased { job } => {
+                self.set_job(*job, JobState::Blocked);
+                let task = self.jobs[*job].task;
+                self.refresh_task(task);
+            }
+            Event::BudgetWarned { scope, percent: _ } => self.budget_warned(*scope, at),
+            Event::BudgetSet { scope, limit, by: _ } => self.budget_set(*scope, *limit, at),
+            Event::AttemptProbed { attempt, probe } => {
+                self.attempts[*attempt].probed = Some((at, *probe));
+                self.delays.remove(&Obligation::ProbeAgent(*attempt));
+            }
+            Event::RepetitionSeen { attempt, call, times } => {
+                self.attempts[*attempt].repeated = Some((call.clone(), *times));
+            }
+            Event::DiskChanged { level, free_bytes: _ } => self.disk = *level,
             Event::ObligationFailed { obligation, failure: _, not_before } => {
                 let failures =
                     self.delays.get(obligation).map_or(0, |delay| delay.failures).saturating_add(1);
@@ -94,15 +109,15 @@ impl State {
             mode: RunMode::Open,
             submitted_at: at,
             tasks: plans.iter().map(|plan| plan.task).collect(),
-            spent: Spend::default(),
-            reserved: Micros::ZERO,
+            account: Account::new(spec.budget),
+            reserved: Amount::ZERO,
             live: 0,
             open_tasks: u32::try_from(plans.len()).unwrap_or(u32::MAX),
-            warned: false,
             report: None,
             base: None,
         });
         self.open_runs.insert(run);
+        self.days.rule = spec.day;
         for plan in plans {
             self.plan_made(run, plan);
         }
@@ -116,6 +131,8 @@ impl State {
     }
 
     fn plan_made(&mut self, run: RunId, plan: &Plan) {
+        let asked = &self.runs[run].spec.tasks[plan.index as usize];
+        let (budget, job_budget) = (asked.budget, asked.job_budget);
         for spec in &plan.jobs {
             self.jobs.push(Job {
                 id: spec.job,
@@ -125,6 +142,7 @@ impl State {
                 needs: spec.needs.clone(),
                 state: JobState::Blocked,
                 attempts: Vec::new(),
+                account: Account::new(job_budget),
                 tries: 0,
                 losses: 0,
                 unprepared: 0,
@@ -145,8 +163,7 @@ impl State {
             jobs: plan.jobs.iter().map(|job| job.job).collect(),
             workspace: WorkspaceState::Unmade,
             live: None,
-            spent: Spend::default(),
-            warned: false,
+            account: Account::new(budget),
             started_at: None,
             collected: None,
         });
@@ -232,7 +249,7 @@ impl State {
         attempt: AttemptId,
         job: JobId,
         route: &Route,
-        reserved: Micros,
+        reserved: Amount,
         resume: Option<&str>,
         at: Timestamp,
     ) {
@@ -251,6 +268,11 @@ impl State {
             started_at: None,
             reserved,
             spend: Spend::default(),
+            presumed: crate::money::Micros::ZERO,
+            probed: None,
+            repeated: None,
+            snapshot: None,
+            disk_bytes: 0,
             resume: resume.map(str::to_owned),
             session: None,
             model: route.model.clone(),
@@ -269,7 +291,7 @@ impl State {
         let run = row.run;
         let row = &mut self.runs[run];
         row.live = row.live.saturating_add(1);
-        row.reserved += reserved;
+        row.reserved = row.reserved + reserved;
         if self.is_in_place(task) {
             let repo = self.runs[run].spec.repo.clone();
             self.in_place.insert(repo, task);
@@ -330,26 +352,19 @@ impl State {
         }
     }
 
-    /// Totals only ever grow: a repeated or late report charges nothing twice.
-    fn charge(&mut self, attempt: AttemptId, total: Spend) {
-        let row = &mut self.attempts[attempt];
-        let before = row.spend;
-        row.spend = total;
-        let task = self.jobs[row.job].task;
-        let run = self.tasks[task].run;
-        for sum in [&mut self.tasks[task].spent, &mut self.runs[run].spent] {
-            *sum = replace(*sum, before, total);
-        }
-    }
-
     fn stop_ordered(&mut self, attempt: AttemptId, reason: &StopReason) {
         self.attempts[attempt].stop = Some(reason.clone());
         self.delays.remove(&Obligation::RunAttempt(attempt));
+        self.delays.remove(&Obligation::ProbeAgent(attempt));
     }
 
     fn attempt_ended(&mut self, attempt: AttemptId, end: &End, collected: Option<&Collected>, at: Timestamp) {
         let row = &mut self.attempts[attempt];
         row.phase = Phase::Ended { end: end.clone(), at };
+        if let Some(collected) = collected {
+            row.snapshot.clone_from(&collected.snapshot);
+            row.disk_bytes = collected.disk_bytes;
+        }
         let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
         for obligation in [
@@ -357,6 +372,7 @@ impl State {
             Obligation::RunAttempt(attempt),
             Obligation::CollectArtifacts(attempt),
             Obligation::StopAttempt(attempt),
+            Obligation::ProbeAgent(attempt),
         ] {
             self.delays.remove(&obligation);
         }
@@ -444,7 +460,10 @@ impl State {
             JobState::Backoff { until, .. } => {
                 self.backoff.remove(&(until, job));
             }
-            JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => {}
+            JobState::Held { .. } => {
+                self.held.remove(&job);
+            }
+            JobState::Blocked | JobState::Active { .. } | JobState::Done { .. } => {}
         }
         match state {
             JobState::Ready => {
@@ -453,7 +472,10 @@ impl State {
             JobState::Backoff { until, .. } => {
                 self.backoff.insert((until, job));
             }
-            JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => {}
+            JobState::Held { .. } => {
+                self.held.insert(job);
+            }
+            JobState::Blocked | JobState::Active { .. } | JobState::Done { .. } => {}
         }
         self.jobs[job].state = state;
     }
@@ -499,18 +521,4 @@ impl State {
             WorkspaceKind::Scratch => false,
         }
     }
-}
-
-/// `sum - before + after`, kind by kind.
-fn replace(sum: Spend, before: Spend, after: Spend) -> Spend {
-    let swap = |sum: u64, before: u64, after: u64| sum.saturating_sub(before).saturating_add(after);
-    let mut result = sum;
-    result.cost = Micros(swap(sum.cost.0, before.cost.0, after.cost.0));
-    result.api_calls = swap(sum.api_calls, before.api_calls, after.api_calls);
-    result.tokens.input = swap(sum.tokens.input, before.tokens.input, after.tokens.input);
-    result.tokens.output = swap(sum.tokens.output, before.tokens.output, after.tokens.output);
-    result.tokens.cache_read = swap(sum.tokens.cache_read, before.tokens.cache_read, after.tokens.cache_read);
-    result.tokens.cache_write =
-        swap(sum.tokens.cache_write, before.tokens.cache_write, after.tokens.cache_write);
-    result
 }

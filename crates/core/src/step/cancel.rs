@@ -1,10 +1,10 @@
 //! Stopping things on purpose.
 
-use super::Turn;
+use super::{Turn, retry};
 use crate::event::Event;
-use crate::ids::{AttemptId, RunId, TaskId};
-use crate::state::{Phase, RunMode};
-use crate::types::{Outcome, StopReason};
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::state::{JobState, Phase, RunMode};
+use crate::types::{JobWork, Outcome, StopReason};
 
 /// Stops every open task of a run.
 pub(super) fn run(turn: &mut Turn<'_>, run: RunId, by: &str) {
@@ -26,10 +26,28 @@ pub(super) fn task(turn: &mut Turn<'_>, task: TaskId, by: &str) {
     }
 }
 
+/// Stops one job. A task cannot be without its work, and ends with it; without a gate that is
+/// required it ends as well, without another one it goes on.
+pub(super) fn job(turn: &mut Turn<'_>, job: JobId, by: &str) {
+    let Some(row) = turn.state.job(job) else { return };
+    let task = row.task;
+    match (&row.work, &row.state) {
+        (JobWork::Work, _) => self::task(turn, task, by),
+        (JobWork::Check { .. }, JobState::Done { .. }) => {}
+        (JobWork::Check { .. }, JobState::Active { attempt }) => {
+            order_stop(turn, *attempt, StopReason::JobCancelled { by: by.to_owned() });
+        }
+        (
+            JobWork::Check { .. },
+            JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. },
+        ) => retry::cancelled_job(turn, job, by),
+    }
+}
+
 /// Stops all agents and pauses all runs, so that they can be resumed; no try is counted.
 pub(super) fn interrupt(turn: &mut Turn<'_>, by: &str) {
     let open: Vec<RunId> =
-        turn.state.open_runs().filter(|run| matches!(run.mode, RunMode::Open)).map(|run| run.id).collect();
+        turn.state.open_runs().filter(|run| is_going(&run.mode)).map(|run| run.id).collect();
     for run in open {
         turn.emit(Event::RunPaused { run, by: by.to_owned() });
     }
@@ -39,26 +57,38 @@ pub(super) fn interrupt(turn: &mut Turn<'_>, by: &str) {
     }
 }
 
+fn is_going(mode: &RunMode) -> bool {
+    match mode {
+        RunMode::Open | RunMode::Draining { .. } => true,
+        RunMode::Paused { .. } | RunMode::Closed { .. } => false,
+    }
+}
+
 /// Orders an attempt to stop. A cancellation outranks every other reason, because it alone
-/// ends the task; otherwise the first reason stands.
+/// ends the job or the task; otherwise the first reason stands.
 pub(super) fn order_stop(turn: &mut Turn<'_>, attempt: AttemptId, reason: StopReason) {
     let Some(row) = turn.state.attempt(attempt) else { return };
-    let outranks = match (&row.stop, &reason) {
-        (None, _)
-        | (
-            Some(StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget),
-            StopReason::Cancelled { .. },
-        ) => true,
-        (Some(_), _) => false,
-    };
-    let is_in_time = match (&row.phase, &reason) {
-        (Phase::Preparing | Phase::Starting | Phase::Running { .. }, _)
-        | (Phase::Collecting { .. }, StopReason::Cancelled { .. }) => true,
-        // The process has ended by itself: its result stands.
-        (Phase::Collecting { .. }, StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget)
-        | (Phase::Ended { .. }, _) => false,
+    let outranks = rank(&reason) > row.stop.as_ref().map_or(0, rank);
+    let is_in_time = match row.phase {
+        Phase::Preparing | Phase::Starting | Phase::Running { .. } => true,
+        // The process has ended by itself: its result stands, unless nobody wants it.
+        Phase::Collecting { .. } => rank(&reason) > 1,
+        Phase::Ended { .. } => false,
     };
     if is_in_time && outranks {
         turn.emit(Event::StopOrdered { attempt, reason });
+    }
+}
+
+/// How much a reason weighs: the whole task, the job, this attempt alone.
+fn rank(reason: &StopReason) -> u32 {
+    match reason {
+        StopReason::Cancelled { .. } => 3,
+        StopReason::JobCancelled { .. } => 2,
+        StopReason::Interrupted
+        | StopReason::TimedOut
+        | StopReason::Budget
+        | StopReason::Stalled { .. }
+        | StopReason::Repeating { .. } => 1,
     }
 }

@@ -1,7 +1,7 @@
 //! What adapters tell. One guard for all: the attempt must still be in the phase that the
 //! report speaks of, else the report is late, or repeated, and is dropped.
 
-use super::{Turn, cancel, retry, spending};
+use super::{Turn, retry, spending, watching};
 use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::input::Report;
@@ -46,6 +46,11 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
             }
         }
         Report::Spent { attempt, spend } => spent(turn, attempt, spend),
+        Report::Probed { attempt, probe } => watching::probed(turn, attempt, probe),
+        Report::Repeated { attempt, call, times } => watching::repeated(turn, attempt, call, times),
+        Report::DiskFree { free_bytes, warn_bytes, pause_bytes } => {
+            watching::disk_free(turn, free_bytes, warn_bytes, pause_bytes);
+        }
         Report::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
             let process = *process;
             let seen = |spend| Event::ProcessEnded {
@@ -112,6 +117,7 @@ fn at_least(spend: Spend, before: Spend) -> Spend {
     total.tokens.output = spend.tokens.output.max(before.tokens.output);
     total.tokens.cache_read = spend.tokens.cache_read.max(before.tokens.cache_read);
     total.tokens.cache_write = spend.tokens.cache_write.max(before.tokens.cache_write);
+    total.unpriced = spend.unpriced || before.unpriced;
     total
 }
 
@@ -160,6 +166,8 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         // open the door to a second one beside it.
         Obligation::RunAttempt(_)
         | Obligation::StopAttempt(_)
+        // What cannot be looked at is unknown, and the unknown is not stopped.
+        | Obligation::ProbeAgent(_)
         | Obligation::CollectArtifacts(_)
         | Obligation::ReleaseWorkspace(_)
         | Obligation::WriteReport(_) => {
@@ -177,6 +185,9 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
         Obligation::RunAttempt(attempt) => {
             is_in(turn, attempt, is_running) && live(turn, attempt).is_some_and(|row| row.stop.is_none())
         }
+        Obligation::ProbeAgent(attempt) => turn.state.attempt(attempt).is_some_and(|row| {
+            crate::deadlines::probe_due(turn.state, row).is_some_and(|due| due <= turn.now)
+        }),
         Obligation::StopAttempt(attempt) => {
             is_in(turn, attempt, is_running) && live(turn, attempt).is_some_and(|row| row.stop.is_some())
         }
@@ -185,20 +196,6 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
         }
         Obligation::ReleaseWorkspace(task) => turn.state.unreleased().any(|id| id == task),
         Obligation::WriteReport(run) => turn.state.unreported().any(|id| id == run),
-    }
-}
-
-/// Orders attempts past their time limit to stop.
-pub(super) fn stop_overdue(turn: &mut Turn<'_>) {
-    let overdue: Vec<AttemptId> = turn
-        .state
-        .live()
-        .filter(|row| row.stop.is_none())
-        .filter(|row| crate::deadlines::time_limit(turn.state, row).is_some_and(|limit| limit <= turn.now))
-        .map(|row| row.id)
-        .collect();
-    for attempt in overdue {
-        cancel::order_stop(turn, attempt, crate::types::StopReason::TimedOut);
     }
 }
 

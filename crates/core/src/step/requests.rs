@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Turn, cancel};
+use super::{Turn, cancel, spending};
 use crate::event::{Event, JobSpec, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
+use crate::money::Limit;
 use crate::state::{JobState, RunMode, State, WorkspaceState};
-use crate::types::{JobNeed, JobWork, Outcome, RunSpec, TaskWork, When};
+use crate::types::{JobNeed, JobWork, Outcome, RunSpec, Scope, TaskWork, When};
 
 /// How many tasks one run may have.
 const TASKS_MAX: usize = 10_000;
@@ -16,13 +17,22 @@ const TASKS_MAX: usize = 10_000;
 pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
     match request {
         Request::SubmitRun(spec) => validate_spec(spec),
-        Request::ResumeRun(run) | Request::PauseRun { run, .. } | Request::CancelRun { run, .. } => {
-            match state.run(*run) {
-                None => refuse(format!("there is no run {run}")),
-                Some(run) if run.is_closed() => refuse(format!("run {} has ended", run.id)),
-                Some(_) => Ok(()),
+        Request::ResumeRun(run)
+        | Request::PauseRun { run, .. }
+        | Request::DrainRun { run, .. }
+        | Request::CancelRun { run, .. } => match state.run(*run) {
+            None => refuse(format!("there is no run {run}")),
+            Some(run) if run.is_closed() => refuse(format!("run {} has ended", run.id)),
+            Some(_) => Ok(()),
+        },
+        Request::CancelJob { job, .. } => match state.job(*job) {
+            None => refuse(format!("there is no job {job}")),
+            Some(job) if matches!(job.state, JobState::Done { .. }) => {
+                refuse(format!("job {} has ended", job.id))
             }
-        }
+            Some(_) => Ok(()),
+        },
+        Request::SetBudget { scope, limit, .. } => validate_budget(state, *scope, *limit),
         Request::CancelTask { task, .. } => match state.task(*task) {
             None => refuse(format!("there is no task {task}")),
             Some(task) if task.outcome().is_some() => refuse(format!("task {} has ended", task.id)),
@@ -51,6 +61,19 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
         },
         Request::Interrupt { .. } => Ok(()),
     }
+}
+
+fn validate_budget(state: &State, scope: Scope, limit: Limit) -> Result<(), Refusal> {
+    if limit.is_none() {
+        return refuse("a budget needs an amount".to_owned());
+    }
+    let is_known = match scope {
+        Scope::Day => true,
+        Scope::Run(run) => state.run(run).is_some(),
+        Scope::Task(task) => state.task(task).is_some(),
+        Scope::Job(job) => state.job(job).is_some(),
+    };
+    if is_known { Ok(()) } else { refuse(format!("there is no {scope}")) }
 }
 
 fn refuse(message: String) -> Result<(), Refusal> {
@@ -144,15 +167,22 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
     match request {
         Request::SubmitRun(spec) => submit(turn, spec),
         Request::ResumeRun(run) => {
-            if turn.state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Paused { .. })) {
+            if turn.state.run(run).is_some_and(|run| !matches!(run.mode, RunMode::Open)) {
                 turn.emit(Event::RunResumed { run });
             }
         }
         Request::PauseRun { run, by } => {
-            if turn.state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Open)) {
+            if turn.state.run(run).is_some_and(|run| !matches!(run.mode, RunMode::Paused { .. })) {
                 turn.emit(Event::RunPaused { run, by });
             }
         }
+        Request::DrainRun { run, by } => {
+            if turn.state.run(run).is_some_and(|run| matches!(run.mode, RunMode::Open)) {
+                turn.emit(Event::RunDraining { run, by });
+            }
+        }
+        Request::CancelJob { job, by } => cancel::job(turn, job, &by),
+        Request::SetBudget { scope, limit, by } => spending::set_budget(turn, scope, limit, by),
         Request::CancelRun { run, by } => cancel::run(turn, run, &by),
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
         Request::RetryTask { task } => reopen(turn, task),
@@ -194,7 +224,7 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
 }
 
 /// Reopens a task and every task that was skipped because of it.
-fn reopen(turn: &mut Turn<'_>, task: TaskId) {
+pub(super) fn reopen(turn: &mut Turn<'_>, task: TaskId) {
     turn.emit(Event::TaskReopened { task });
     let mut pending = vec![task];
     while let Some(task) = pending.pop() {

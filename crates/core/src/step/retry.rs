@@ -1,9 +1,10 @@
 //! What becomes of a job when an attempt of it ends: done, once more, sent back, or held.
 
 use super::reports::end_of;
-use super::{Turn, cancel};
+use super::{Turn, spending};
 use crate::event::Event;
 use crate::ids::{AttemptId, JobId, TaskId};
+use crate::money::Micros;
 use crate::state::{Attempt, Job, JobState, State, Task};
 use crate::time::Millis;
 use crate::types::{
@@ -62,11 +63,21 @@ pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Col
     if !is_gate && end == End::Succeeded {
         end = judge_work(turn.state, row, collected.as_ref());
     }
-    turn.emit(Event::AttemptEnded { attempt, end: end.clone(), collected: collected.map(Box::new) });
+    over(turn, attempt, end.clone(), collected);
     if is_gate {
         after_gate(turn, job, attempt, end);
     } else {
         after_work(turn, job, attempt, end);
+    }
+}
+
+/// Nothing of the attempt is live any more.
+fn over(turn: &mut Turn<'_>, attempt: AttemptId, end: End, collected: Option<Collected>) {
+    let is_known = !matches!(end, End::Lost);
+    let presumed = spending::presumed(turn.state, attempt, is_known);
+    turn.emit(Event::AttemptEnded { attempt, end, collected: collected.map(Box::new), presumed });
+    if presumed > Micros::ZERO {
+        spending::after_charge(turn, attempt);
     }
 }
 
@@ -107,7 +118,7 @@ fn after_work(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
 fn after_failure(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Failure) {
     match failure.class {
         FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
-            if tries_left(turn.state, job) > 1 {
+            if tries_left(turn.state, job, failure.class) > 1 {
                 let context = context_of(turn.state, attempt, &failure);
                 schedule(turn, job, failure, context);
             } else {
@@ -115,7 +126,8 @@ fn after_failure(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: F
             }
         }
         FailureClass::Budget => {
-            turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message: failure.message } });
+            let reason = HoldReason::Budget { message: failure.message, scope: None };
+            turn.emit(Event::JobHeld { job, reason });
         }
         FailureClass::Permanent | FailureClass::Safety | FailureClass::Conflict => fail(turn, job, failure),
     }
@@ -157,11 +169,35 @@ fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopR
                 Failure::new(FailureClass::Timeout, format!("the time limit of {limit} was reached"));
             after_failure(turn, job, attempt, failure);
         }
-        StopReason::Budget => {
-            let message = "stopped because the budget is used up".to_owned();
-            turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message } });
+        StopReason::Stalled { silent } => {
+            let message = format!("it printed nothing for {silent}, and its processes did nothing either");
+            after_failure(turn, job, attempt, Failure::new(FailureClass::Timeout, message));
         }
+        StopReason::Repeating { call, times } => {
+            let message = format!("it got the same answer to the same call {times} times in a row: {call}");
+            after_failure(turn, job, attempt, Failure::new(FailureClass::Work, message));
+        }
+        StopReason::Budget => hold_for_budget(turn, job),
+        StopReason::JobCancelled { by } => cancelled_job(turn, job, &by),
     }
+}
+
+/// A limit was reached while the job's attempt was at work: a person is asked, unless the limit
+/// was set anew meanwhile.
+fn hold_for_budget(turn: &mut Turn<'_>, job: JobId) {
+    match spending::exhausted(turn.state, job, turn.now) {
+        Some(denial) => {
+            let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
+            turn.emit(Event::JobHeld { job, reason });
+        }
+        None => schedule_uncounted(turn, job, Failure::new(FailureClass::Budget, "the limit was reached")),
+    }
+}
+
+/// A person does not want this job.
+pub(super) fn cancelled_job(turn: &mut Turn<'_>, job: JobId, by: &str) {
+    turn.emit(Event::JobFinished { job, outcome: Outcome::Cancelled { by: by.to_owned() } });
+    settle_task(turn, task_of(turn, job));
 }
 
 /// The job has failed for good, and its task with it.
@@ -176,7 +212,9 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
     match end {
         End::Succeeded => decide_gate(turn, job, attempt, None),
         End::Failed(failure) => match failure.class {
-            FailureClass::Transient if tries_left(turn.state, job) > 1 => schedule(turn, job, failure, None),
+            FailureClass::Transient if tries_left(turn.state, job, failure.class) > 1 => {
+                schedule(turn, job, failure, None);
+            }
             FailureClass::Transient
             | FailureClass::Work
             | FailureClass::Permanent
@@ -191,7 +229,14 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
             decide_gate(turn, job, attempt, Some(failure));
         }
-        End::Stopped(reason) => after_stop(turn, job, attempt, reason),
+        End::Stopped(
+            reason @ (StopReason::Cancelled { .. }
+            | StopReason::JobCancelled { .. }
+            | StopReason::Interrupted
+            | StopReason::Budget
+            | StopReason::Stalled { .. }
+            | StopReason::Repeating { .. }),
+        ) => after_stop(turn, job, attempt, reason),
     }
 }
 
@@ -223,6 +268,10 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
     if !jobs.iter().all(|job| matches!(job.state, JobState::Done { .. })) {
         return;
     }
+    if let Some(by) = jobs.iter().find_map(|job| unwanted_gate(turn.state, row, job)) {
+        let outcome = Outcome::Cancelled { by: by.to_owned() };
+        return turn.emit(Event::TaskClosed { task, outcome });
+    }
     let red: Vec<(&Job, &Failure)> = jobs.iter().filter_map(|job| red_gate(turn.state, row, job)).collect();
     let Some((_, first)) = red.first() else {
         return turn.emit(Event::TaskClosed { task, outcome: Outcome::Succeeded });
@@ -230,12 +279,13 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
     let Some(work) = jobs.first() else { return };
     let names: Vec<&str> = red.iter().map(|(job, _)| job.name.trim_start_matches("gate:")).collect();
     let message = format!("red gate: {}", names.join(", "));
-    let can_repair = first.class != FailureClass::Permanent && tries_left(turn.state, work.id) > 0;
+    let can_repair =
+        first.class != FailureClass::Permanent && tries_left(turn.state, work.id, FailureClass::Work) > 0;
     if can_repair && is_agent(&turn.state.spec(row).work) {
         let text = red.iter().map(|(job, failure)| gate_context(job, failure)).collect::<String>();
         let attempt = work.attempts.last().copied().unwrap_or(AttemptId(0));
         let (job, tries) = (work.id, work.tries);
-        let until = turn.now + wait_before(turn.state, job, tries);
+        let until = turn.now + wait_before(turn.state, job, tries, FailureClass::Work);
         turn.emit(Event::WorkSentBack {
             job,
             until,
@@ -254,6 +304,21 @@ fn red_gate<'a>(state: &'a State, task: &Task, job: &'a Job) -> Option<(&'a Job,
     let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
     match &job.state {
         JobState::Done { outcome: Outcome::Failed(failure) } if is_required => Some((job, failure)),
+        JobState::Done { .. }
+        | JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Held { .. } => None,
+    }
+}
+
+/// Who cancelled a gate that is required.
+fn unwanted_gate<'a>(state: &State, task: &Task, job: &'a Job) -> Option<&'a str> {
+    let JobWork::Check { gate } = &job.work else { return None };
+    let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
+    match &job.state {
+        JobState::Done { outcome: Outcome::Cancelled { by } } if is_required => Some(by),
         JobState::Done { .. }
         | JobState::Blocked
         | JobState::Ready
@@ -295,9 +360,12 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Attempts that the job may still count, the current one included.
-fn tries_left(state: &State, job: JobId) -> u32 {
+/// Attempts that the job may still count, the current one included, after a failure of `class`.
+fn tries_left(state: &State, job: JobId, class: FailureClass) -> u32 {
     let Some(row) = state.job(job) else { return 0 };
+    if backoff(state, job, class) == Backoff::Never {
+        return 0;
+    }
     let limit = match row.work {
         JobWork::Work => state.spec_of_job(job).attempts_max,
         JobWork::Check { .. } => GATE_TRIES_MAX,
@@ -307,7 +375,7 @@ fn tries_left(state: &State, job: JobId) -> u32 {
 
 fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
     let tries = turn.state.job(job).map_or(0, |job| job.tries).saturating_add(1);
-    let until = turn.now + wait_before(turn.state, job, tries);
+    let until = turn.now + wait_before(turn.state, job, tries, because.class);
     turn.emit(Event::RetryScheduled { job, until, because, context, counted: true });
 }
 
@@ -319,10 +387,16 @@ fn schedule_uncounted(turn: &mut Turn<'_>, job: JobId, because: Failure) {
     turn.emit(Event::RetryScheduled { job, until, because, context: None, counted: false });
 }
 
-/// The wait before the next attempt when `tries` attempts have failed.
-fn wait_before(state: &State, job: JobId, tries: u32) -> Millis {
-    match state.spec_of_job(job).backoff {
-        Backoff::Immediate => Millis(0),
+/// What the task says about waiting after a failure of `class`.
+fn backoff(state: &State, job: JobId, class: FailureClass) -> Backoff {
+    let spec = state.spec_of_job(job);
+    spec.backoff_by_class.get(&class).copied().unwrap_or(spec.backoff)
+}
+
+/// The wait before the next attempt when `tries` attempts have failed, the last one by `class`.
+fn wait_before(state: &State, job: JobId, tries: u32, class: FailureClass) -> Millis {
+    match backoff(state, job, class) {
+        Backoff::Immediate | Backoff::Never => Millis(0),
         Backoff::Fixed { first } => first,
         Backoff::Exponential { first, cap } => {
             let doublings = tries.saturating_sub(1).min(32);
@@ -346,7 +420,7 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     if row.stop.is_some() {
         return end(turn, attempt, None);
     }
-    turn.emit(Event::AttemptEnded { attempt, end: End::Failed(failure.clone()), collected: None });
+    over(turn, attempt, End::Failed(failure.clone()), None);
     let unprepared = turn.state.job(job).map_or(0, |job| job.unprepared);
     let can_help = match failure.class {
         FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
@@ -358,7 +432,7 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     };
     if can_help {
         // The work was never begun: no try of it is used up.
-        let until = turn.now + wait_before(turn.state, job, unprepared);
+        let until = turn.now + wait_before(turn.state, job, unprepared, failure.class);
         turn.emit(Event::RetryScheduled { job, until, because: failure, context: None, counted: false });
     } else {
         let message = format!("its workspace could not be made: {}", failure.message);
@@ -375,13 +449,21 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
         Some(reason) => End::Stopped(reason.clone()),
         None => End::Failed(Failure::new(failure.class, message.clone())),
     };
-    turn.emit(Event::AttemptEnded { attempt, end, collected: None });
+    over(turn, attempt, end, None);
     match stop {
         Some(StopReason::Cancelled { by }) => {
             let task = task_of(turn, job);
             turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by } });
         }
-        Some(StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget) | None => {
+        Some(
+            StopReason::Interrupted
+            | StopReason::TimedOut
+            | StopReason::Budget
+            | StopReason::Stalled { .. }
+            | StopReason::Repeating { .. }
+            | StopReason::JobCancelled { .. },
+        )
+        | None => {
             turn.emit(Event::JobHeld { job, reason: HoldReason::Workspace { message } });
         }
     }
@@ -389,11 +471,4 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
 
 fn task_of(turn: &Turn<'_>, job: JobId) -> TaskId {
     turn.state.job(job).map_or(TaskId(0), |job| job.task)
-}
-
-/// Stops every live attempt of a task, for a budget that is used up.
-pub(super) fn stop_for_budget(turn: &mut Turn<'_>, attempts: Vec<AttemptId>) {
-    for attempt in attempts {
-        cancel::order_stop(turn, attempt, StopReason::Budget);
-    }
 }

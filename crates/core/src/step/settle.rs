@@ -1,19 +1,21 @@
 //! After every input: skip what cannot happen any more, open what can, close what is over.
 
-use super::spending::{Allowance, allowance};
-use super::{Turn, reports};
+use super::spending::{Allowance, Denial, allowance};
+use super::{Turn, spending, watching};
 use crate::estimate;
 use crate::event::Event;
 use crate::ids::{JobId, RunId, TaskId};
 use crate::state::{JobState, Run, RunMode, State, Task};
-use crate::types::{HoldReason, JobWork, Outcome, Route, TaskWork, When, WorkspaceKind};
+use crate::types::{DiskLevel, HoldReason, JobWork, Outcome, Route, TaskWork, When, WorkspaceKind};
 
 pub(super) fn settle(turn: &mut Turn<'_>) {
-    reports::stop_overdue(turn);
+    watching::stop_overdue(turn);
     loop {
         let before = turn.decided.entries.len();
+        spending::release_held(turn);
         skip_doomed(turn);
         open_jobs(turn);
+        end_drains(turn);
         close_runs(turn);
         if turn.decided.entries.len() == before {
             return;
@@ -79,22 +81,28 @@ fn open_jobs(turn: &mut Turn<'_>) {
 }
 
 fn has_slot(run: &Run) -> bool {
-    matches!(run.mode, RunMode::Open) && run.live < run.spec.slots_max
+    let may_start = match run.mode {
+        RunMode::Open | RunMode::Draining { .. } => true,
+        RunMode::Paused { .. } | RunMode::Closed { .. } => false,
+    };
+    may_start && run.live < run.spec.slots_max
 }
 
 fn try_open(turn: &mut Turn<'_>, job: JobId) {
     let run = turn.state.run_of_job(job);
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
-    let is_free = task.live.is_none()
+    let is_free = turn.state.is_let(task)
+        && turn.state.disk() != DiskLevel::Short
+        && task.live.is_none()
         && !turn.state.is_being_released(task.id)
         && in_place_is_free(turn.state, run, task);
     if !has_slot(run) || !is_free {
         return;
     }
-    match allowance(turn.state, job) {
+    match allowance(turn.state, job, turn.now) {
         Allowance::Wait => {}
-        Allowance::Denied(because) => deny(turn, job, because),
+        Allowance::Denied(denial) => deny(turn, job, denial),
         Allowance::Granted(reserved) => {
             let attempt = turn.state.next_attempt();
             let route = route(turn.state, job);
@@ -115,14 +123,15 @@ fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
 
 /// Money does not reach: work that was never begun is deferred, work that was begun waits
 /// for a person.
-fn deny(turn: &mut Turn<'_>, job: JobId, because: String) {
+fn deny(turn: &mut Turn<'_>, job: JobId, denial: Denial) {
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
     if task.started_at.is_some() {
-        turn.emit(Event::JobHeld { job, reason: HoldReason::Budget { message: because } });
+        let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
+        turn.emit(Event::JobHeld { job, reason });
     } else {
         let task = task.id;
-        turn.emit(Event::TaskClosed { task, outcome: Outcome::Deferred { because } });
+        turn.emit(Event::TaskClosed { task, outcome: Outcome::Deferred { because: denial.message } });
     }
 }
 
@@ -144,6 +153,33 @@ fn route(state: &State, job: JobId) -> Route {
             reason: "named by the task".to_owned(),
         },
     }
+}
+
+/// A draining run pauses when nothing that has begun can move any more.
+fn end_drains(turn: &mut Turn<'_>) {
+    let drained: Vec<(RunId, String)> = turn
+        .state
+        .open_runs()
+        .filter(|run| run.live == 0 && run.open_tasks > 0)
+        .filter_map(|run| match &run.mode {
+            RunMode::Draining { by } => Some((run.id, by.clone())),
+            RunMode::Open | RunMode::Paused { .. } | RunMode::Closed { .. } => None,
+        })
+        .filter(|(run, _)| !has_moving_task(turn.state, *run))
+        .collect();
+    for (run, by) in drained {
+        turn.emit(Event::RunPaused { run, by });
+    }
+}
+
+fn has_moving_task(state: &State, run: RunId) -> bool {
+    let tasks = state.run(run).map_or(&[][..], |run| &run.tasks);
+    tasks.iter().filter_map(|task| state.task(*task)).filter(|task| task.is_begun).any(|task| {
+        task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| match job.state {
+            JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
+            JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
+        })
+    })
 }
 
 fn close_runs(turn: &mut Turn<'_>) {

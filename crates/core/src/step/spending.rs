@@ -1,137 +1,241 @@
-//! Money: what is set aside before a start, what is told on the way, what stops.
+//! Limits of days, runs, tasks and jobs: what is set aside before a start, what is told on the
+//! way, what stops.
 //!
-//! Steps of a limit: at 75 % a warning, at 95 % nothing new that costs money starts, at
-//! 100 % what costs money is stopped and held.
+//! Steps of a limit: at 75 % (or where the run says) a warning, at 95 % nothing new that can
+//! spend starts, at 100 % what can spend is stopped and waits for a person.
 
-use super::{Turn, retry};
+use super::{Turn, cancel, requests};
 use crate::estimate;
 use crate::event::Event;
 use crate::ids::{AttemptId, JobId, TaskId};
-use crate::money::Micros;
-use crate::state::{Run, State, Task};
+use crate::money::{Amount, Limit};
+use crate::state::{Account, State};
+use crate::time::Timestamp;
+use crate::types::{HoldReason, Outcome, Scope, StopReason};
 
-/// From this share of a limit on, people are told.
-const WARN_PERCENT: u64 = 75;
+/// From this share of a limit on, nothing that can spend is started.
+const START_PERCENT: u32 = 95;
 
-/// From this share of a limit on, nothing that costs money is started.
-const START_PERCENT: u64 = 95;
+/// From this share of a limit on, what can spend is stopped.
+const STOP_PERCENT: u32 = 100;
 
-/// Whether money allows a job to start.
+/// Whether the limits allow a job to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Allowance {
-    /// It does; this much is set aside.
-    Granted(Micros),
+    /// They do; this much is set aside.
+    Granted(Amount),
     /// Not now: live attempts have set aside what it would need.
     Wait,
     /// Never, under this limit.
-    Denied(String),
+    Denied(Denial),
 }
 
-/// Whether the job's money fits under the limits of its task and run.
-pub(super) fn allowance(state: &State, job: JobId) -> Allowance {
-    let Some(row) = state.job(job) else { return Allowance::Granted(Micros::ZERO) };
-    if !estimate::can_spend(state, job) {
-        return Allowance::Granted(Micros::ZERO);
-    }
+/// Which limit says no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denial {
+    pub(super) scope: Scope,
+    /// How far it is used, for people.
+    pub(super) message: String,
+}
+
+/// The limits that a job works under, from its own to the day's.
+fn scopes(state: &State, job: JobId) -> Vec<Scope> {
+    let Some(row) = state.job(job) else { return Vec::new() };
     let task = state.task_of(row);
-    let run = state.run_of(task);
-    if let Some(message) = exhausted(state, task, run) {
-        return Allowance::Denied(message);
+    vec![Scope::Job(job), Scope::Task(task.id), Scope::Run(task.run), Scope::Day]
+}
+
+fn accounts(state: &State, job: JobId, now: Timestamp) -> Vec<(Scope, Account)> {
+    scopes(state, job)
+        .into_iter()
+        .filter_map(|scope| Some((scope, state.account(scope, now)?)))
+        .filter(|(_, account)| !account.limit.is_none())
+        .collect()
+}
+
+/// Whether what the job may use fits under all its limits.
+pub(super) fn allowance(state: &State, job: JobId, now: Timestamp) -> Allowance {
+    if !estimate::can_spend(state, job) {
+        return Allowance::Granted(Amount::ZERO);
+    }
+    if let Some(denial) = exhausted(state, job, now) {
+        return Allowance::Denied(denial);
     }
     let estimate = estimate::reservation(state, job);
     // Who reserves nothing can still spend: it starts while anything is left.
-    if estimate == Micros::ZERO {
-        return Allowance::Granted(Micros::ZERO);
+    if estimate == Amount::ZERO {
+        return Allowance::Granted(Amount::ZERO);
     }
-    let (of_run, of_task) = left(state, task, run);
-    let left = of_run.min(of_task);
+    let accounts = accounts(state, job, now);
     // Work that was begun may use up what is left; only new work must fit as a whole.
-    let wanted = if task.started_at.is_some() { estimate.min(left) } else { estimate };
-    let reserved = reserved_unspent(state, run);
-    if wanted <= of_run.saturating_sub(reserved).min(of_task) {
-        Allowance::Granted(wanted)
-    } else if wanted <= left && reserved > Micros::ZERO {
-        Allowance::Wait
+    let is_begun = state.job(job).is_some_and(|row| state.task_of(row).started_at.is_some());
+    let wanted = if is_begun {
+        accounts.iter().fold(estimate, |wanted, (_, account)| wanted.min(account.left()))
     } else {
-        Allowance::Denied(format!("it may cost {wanted}, and {left} are left"))
+        estimate
+    };
+    let too_small = accounts.iter().find(|(_, account)| !wanted.fits(account.left()));
+    if let Some((scope, account)) = too_small {
+        return Allowance::Denied(Denial { scope: *scope, message: too_little(wanted, account) });
+    }
+    let is_free = |(scope, account): &(Scope, Account)| {
+        wanted.fits(account.left().saturating_sub(reserved_unspent(state, *scope)))
+    };
+    if accounts.iter().all(is_free) { Allowance::Granted(wanted) } else { Allowance::Wait }
+}
+
+fn too_little(wanted: Amount, account: &Account) -> String {
+    let left = account.left();
+    if wanted.cost > left.cost {
+        format!("it may cost {}, and {} are left", wanted.cost, left.cost)
+    } else {
+        format!("it may use {} tokens, and {} are left", wanted.tokens, left.tokens)
     }
 }
 
-/// Says which limit is used up to the step where nothing starts any more.
-fn exhausted(state: &State, task: &Task, run: &Run) -> Option<String> {
-    let limits = [
-        ("the run's", run.spec.budget, run.spent.cost),
-        ("its own", state.spec(task).budget, task.spent.cost),
-    ];
-    limits.into_iter().find_map(|(whose, limit, spent)| {
-        let limit = limit?;
-        (spent >= limit.percent(START_PERCENT))
-            .then(|| format!("{spent} of {whose} budget of {limit} are spent"))
-    })
+/// The limit of a job that is used up to the step where nothing starts any more.
+pub(super) fn exhausted(state: &State, job: JobId, now: Timestamp) -> Option<Denial> {
+    accounts(state, job, now)
+        .into_iter()
+        .rev()
+        .find(|(_, account)| account.percent_used() >= START_PERCENT)
+        .map(|(scope, account)| Denial { scope, message: used_up(scope, &account) })
 }
 
-/// What is left under the run's and under the task's limit.
-fn left(state: &State, task: &Task, run: &Run) -> (Micros, Micros) {
-    let left = |limit: Option<Micros>, spent: Micros| {
-        limit.map_or(Micros(u64::MAX), |limit| limit.saturating_sub(spent))
+fn used_up(scope: Scope, account: &Account) -> String {
+    let whose = match scope {
+        Scope::Day => "the day's",
+        Scope::Run(_) => "the run's",
+        Scope::Task(_) => "its own",
+        Scope::Job(_) => "its job's",
     };
-    (left(run.spec.budget, run.spent.cost), left(state.spec(task).budget, task.spent.cost))
+    let used = account.used();
+    match account.limit {
+        Limit { cost: Some(cost), tokens: _ } if Limit::of_cost(cost).percent_used(used) >= START_PERCENT => {
+            format!("{} of {whose} budget of {cost} are spent", used.cost)
+        }
+        Limit { cost: _, tokens } => {
+            let limit = tokens.unwrap_or_default();
+            format!("{} of {whose} budget of {limit} tokens are used", used.tokens)
+        }
+    }
 }
 
-/// What the run's live attempts have set aside and not used yet; what they used is counted
+/// What live attempts under a limit have set aside and not used yet; what they used is counted
 /// as spent already.
-fn reserved_unspent(state: &State, run: &Run) -> Micros {
+fn reserved_unspent(state: &State, scope: Scope) -> Amount {
     state
         .live()
-        .filter(|attempt| state.task_of(state.job_of(attempt)).run == run.id)
-        .map(|attempt| attempt.reserved.saturating_sub(attempt.spend.cost))
+        .filter(|attempt| is_under(state, attempt.job, scope))
+        .map(|attempt| attempt.reserved.saturating_sub(attempt.spend.amount()))
         .sum()
 }
 
-/// After a charge: warn once, and stop what costs money where a limit is used up.
+fn is_under(state: &State, job: JobId, scope: Scope) -> bool {
+    let Some(row) = state.job(job) else { return false };
+    match scope {
+        Scope::Day => true,
+        Scope::Run(run) => state.task_of(row).run == run,
+        Scope::Task(task) => row.task == task,
+        Scope::Job(other) => job == other,
+    }
+}
+
+/// After a charge: warn once, and stop what can spend where a limit is used up.
 pub(super) fn after_charge(turn: &mut Turn<'_>, attempt: AttemptId) {
     let Some(row) = turn.state.attempt(attempt) else { return };
-    let task = turn.state.task_of(turn.state.job_of(row));
-    let (task, run) = (task.id, task.run);
-    warn_task(turn, task);
-    let Some(row) = turn.state.run(run) else { return };
-    let Some(limit) = row.spec.budget else { return };
-    if !row.warned && limit > Micros::ZERO && row.spent.cost >= limit.percent(WARN_PERCENT) {
-        let percent = share(row.spent.cost, limit);
-        turn.emit(Event::BudgetWarned { run, task: None, percent });
-    }
-    if turn.state.run(run).is_some_and(|row| row.spent.cost >= limit) {
-        let spenders = spenders(turn.state, |owner| owner.run == run);
-        retry::stop_for_budget(turn, spenders);
+    let job = row.job;
+    for scope in scopes(turn.state, job) {
+        enforce(turn, job, scope);
     }
 }
 
-fn warn_task(turn: &mut Turn<'_>, task: TaskId) {
-    let Some(row) = turn.state.task(task) else { return };
-    let Some(limit) = turn.state.spec(row).budget else { return };
-    let (run, spent) = (row.run, row.spent.cost);
-    if !row.warned && limit > Micros::ZERO && spent >= limit.percent(WARN_PERCENT) {
-        turn.emit(Event::BudgetWarned { run, task: Some(task), percent: share(spent, limit) });
+fn enforce(turn: &mut Turn<'_>, job: JobId, scope: Scope) {
+    let Some(account) = turn.state.account(scope, turn.now) else { return };
+    if account.limit.is_none() {
+        return;
     }
-    if spent >= limit {
-        let spenders = spenders(turn.state, |owner| owner.id == task);
-        retry::stop_for_budget(turn, spenders);
+    let percent = account.percent_used();
+    let warn_percent = turn.state.run_of_job(job).spec.warn_percent;
+    let is_zero = account.used() == Amount::ZERO;
+    if !account.warned && !is_zero && percent >= warn_percent {
+        turn.emit(Event::BudgetWarned { scope, percent });
+    }
+    if percent >= STOP_PERCENT {
+        for attempt in spenders(turn.state, scope) {
+            cancel::order_stop(turn, attempt, StopReason::Budget);
+        }
     }
 }
 
-fn share(spent: Micros, limit: Micros) -> u32 {
-    let percent = u128::from(spent.0) * 100 / u128::from(limit.0.max(1));
-    u32::try_from(percent).unwrap_or(u32::MAX)
-}
-
-/// Live attempts that can spend: agents, not commands and checks.
-fn spenders(state: &State, belongs: impl Fn(&Task) -> bool) -> Vec<AttemptId> {
+/// Live attempts under a limit that can spend: agents, not commands and checks.
+fn spenders(state: &State, scope: Scope) -> Vec<AttemptId> {
     state
         .live()
-        .filter(|attempt| {
-            let job = state.job_of(attempt);
-            belongs(state.task_of(job)) && estimate::can_spend(state, job.id)
-        })
+        .filter(|attempt| is_under(state, attempt.job, scope) && estimate::can_spend(state, attempt.job))
         .map(|attempt| attempt.id)
         .collect()
+}
+
+/// A person sets a limit anew: what lives must keep to it, and what was deferred because of the
+/// old one is begun after all. What is held goes on by itself, see [`release_held`].
+pub(super) fn set_budget(turn: &mut Turn<'_>, scope: Scope, limit: Limit, by: String) {
+    turn.emit(Event::BudgetSet { scope, limit, by });
+    let live: Vec<AttemptId> =
+        turn.state.live().filter(|row| is_under(turn.state, row.job, scope)).map(|row| row.id).collect();
+    for attempt in live {
+        after_charge(turn, attempt);
+    }
+    for task in deferred(turn.state, scope, turn.now) {
+        requests::reopen(turn, task);
+    }
+}
+
+/// Tasks under a limit that were deferred and that no limit keeps from starting any more. Those
+/// of a day belong to runs that are open or ended on that day.
+fn deferred(state: &State, scope: Scope, now: Timestamp) -> Vec<TaskId> {
+    let is_of_today = |at: Timestamp| state.midnight(at) == state.midnight(now);
+    state
+        .tasks()
+        .filter(|task| matches!(task.outcome(), Some(Outcome::Deferred { .. })))
+        .filter(|task| task.jobs.first().is_some_and(|job| is_under(state, *job, scope)))
+        .filter(|task| match (scope, &state.run_of(task).mode) {
+            (Scope::Day, crate::state::RunMode::Closed { at, .. }) => is_of_today(*at),
+            _ => true,
+        })
+        .filter(|task| task.jobs.first().is_some_and(|job| exhausted(state, *job, now).is_none()))
+        .map(|task| task.id)
+        .collect()
+}
+
+/// Jobs that were held by a limit go on as soon as no limit is in their way: a person has set it
+/// anew, or another day has begun.
+pub(super) fn release_held(turn: &mut Turn<'_>) {
+    let free: Vec<JobId> = turn
+        .state
+        .held()
+        .filter(|job| match &job.state {
+            crate::state::JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => {
+                exhausted(turn.state, job.id, turn.now).is_none()
+            }
+            _ => false,
+        })
+        .map(|job| job.id)
+        .collect();
+    for job in free {
+        turn.emit(Event::JobReleased { job });
+    }
+}
+
+/// What an attempt that has ended is counted with beyond what it is known to have spent: where
+/// some of its price is unknown, all that was set aside for it.
+pub(super) fn presumed(state: &State, attempt: AttemptId, is_known: bool) -> crate::money::Micros {
+    let Some(row) = state.attempt(attempt) else { return crate::money::Micros::ZERO };
+    // Nothing ran: nothing was spent.
+    let has_run = row.started_at.is_some() || row.process.is_some();
+    if has_run && (!is_known || row.spend.unpriced) {
+        row.reserved.cost.saturating_sub(row.spend.cost)
+    } else {
+        crate::money::Micros::ZERO
+    }
 }

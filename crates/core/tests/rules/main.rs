@@ -4,4 +4,5 @@ mod gates;
 mod money;
 mod people;
 mod scenario;
+mod watching;
 mod work;

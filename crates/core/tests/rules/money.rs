@@ -55,13 +55,13 @@ fn the_budget_warns_and_stops() {
             process of A1 ended
         > collected A1
             ended A1 stopped, budget
-            held J1: stopped because the budget is used up
+            held J1: $10.10 of the run's budget of $10.00 are spent
             opened A3 for J3
         > exit A2 ok 2.5
             process of A2 ended
         > collected A2
             ended A2 stopped, budget
-            held J2: stopped because the budget is used up
+            held J2: $10.10 of the run's budget of $10.00 are spent
         > exit A3 ok
             process of A3 ended
             ended A3 succeeded
@@ -168,6 +168,189 @@ fn a_task_has_a_limit_of_its_own() {
             ended A3 failed (Work): it said no
             retry J1 in 0: it said no | told of A3: The attempt before this one failed: it said no. The end of what it printed: the end of its words
             held J1: $3.89 of its own budget of $2.00 are spent
+        ",
+    );
+}
+
+/// A held job waits until a person sets the limit anew, and then goes on by itself, in the same
+/// session; who was deferred is begun after all.
+#[test]
+fn a_limit_that_is_set_anew_lets_the_work_go_on() {
+    check(
+        "
+        run slots=1 budget=10
+        task a agent=metered
+        task b agent=metered
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > session A1 s1
+            session A1 s1
+        > spent A1 10
+            charged A1 $10.00
+            warned R1 100 %
+            stop A1 budget
+        > exit A1 killed 10
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: $10.00 of the run's budget of $10.00 are spent
+            closed T2 deferred: $10.00 of the run's budget of $10.00 are spent
+        > budget R1 10.1
+            budget of R1 is $10.10
+        > budget R1 20
+            budget of R1 is $20.00
+            reopened T2
+            released J1
+            opened A2 for J1 reserves $3.00 resumes s1
+        > exit A2 ok 1
+            process of A2 ended
+        > collected A2
+            ended A2 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            opened A3 for J2 reserves $3.00
+        > exit A3 ok 1
+            process of A3 ended
+        > collected A3
+            ended A3 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
+/// The day's limit is that of all runs of a day; it is asked once for each job, and another day
+/// lets the work go on.
+#[test]
+fn a_day_has_a_limit_of_its_own() {
+    check(
+        "
+        run slots=2 day=5 warn=50
+        task a agent=metered
+        task b agent=metered low
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J2 reserves $1.00
+        > started A1
+            runs A1
+        > started A2
+            runs A2
+        > spent A1 2.5
+            charged A1 $2.50
+            warned day 50 %
+        > spent A2 2.5
+            charged A2 $2.50
+            stop A1 budget
+            stop A2 budget
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: $5.00 of the day's budget of $5.00 are spent
+        > exit A2 killed
+            process of A2 ended
+        > collected A2
+            ended A2 stopped, budget
+            held J2: $5.00 of the day's budget of $5.00 are spent
+        > wait
+            released J1
+            released J2
+            opened A3 for J1 reserves $3.00
+            opened A4 for J2 reserves $1.00
+        ",
+    );
+}
+
+/// A job's own limit, in tokens.
+#[test]
+fn a_job_has_a_limit_of_its_own() {
+    check(
+        "
+        run slots=1
+        task a agent=metered job=1000t
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > spent A1 700t
+            charged A1 700 tokens
+        > spent A1 800t
+            charged A1 800 tokens
+            warned J1 80 %
+        > spent A1 1000t
+            charged A1 1000 tokens
+            stop A1 budget
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: 1000 of its job's budget of 1000 tokens are used
+        > budget J1 500t
+            budget of J1 is 500 tokens
+        > budget J1 5000t
+            budget of J1 is 5000 tokens
+            released J1
+            opened A2 for J1 reserves $3.00
+        ",
+    );
+}
+
+/// What has no known price is counted with what was set aside for it.
+#[test]
+fn an_unknown_price_is_not_zero() {
+    check(
+        "
+        run slots=1 budget=4
+        task a agent=metered
+        task b agent=metered
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > exit A1 ok ?
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded, presumed $3.00 more
+            warned R1 75 %
+            finished J1 succeeded
+            closed T1 succeeded
+            closed T2 deferred: it may cost $3.00, and $1.00 are left
+            closed R1 deferred: it may cost $3.00, and $1.00 are left
+        ",
+    );
+}
+
+/// How an attempt that was lost with its worker would have been charged, nobody knows.
+#[test]
+fn a_lost_attempt_counts_with_its_reservation() {
+    check(
+        "
+        run slots=1 budget=7
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 1
+            charged A1 $1.00
+        > exit A1 lost
+            process of A1 ended
+        > collected A1
+            ended A1 lost, presumed $2.00 more
+            retry J1 in 0, not counted: the worker died and took the process along; how it would have ended is unknown
+            opened A2 for J1 reserves $3.00
+        > exit A2 lost
+            process of A2 ended
+        > collected A2
+            ended A2 lost, presumed $3.00 more
+            warned R1 85 %
+            retry J1 in 400, not counted: the worker died and took the process along; how it would have ended is unknown
         ",
     );
 }

@@ -363,3 +363,105 @@ fn a_kept_workspace_is_forgotten_once_it_is_gone() {
         ",
     );
 }
+
+/// What has begun goes on to its end, nothing else begins, then the run pauses.
+#[test]
+fn a_draining_run_finishes_what_has_begun() {
+    check(
+        "
+        run slots=1
+        task a gate=unit
+        task b
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > drain R1
+            draining R1
+        > exit A1 ok
+            process of A1 ended
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
+            gate J2 green
+            finished J2 succeeded
+            closed T1 succeeded
+            paused R1
+        > resume R1
+            resumed R1
+            opened A3 for J3
+        > drain R1
+            draining R1
+        > pause R1
+            paused R1
+        > drain R1
+        ",
+    );
+}
+
+/// A gate that a person cancels: without a required one the task cannot succeed.
+#[test]
+fn a_cancelled_gate_takes_its_task_along_if_it_is_required() {
+    check(
+        "
+        run slots=1
+        task a gate=unit
+        task b gate=extra?
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > cancel-job J4
+            finished J4 cancelled
+        > exit A1 ok
+            process of A1 ended
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > cancel-job J2
+            stop A2 job cancelled by someone
+        > exit A2 killed
+            process of A2 ended
+            ended A2 stopped, job cancelled by someone
+            finished J2 cancelled
+            closed T1 cancelled by someone
+            opened A3 for J3
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            finished J3 succeeded
+            closed T2 succeeded
+            closed R1 cancelled by someone
+        > cancel-job J2
+            refused: job J2 has ended
+        > cancel-job J9
+            refused: there is no job J9
+        ",
+    );
+}
+
+/// Some failures are not worth another try.
+#[test]
+fn a_class_of_failures_that_is_never_tried_again() {
+    check(
+        "
+        run slots=1
+        task a never=work
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > exit A1 transient
+            process of A1 ended
+            ended A1 failed (Transient): it said no
+            retry J1 in 0: it said no | told of A1: The attempt before this one failed: it said no. The end of what it printed: the end of its words
+            opened A2 for J1
+        > exit A2 work
+            process of A2 ended
+            ended A2 failed (Work): it said no
+            finished J1 failed
+            closed T1 failed (Work): it said no
+            closed R1 failed (Work): it said no
+        ",
+    );
+}

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use dayshift_core::event::Entry;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
-use dayshift_core::money::{Micros, Spend};
+use dayshift_core::money::{Limit, Micros, Spend, Tokens};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Agent, Backoff, Claim, Collected, Deliverable, Dialect, Exit, Failure, FailureClass, Gate, Level,
-    Obligation, Priority, ProcessEnd, ReadyWorkspace, RunSpec, TaskNeed, TaskSpec, TaskWork, When,
-    WorkspaceKind,
+    Agent, Backoff, Claim, Collected, DayRule, Deliverable, Dialect, Exit, Failure, FailureClass, Gate,
+    Level, Obligation, Priority, Probe, ProcessEnd, ReadyWorkspace, Repetition, RunSpec, Scope, TaskNeed,
+    TaskSpec, TaskWork, When, WorkspaceKind,
 };
 use dayshift_core::{invariants, next_deadline, step, validate};
 
@@ -62,6 +62,14 @@ fn usd(text: &str) -> Micros {
     Micros::from_usd(text.parse().expect("dollars")).expect("dollars")
 }
 
+/// `10` are dollars, `10t` are tokens.
+fn limit(text: &str) -> Limit {
+    match text.strip_suffix('t') {
+        Some(tokens) => Limit { cost: None, tokens: Some(number(tokens)) },
+        None => Limit::of_cost(usd(text)),
+    }
+}
+
 fn number<N: std::str::FromStr>(text: &str) -> N {
     text.parse().unwrap_or_else(|_| panic!("`{text}` is not a number here"))
 }
@@ -79,6 +87,8 @@ impl Stage {
             model: None,
             env: BTreeMap::new(),
             pass_env: Vec::new(),
+            stall: None,
+            repetition: Repetition::default(),
         };
         let claude = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
         let spec = RunSpec {
@@ -87,7 +97,9 @@ impl Stage {
             fingerprint: String::new(),
             repo: "/repo".to_owned(),
             is_git: true,
-            budget: None,
+            budget: Limit::NONE,
+            day: DayRule::default(),
+            warn_percent: 75,
             slots_max: 1,
             agents: vec![
                 agent("metered", claude),
@@ -107,7 +119,9 @@ impl Stage {
             for (name, value) in words(rest) {
                 match name {
                     "slots" => self.spec.slots_max = number(value),
-                    "budget" => self.spec.budget = Some(usd(value)),
+                    "budget" => self.spec.budget = limit(value),
+                    "day" => self.spec.day.limit = limit(value),
+                    "warn" => self.spec.warn_percent = number(value),
                     _ => panic!("a run has no `{name}`"),
                 }
             }
@@ -126,7 +140,12 @@ impl Stage {
         match name {
             "agent" => task.work = TaskWork::Agent { agent: value.to_owned() },
             "tries" => task.attempts_max = number(value),
-            "budget" => task.budget = Some(usd(value)),
+            "budget" => task.budget = limit(value),
+            "job" => task.job_budget = limit(value),
+            "stall" => task.stall = Some(Millis(number(value))),
+            "never" => {
+                task.backoff_by_class.insert(class(value), Backoff::Never);
+            }
             "limit" => task.timeout = Millis(number(value)),
             "low" => task.complexity = Level::Low,
             "urgent" => task.priority = Priority::Urgent,
@@ -186,6 +205,12 @@ impl Stage {
                 self.request(Request::CancelRun { run: id(first), by })
             }
             "cancel" => self.request(Request::CancelTask { task: id(first), by }),
+            "cancel-job" => self.request(Request::CancelJob { job: id(first), by }),
+            "drain" => self.request(Request::DrainRun { run: id(first), by }),
+            "budget" => {
+                let limit = limit(rest.get(1).expect("a limit"));
+                self.request(Request::SetBudget { scope: scope(first), limit, by })
+            }
             "retry" => self.request(Request::RetryTask { task: id(first) }),
             "forget" => self.request(Request::ForgetWorkspace { task: id(first) }),
             "pause" => self.request(Request::PauseRun { run: id(first), by }),
@@ -254,10 +279,13 @@ fn plain_task(key: &str) -> TaskSpec {
         work: TaskWork::Run { command: "true".to_owned() },
         gates: Vec::new(),
         workspace: WorkspaceKind::Scratch,
-        budget: None,
+        budget: Limit::NONE,
+        job_budget: Limit::NONE,
         attempts_max: 3,
         timeout: Millis::minutes(10),
         backoff: Backoff::Immediate,
+        backoff_by_class: BTreeMap::new(),
+        stall: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         source: String::new(),
@@ -277,8 +305,27 @@ fn class(word: &str) -> FailureClass {
     }
 }
 
+fn scope(word: Option<&str>) -> Scope {
+    match word {
+        Some("day") => Scope::Day,
+        Some(run) if run.starts_with('R') => Scope::Run(id(word)),
+        Some(task) if task.starts_with('T') => Scope::Task(id(word)),
+        _ => Scope::Job(id(word)),
+    }
+}
+
+/// `1.5` are dollars, `7t` are tokens, `?` is a price that nobody knows.
 fn spend(cost: Option<&str>) -> Spend {
-    Spend { cost: cost.map_or(Micros::ZERO, usd), ..Spend::default() }
+    match cost {
+        None => Spend::default(),
+        Some("?") => Spend { unpriced: true, ..Spend::default() },
+        Some(text) => match text.strip_suffix('t') {
+            Some(tokens) => {
+                Spend { tokens: Tokens { input: number(tokens), ..Tokens::default() }, ..Spend::default() }
+            }
+            None => Spend { cost: usd(text), ..Spend::default() },
+        },
+    }
 }
 
 fn report(verb: &str, rest: &[&str]) -> Report {
@@ -302,6 +349,26 @@ fn report(verb: &str, rest: &[&str]) -> Report {
             version: None,
         },
         "spent" => Report::Spent { attempt: id(first), spend: spend(second) },
+        "probed" => {
+            let mut numbers = rest[1..].iter().map(|word| number(word));
+            let mut next = || numbers.next().expect("silence, CPU time, processes");
+            let probe = Probe {
+                silent: Millis(next()),
+                cpu: Millis(next()),
+                processes: u32::try_from(next()).expect("a number of processes"),
+            };
+            Report::Probed { attempt: id(first), probe }
+        }
+        "repeated" => Report::Repeated {
+            attempt: id(first),
+            call: second.expect("a call").to_owned(),
+            times: number(rest.get(2).expect("how often")),
+        },
+        "disk" => Report::DiskFree {
+            free_bytes: number(first.expect("bytes")),
+            warn_bytes: 1_000,
+            pause_bytes: 500,
+        },
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
         "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
         "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
@@ -312,6 +379,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
                 Some("prepare") => Obligation::PrepareWorkspace(id(second)),
                 Some("run") => Obligation::RunAttempt(id(second)),
                 Some("collect") => Obligation::CollectArtifacts(id(second)),
+                Some("probe") => Obligation::ProbeAgent(id(second)),
                 Some("stop") => Obligation::StopAttempt(id(second)),
                 Some("release") => Obligation::ReleaseWorkspace(id(second)),
                 _ => Obligation::WriteReport(id(second)),

@@ -247,7 +247,7 @@ fn code_of(state: &State, run: &Run) -> Code {
         RunMode::Closed { outcome: Outcome::Succeeded, .. } => Code::Done,
         RunMode::Closed { outcome: Outcome::Deferred { .. }, .. } => Code::Budget,
         RunMode::Closed { .. } | RunMode::Paused { .. } => Code::SomeFailed,
-        RunMode::Open => {
+        RunMode::Open | RunMode::Draining { .. } => {
             let holds = run.tasks.iter().filter_map(|task| state.task(*task)).flat_map(|task| &task.jobs);
             let holds = holds.filter_map(|job| match &state.job(*job)?.state {
                 JobState::Held { reason } => Some(matches!(reason, HoldReason::Budget { .. })),

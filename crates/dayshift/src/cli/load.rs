@@ -76,8 +76,14 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
         Some(text)
     };
     let text = repo.path.to_string_lossy();
-    let ctx =
-        Context { repo: &text, is_git: repo.git.is_some(), exists: &exists, read: &read, defaults: &config };
+    let ctx = Context {
+        repo: &text,
+        is_git: repo.git.is_some(),
+        exists: &exists,
+        read: &read,
+        offset_minutes: offset_minutes(),
+        defaults: &config,
+    };
     let loaded = dayshift_intake::load(&sources, &ctx, overrides);
     found.extend(also_read.borrow().iter().flat_map(credentials::findings));
     let loaded = match loaded {
@@ -110,6 +116,12 @@ fn refuse_tasks(origin: &Origin, trust: &Standing, named: &[PathBuf]) -> Result<
         Standing::Given { .. } | Standing::Never | Standing::NothingToTrust => failure,
     }
     .into())
+}
+
+/// How far the clocks of this place are ahead of UTC now: the day of a budget begins at their
+/// midnight.
+fn offset_minutes() -> i32 {
+    jiff::Zoned::now().offset().seconds() / 60
 }
 
 /// Looks at what only shows when an agent is started: its scenario, its program.
@@ -236,7 +248,7 @@ pub(crate) fn plan(spec: &RunSpec) -> String {
             cost(spec, task)
         );
     }
-    let limit = spec.budget.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
+    let limit = spec.budget;
     let _ = writeln!(
         text,
         "Set aside in all: {total} of {limit}; {} at once; nothing was started",
@@ -257,5 +269,5 @@ fn cost(spec: &RunSpec, task: &TaskSpec) -> Micros {
         Some(Dialect::Command { cost, .. }) => *cost,
         Some(Dialect::Claude { .. }) => estimate::cost(task.complexity),
     };
-    task.budget.map_or(cost, |limit| cost.min(limit))
+    task.budget.cost.map_or(cost, |limit| cost.min(limit))
 }

@@ -56,7 +56,7 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
 fn refuse_other_terms(args: &RunArgs, run: &Run, spec: &RunSpec) -> Result<()> {
     let old = &run.spec;
     let differs = [
-        ("--budget", args.budget.is_some() && old.budget != spec.budget),
+        ("--budget", args.budget.is_some() && old.budget.cost != spec.budget.cost),
         ("--max-parallel", args.max_parallel.is_some() && old.slots_max != spec.slots_max),
         ("--only", !args.only.is_empty() && old.tasks.len() != spec.tasks.len()),
         ("--agent", args.agent.is_some() && old.tasks != spec.tasks),
@@ -135,9 +135,12 @@ fn finish(common: &Common, state: &State, runs: &[RunId]) -> Result<Code> {
 /// What a person can do for a run that is not over.
 fn what_next(run: &Run) -> Option<&'static str> {
     match run.mode {
+        RunMode::Draining { .. } => {
+            Some("Not over: it was asked to drain; `dayshift resume` goes on with it")
+        }
         RunMode::Closed { .. } => None,
         RunMode::Paused { .. } => Some("Stopped, not over: `dayshift resume` goes on with it"),
-        RunMode::Open => Some("Not over: something waits for you; `dayshift retry ID` lets it go on"),
+        RunMode::Open => Some("Not over: something waits for you; `dayshift review` shows what"),
     }
 }
 

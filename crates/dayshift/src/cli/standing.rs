@@ -78,7 +78,8 @@ fn subject(obligation: Obligation) -> String {
         Obligation::PrepareWorkspace(attempt)
         | Obligation::RunAttempt(attempt)
         | Obligation::CollectArtifacts(attempt)
-        | Obligation::StopAttempt(attempt) => attempt.to_string(),
+        | Obligation::StopAttempt(attempt)
+        | Obligation::ProbeAgent(attempt) => attempt.to_string(),
         Obligation::ReleaseWorkspace(task) => task.to_string(),
         Obligation::WriteReport(run) => run.to_string(),
     }

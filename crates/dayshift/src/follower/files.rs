@@ -83,6 +83,8 @@ impl Files {
             | Event::SessionNamed { attempt, .. }
             | Event::CostCharged { attempt, .. }
             | Event::ProcessEnded { attempt, .. }
+            | Event::AttemptProbed { attempt, .. }
+            | Event::RepetitionSeen { attempt, .. }
             | Event::StopOrdered { attempt, .. } => self.touch(state, *attempt),
             Event::AttemptEnded { attempt, .. } => {
                 self.ended.insert(*attempt);
@@ -92,6 +94,7 @@ impl Files {
             | Event::RetryScheduled { job, .. }
             | Event::WorkSentBack { job, .. }
             | Event::JobHeld { job, .. }
+            | Event::JobReleased { job }
             | Event::JobFinished { job, .. } => {
                 self.stale.extend(state.job(*job).map(|job| job.task));
             }
@@ -102,9 +105,12 @@ impl Files {
             }
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
+            | Event::RunDraining { .. }
             | Event::RunResumed { .. }
             | Event::RunClosed { .. }
             | Event::BudgetWarned { .. }
+            | Event::BudgetSet { .. }
+            | Event::DiskChanged { .. }
             | Event::ObligationFailed { .. }
             | Event::ReportWritten { .. } => {}
         }

@@ -8,7 +8,7 @@ use dayshift_agents::{Brief, Order, Parser, order, resume_note};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, State, Task};
-use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, Scope, TaskWork, WorkspaceKind};
 use dayshift_guard::{Redactor, environment};
 use dayshift_intake::prompt::{self, PromptInput};
 use dayshift_worker::command_line;
@@ -238,13 +238,12 @@ fn agent_start(
     })
 }
 
-/// What the attempt may still cost: the tighter of what the run and the task have left.
+/// What the attempt may still cost: the tightest of the limits that it works under.
 fn budget_left(subject: &Subject<'_>) -> Option<Micros> {
-    let run = subject.state.run_of(subject.task);
-    let of_run = run.spec.budget.map(|limit| limit.saturating_sub(run.spent.cost));
-    let own = subject.state.spec(subject.task).budget;
-    let of_task = own.map(|limit| limit.saturating_sub(subject.task.spent.cost));
-    of_run.into_iter().chain(of_task).min()
+    let run = subject.task.run;
+    let scopes = [Scope::Job(subject.job.id), Scope::Task(subject.task.id), Scope::Run(run), Scope::Day];
+    let accounts = scopes.into_iter().filter_map(|scope| subject.state.account(scope, crate::cli::now()));
+    accounts.filter(|account| account.limit.cost.is_some()).map(|account| account.left().cost).min()
 }
 
 fn prompt(subject: &Subject<'_>) -> String {

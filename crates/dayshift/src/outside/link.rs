@@ -12,7 +12,7 @@ use dayshift_core::time::Millis;
 use dayshift_core::types::{FailureClass, Obligation};
 use dayshift_worker::WorkerError;
 use dayshift_worker::client::{Client, Welcome, ensure_running};
-use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, ToWorker};
+use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, Refusal, ToWorker};
 
 use super::{Shared, watch};
 use crate::log::{self, About, Level};
@@ -251,9 +251,13 @@ fn heard(shared: &Arc<Shared>, message: FromWorker) {
         }
         FromWorker::Output { attempt, .. } => watch::read_more(shared, attempt),
         FromWorker::Ended { attempt, end } => watch::ended(shared, attempt, end),
+        FromWorker::Probed { attempt, probe } => shared.handle.report(Report::Probed { attempt, probe }),
         FromWorker::Welcome { .. } | FromWorker::Live { .. } => {}
+        FromWorker::Refused { attempt: Some(attempt), reason: Refusal::NoFacts, message } => {
+            shared.failed(Obligation::ProbeAgent(attempt), FailureClass::Transient, message);
+        }
         FromWorker::Refused { attempt: Some(attempt), message, .. } => {
-            for obligation in [Obligation::RunAttempt(attempt), Obligation::StopAttempt(attempt)] {
+            for obligation in of_attempt(attempt) {
                 shared.failed(obligation, FailureClass::Transient, format!("the worker refused: {message}"));
             }
         }
@@ -272,6 +276,11 @@ fn heard(shared: &Arc<Shared>, message: FromWorker) {
     }
 }
 
+/// What is owed of an attempt over this connection.
+fn of_attempt(attempt: AttemptId) -> [Obligation; 3] {
+    [Obligation::RunAttempt(attempt), Obligation::StopAttempt(attempt), Obligation::ProbeAgent(attempt)]
+}
+
 /// The connection is gone: whatever was being watched over it is owed again.
 fn broken(shared: &Arc<Shared>, slot: &Slot, words: &Sender<Word>) {
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -280,7 +289,7 @@ fn broken(shared: &Arc<Shared>, slot: &Slot, words: &Sender<Word>) {
         let _ = words.send(Word::Reconnect);
     }
     for attempt in live {
-        for obligation in [Obligation::RunAttempt(attempt), Obligation::StopAttempt(attempt)] {
+        for obligation in of_attempt(attempt) {
             shared.failed(obligation, FailureClass::Transient, "the connection to the worker broke");
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads what is new in the stream. A stream that is not there yet has nothing new.
-    fn read(&mut self, mut each: impl FnMut(Heard)) {
+    fn read(&mut self, attempt: AttemptId, reports: &mut Vec<Report>) {
         let Ok(mut file) = File::open(&self.stream) else { return };
         if file.seek(SeekFrom::Start(self.offset)).is_err() {
             return;
@@ -54,7 +54,8 @@ impl Reader {
                 return;
             }
             self.offset += u64::try_from(count).unwrap_or(0);
-            self.parser.feed(&chunk[..count]).into_iter().for_each(&mut each);
+            let heard = self.parser.feed(&chunk[..count]);
+            reports.extend(heard.into_iter().filter_map(|heard| report(attempt, heard, &mut self.redactor)));
         }
     }
 }
@@ -63,7 +64,7 @@ impl Reader {
 pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId) {
     let mut reports = Vec::new();
     if let Some(reader) = shared.watches().get_mut(&attempt).and_then(|watch| watch.reader.as_mut()) {
-        reader.read(|heard| reports.extend(report(attempt, heard)));
+        reader.read(attempt, &mut reports);
     }
     // Outside of the lock: the inbox may be full, and the engine needs the lock to empty it.
     for report in reports {
@@ -71,12 +72,15 @@ pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId) {
     }
 }
 
-fn report(attempt: AttemptId, heard: Heard) -> Option<Report> {
+fn report(attempt: AttemptId, heard: Heard, clean: &mut Redactor) -> Option<Report> {
     match heard {
         Heard::Session { id, model, version } => {
             Some(Report::SessionNamed { attempt, session: id, model, version })
         }
         Heard::Spend(spend) => Some(Report::Spent { attempt, spend }),
+        Heard::Repeated { call, times } => {
+            Some(Report::Repeated { attempt, call: clean.redact_text(&call), times })
+        }
         Heard::Said(_)
         | Heard::ToolCalled { .. }
         | Heard::ToolEnded { .. }
@@ -98,7 +102,7 @@ pub(super) fn ended(shared: &Arc<Shared>, attempt: AttemptId, process: ProcessEn
         let told = match watch.reader.as_mut() {
             None => Told { verdict: verdict(&process.exit), ..Told::default() },
             Some(reader) => {
-                reader.read(|heard| reports.extend(report(attempt, heard)));
+                reader.read(attempt, &mut reports);
                 conclude(reader, &process.exit)
             }
         };

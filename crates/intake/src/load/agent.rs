@@ -2,7 +2,7 @@
 
 use dayshift_core::money::Micros;
 use dayshift_core::time::Millis;
-use dayshift_core::types::{Agent, Dialect, Gate};
+use dayshift_core::types::{Agent, Dialect, Gate, Repetition};
 
 use crate::fields::Fields;
 use crate::sink::{Sink, code};
@@ -16,6 +16,9 @@ pub const BUILT_IN_AGENTS: [&str; 2] = ["claude", "scripted"];
 pub(crate) const PLANNED_AGENTS: [&str; 2] = ["codex", "gemini"];
 /// How long a gate may run when it says nothing.
 pub const GATE_TIMEOUT: Millis = Millis::minutes(20);
+
+/// How long an agent may be silent and idle when nobody says.
+pub(crate) const STALL: Millis = Millis::minutes(15);
 
 /// What Claude Code may use without asking when its agent says nothing.
 const CLAUDE_TOOLS: [&str; 10] =
@@ -35,6 +38,8 @@ pub fn built_in_agent(name: &str) -> Option<Agent> {
         model: None,
         env: std::collections::BTreeMap::new(),
         pass_env: Vec::new(),
+        stall: Some(STALL),
+        repetition: Repetition::default(),
     })
 }
 
@@ -85,7 +90,23 @@ pub(crate) fn read_agent(
         model: fields.line("model"),
         env: fields.variables("env"),
         pass_env: fields.words("pass_env"),
+        stall: Some(fields.duration("stall").unwrap_or(STALL)),
+        repetition: repetition(sink, fields),
     })
+}
+
+fn repetition(sink: &mut Sink<'_>, fields: Fields<'_>) -> Repetition {
+    let built_in = Repetition::default();
+    let told_at = fields.count("repeats_told_at");
+    let stopped_at = fields.count("repeats_stopped_at").unwrap_or(built_in.stopped_at);
+    if let (Some(entry), Some(told_at)) = (fields.entry("repeats_told_at"), told_at)
+        && told_at > stopped_at
+    {
+        let message = format!("`repeats_told_at` is above `repeats_stopped_at`, which is {stopped_at}");
+        let hint = "people are told before the agent is stopped, or at the same time";
+        sink.error_hint(entry.value.pos, code::CONTRADICTION, message, hint);
+    }
+    Repetition { told_at: told_at.unwrap_or(built_in.told_at).min(stopped_at), stopped_at }
 }
 
 fn foreign_keys(sink: &mut Sink<'_>, fields: Fields<'_>, kind: &str, foreign: &[&str]) {

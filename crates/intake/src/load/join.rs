@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::money::Micros;
+use dayshift_core::money::Limit;
 
 use super::Source;
 use super::kind::{Draft, Named, stem};
@@ -18,7 +18,7 @@ const LABEL_STEMS_MAX: usize = 3;
 pub(crate) struct Joined {
     pub(crate) label: String,
     pub(crate) sources: Vec<String>,
-    pub(crate) budget: Option<Micros>,
+    pub(crate) budget: Limit,
     pub(crate) slots: Option<u32>,
     pub(crate) agents: BTreeMap<String, Named<Agent>>,
     pub(crate) gates: BTreeMap<String, Named<Gate>>,
@@ -28,11 +28,14 @@ pub(crate) struct Joined {
 /// Joins; of several limits the smallest holds, with a warning.
 pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>]) -> Joined {
     let label = label(sources, &drafts);
-    let budget = smallest(
+    let cost = smallest(
         sinks,
         "max_cost_usd",
         drafts.iter().filter_map(|draft| Some((draft.source, draft.budget?))),
     );
+    let tokens =
+        smallest(sinks, "max_tokens", drafts.iter().filter_map(|draft| Some((draft.source, draft.tokens?))));
+    let budget = Limit { cost, tokens };
     let slots =
         smallest(sinks, "max_parallel", drafts.iter().filter_map(|draft| Some((draft.source, draft.slots?))));
     let mut agents = BTreeMap::new();

@@ -29,6 +29,7 @@ pub(crate) struct Draft {
     pub(crate) source: usize,
     pub(crate) date: Option<String>,
     pub(crate) budget: Option<(Pos, Micros)>,
+    pub(crate) tokens: Option<(Pos, u64)>,
     pub(crate) slots: Option<(Pos, u32)>,
     pub(crate) agents: Vec<Named<Agent>>,
     pub(crate) gates: Vec<Named<Gate>>,
@@ -115,6 +116,7 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     check(sink, root, Form::Table(&DAY), "the file");
     draft.date = fields.line("date");
     draft.budget = fields.entry("max_cost_usd").map(|entry| entry.pos).zip(fields.money("max_cost_usd"));
+    draft.tokens = fields.entry("max_tokens").map(|entry| entry.pos).zip(fields.tokens("max_tokens"));
     draft.slots = fields.entry("max_parallel").map(|entry| entry.pos).zip(fields.count("max_parallel"));
     for entry in fields.named("agents") {
         let value = read_agent(sink, entry, ctx.read);

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayshift_core::types::{Agent, Gate, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
+use dayshift_core::money::Limit;
+use dayshift_core::types::{Agent, DayRule, Gate, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
 
 use super::agent::{PLANNED_AGENTS, built_in_agent};
 use super::join::Joined;
 use super::task::TaskDraft;
 use super::{BUILT_IN_AGENTS, Context, Overrides, TASKS_MAX, flag_error, graph};
+use crate::config::{Config, Origin};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::sink::{Sink, code};
@@ -219,6 +221,7 @@ fn in_place(tasks: &[TaskDraft], sinks: &mut [Sink<'_>]) {
 
 fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprint: String) -> RunSpec {
     let Joined { label, sources, budget, slots, agents, gates, tasks } = joined;
+    let budget = Limit { cost: overrides.budget.or(budget.cost), ..budget };
     let day_env: Vec<BTreeSet<String>> = tasks.iter().map(|task| task.day_env.clone()).collect();
     let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(|task| task.spec).collect();
     let agents: Vec<Agent> = used(&tasks, agent_of, |name| {
@@ -243,13 +246,33 @@ fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprin
         fingerprint,
         repo: ctx.repo.to_owned(),
         is_git: ctx.is_git,
-        budget: overrides.budget.or(budget).or(Some(ctx.defaults.max_daily_cost.value)),
+        budget,
+        day: DayRule { limit: day_limit(ctx.defaults, budget), offset_minutes: ctx.offset_minutes },
+        warn_percent: ctx.defaults.warn_percent(),
         slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
         agents,
         gates,
         tasks,
         warnings: Vec::new(),
     }
+}
+
+/// What all runs of the day may use. Where nobody set a limit for days, a run that allows itself
+/// more than the built-in one is taken at its word.
+fn day_limit(config: &Config, budget: Limit) -> Limit {
+    let cost = &config.max_daily_cost;
+    let cost = match (&cost.origin, budget.cost) {
+        (Origin::BuiltIn, Some(of_run)) => cost.value.max(of_run),
+        (
+            Origin::BuiltIn
+            | Origin::User(_)
+            | Origin::Repository(_)
+            | Origin::Environment(_)
+            | Origin::Flag(_),
+            _,
+        ) => cost.value,
+    };
+    Limit { cost: Some(cost), tokens: config.max_daily_tokens.value }
 }
 
 /// Drops what the day file sets for all tasks where the task's agent sets it for itself: the

@@ -46,6 +46,8 @@ pub struct Context<'a> {
     /// The text of a file that a source names. The path is the source's folder joined with
     /// what the source says, so a relative one counts from where the source's own path does.
     pub read: &'a dyn Fn(&str) -> Option<String>,
+    /// How far local clocks are ahead of UTC, in minutes: where a day begins.
+    pub offset_minutes: i32,
     /// Settings below the day file: limits, the agent of tasks that name none, and the user's
     /// own agents and gates.
     pub defaults: &'a Config,

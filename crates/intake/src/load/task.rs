@@ -1,16 +1,18 @@
 //! One task out of its fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayshift_core::time::Millis;
-use dayshift_core::types::{Backoff, Deliverable, TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind};
+use dayshift_core::types::{
+    Backoff, Deliverable, FailureClass, TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
+};
 
 use super::Context;
 use super::kind::DayDefaults;
 use crate::check::updated;
 use crate::fields::{Fields, word};
 use crate::sink::{Sink, code};
-use crate::tables::{BACKOFF, NEED};
+use crate::tables::{BACKOFF, BACKOFF_ON, NEED};
 use crate::tree::{Entry, Kind, Pos, shorten};
 use crate::value;
 
@@ -86,10 +88,13 @@ pub(crate) fn read_task(
         work,
         gates,
         workspace: workspace(sink, fields, ctx),
-        budget: fields.money("budget_usd"),
+        budget: fields.limit("budget_usd", "budget_tokens"),
+        job_budget: fields.limit("job_budget_usd", "job_budget_tokens"),
         attempts_max: fields.count("max_attempts").unwrap_or(ATTEMPTS),
         timeout: fields.duration("timeout").unwrap_or(ATTEMPT_TIMEOUT),
-        backoff: backoff(sink, fields),
+        backoff: backoff(sink, fields, "backoff").unwrap_or_default(),
+        backoff_by_class: backoff_by_class(sink, fields),
+        stall: fields.duration("stall"),
         env,
         pass_env,
         source: format!("{}:{}", sink.path(), pos.line),
@@ -275,14 +280,27 @@ fn workspace(sink: &mut Sink<'_>, fields: Fields<'_>, ctx: &Context<'_>) -> Work
     asked.unwrap_or(default)
 }
 
-fn backoff(sink: &mut Sink<'_>, fields: Fields<'_>) -> Backoff {
-    let Some(entry) = fields.entry("backoff") else {
-        return Backoff::default();
-    };
+fn backoff_by_class(sink: &mut Sink<'_>, fields: Fields<'_>) -> BTreeMap<FailureClass, Backoff> {
+    let Some(entry) = fields.entry("backoff_on") else { return BTreeMap::new() };
+    let classes = [
+        ("transient", FailureClass::Transient),
+        ("work", FailureClass::Work),
+        ("timeout", FailureClass::Timeout),
+    ];
+    let fields = Fields::new(&entry.value, &BACKOFF_ON);
+    classes.into_iter().filter_map(|(name, class)| Some((class, backoff(sink, fields, name)?))).collect()
+}
+
+fn backoff(sink: &mut Sink<'_>, fields: Fields<'_>, name: &str) -> Option<Backoff> {
+    let entry = fields.entry(name)?;
     let mapping = Fields::new(&entry.value, &BACKOFF);
     let kind = value::text(&entry.value).map(str::to_owned).or_else(|| mapping.line("kind"));
     let first = mapping.duration("first").unwrap_or(Millis::seconds(1));
-    match kind.as_deref() {
+    Some(match kind.as_deref() {
+        Some("never") => {
+            unused(sink, mapping, "never", &["first", "cap"]);
+            Backoff::Never
+        }
         Some("immediate") => {
             unused(sink, mapping, "immediate", &["first", "cap"]);
             Backoff::Immediate
@@ -296,7 +314,7 @@ fn backoff(sink: &mut Sink<'_>, fields: Fields<'_>) -> Backoff {
             longest_first(sink, mapping.entry("cap"), mapping.duration("cap"), first);
             Backoff::Exponential { first, cap }
         }
-    }
+    })
 }
 
 fn unused(sink: &mut Sink<'_>, fields: Fields<'_>, kind: &str, names: &[&str]) {

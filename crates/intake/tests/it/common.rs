@@ -34,7 +34,14 @@ pub(crate) fn read(path: &str) -> Option<String> {
 
 pub(crate) fn load_in(sources: &[Source], is_git: bool, overrides: &Overrides) -> Result<Loaded, Report> {
     let defaults = Config::default();
-    let ctx = Context { repo: "/repo", is_git, exists: &exists, read: &read, defaults: &defaults };
+    let ctx = Context {
+        repo: "/repo",
+        is_git,
+        exists: &exists,
+        read: &read,
+        offset_minutes: 0,
+        defaults: &defaults,
+    };
     load(sources, &ctx, overrides)
 }
 

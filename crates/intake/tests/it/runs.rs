@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Limit, Micros};
 use dayshift_core::types::{TaskWork, WorkspaceKind};
 use dayshift_intake::config::{Origin, Setting};
 use dayshift_intake::{Config, Context, Overrides, Report, Source, built_in_agent, load};
@@ -62,7 +62,7 @@ fn tasks_of_several_files_see_each_other() {
     let more = named("more.yaml", "max_cost_usd: 4\ntasks: [{id: c, name: C, needs: [a]}]");
     let loaded = load_git(&[day.clone(), list.clone(), more]).unwrap();
     assert_eq!(loaded.run.label, "2026-11-20");
-    assert_eq!(loaded.run.budget, Some(Micros(4_000_000)));
+    assert_eq!(loaded.run.budget, Limit::of_cost(Micros(4_000_000)));
     assert_eq!(loaded.run.gates.len(), 1);
     assert_eq!(
         loaded.run.warnings,
@@ -115,7 +115,7 @@ fn flags_win_over_files() {
         template: Some("dev".to_owned()),
     };
     let loaded = load_in(std::slice::from_ref(&day), true, &overrides).unwrap();
-    assert_eq!((loaded.run.slots_max, loaded.run.budget), (7, Some(Micros(1))));
+    assert_eq!((loaded.run.slots_max, loaded.run.budget), (7, Limit::of_cost(Micros(1))));
     assert_eq!(loaded.run.agents, [built_in_agent("scripted").unwrap()]);
     let keys: Vec<&str> = loaded.run.tasks.iter().map(|task| task.key.as_str()).collect();
     assert_eq!(keys, ["a", "b"]);
@@ -148,10 +148,18 @@ fn settings_below_the_file_are_used() {
     };
     defaults.gates.insert("g".to_owned(), Setting::new(gate.clone(), user()));
     defaults.agents.insert("own".to_owned(), Setting::new(own.clone(), user()));
-    let ctx = Context { repo: "/r", is_git: true, exists: &|_| true, read: &read, defaults: &defaults };
+    let ctx = Context {
+        repo: "/r",
+        is_git: true,
+        exists: &|_| true,
+        read: &read,
+        offset_minutes: 0,
+        defaults: &defaults,
+    };
     let day = yaml("tasks: [{id: a, name: A, gates: [g]}]");
     let run = load(&[day], &ctx, &Overrides::default()).unwrap().run;
-    assert_eq!((run.slots_max, run.budget), (9, Some(Micros(50_000_000))));
+    assert_eq!((run.slots_max, run.budget), (9, Limit::NONE));
+    assert_eq!(run.day.limit, Limit::of_cost(Micros(50_000_000)));
     assert_eq!((run.agents, run.gates), (vec![own], vec![gate]));
     assert_eq!(run.tasks[0].work, TaskWork::Agent { agent: "own".to_owned() });
 }
@@ -164,7 +172,14 @@ fn scenario_files_lie_beside_the_day_file() {
         Some("- say: hi".to_owned())
     };
     let defaults = Config::default();
-    let ctx = Context { repo: "/r", is_git: true, exists: &|_| true, read: &read, defaults: &defaults };
+    let ctx = Context {
+        repo: "/r",
+        is_git: true,
+        exists: &|_| true,
+        read: &read,
+        offset_minutes: 0,
+        defaults: &defaults,
+    };
     for (path, file) in [("days/d.yaml", "s.yaml"), ("d.yaml", "s/t.yaml"), ("days/d.yaml", "/abs.yaml")] {
         let text = format!(
             "agents: {{x: {{kind: scripted, scenario_file: {file}}}}}\ntasks: [{{id: a, name: A, agent: x}}]"

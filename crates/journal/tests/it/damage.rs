@@ -65,7 +65,7 @@ fn each_edit_is_found() {
     let edits = [
         "UPDATE journal SET at = at + 1 WHERE seq = 5",
         "UPDATE journal SET at = -1 WHERE seq = 5",
-        "UPDATE journal SET version = 2 WHERE seq = 5",
+        "UPDATE journal SET version = 1 WHERE seq = 5",
         "UPDATE journal SET version = -2 WHERE seq = 5",
         "UPDATE journal SET cause = NULL WHERE seq = 5",
         "UPDATE journal SET cause = '' WHERE seq = 5",
@@ -239,9 +239,9 @@ fn newer_files_and_entries_are_refused_in_one_line() {
     }
 
     let cases = [
-        (2, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#),
-        (1, "run_flew", r#"{"run_flew":{}}"#),
-        (1, "run_paused", r#"{"run_paused":{"run":"R1","by":"x","to":"y"}}"#),
+        (3, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#),
+        (2, "run_flew", r#"{"run_flew":{}}"#),
+        (2, "run_paused", r#"{"run_paused":{"run":"R1","by":"x","to":"y"}}"#),
     ];
     for (version, kind, body) in cases {
         let (folder, head) = journal(2);
@@ -256,7 +256,7 @@ fn newer_files_and_entries_are_refused_in_one_line() {
             .expect_err("newer");
         let newer = matches!(
             error,
-            JournalError::NewerFormat { found: 2, .. } | JournalError::NewerEntry { seq: 3, .. }
+            JournalError::NewerFormat { found: 3, .. } | JournalError::NewerEntry { seq: 3, .. }
         );
         assert!(newer && seen == 2, "{error}");
         assert_eq!(error.to_string().lines().count(), 1);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
-use dayshift_core::money::{Micros, Spend};
+use dayshift_core::money::{Amount, Micros, Spend};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     Backoff, End, JobWork, Obligation, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
@@ -72,7 +72,7 @@ pub(crate) struct AttemptBook {
     /// When its process was first known to run.
     started_at: Option<Timestamp>,
     pub(crate) spend: Spend,
-    reserved: Micros,
+    reserved: Amount,
 }
 
 /// The books.
@@ -172,7 +172,9 @@ impl History {
                 self.open(*attempt)?.stop = Some(reason.clone());
                 return self.is_overdue(*attempt, reason, entry.at);
             }
-            Event::AttemptEnded { attempt, end, collected: _ } => return self.ended(*attempt, end),
+            Event::AttemptEnded { attempt, end, collected: _, presumed: _ } => {
+                return self.ended(*attempt, end);
+            }
             Event::GateDecided { job, result } => {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
             }
@@ -184,7 +186,13 @@ impl History {
             }
             Event::JobHeld { job, reason: _ } => at_mut(&mut self.jobs, job.0)?.is_held = true,
             Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
-            Event::BudgetWarned { run: _, task: _, percent } => {
+            Event::RunDraining { .. }
+            | Event::JobReleased { .. }
+            | Event::BudgetSet { .. }
+            | Event::AttemptProbed { .. }
+            | Event::RepetitionSeen { .. }
+            | Event::DiskChanged { .. } => {}
+            Event::BudgetWarned { scope: _, percent } => {
                 return ensure(*percent >= 75, "warned-early", || format!("warned at {percent} %"));
             }
             Event::WorkspaceReleased { task, kept } => {
@@ -225,7 +233,7 @@ impl History {
         let count = self.failures.entry(obligation).or_default();
         *count += 1;
         let limit = match obligation {
-            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) => u32::MAX,
+            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => u32::MAX,
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
             | Obligation::ReleaseWorkspace(_)
@@ -352,7 +360,7 @@ impl History {
     /// The wait is what the task asks for, with at most a tenth more.
     fn waits(spec: &TaskSpec, tries: u32, wait: Millis) -> Result<(), Broken> {
         let least = match spec.backoff {
-            Backoff::Immediate => 0,
+            Backoff::Immediate | Backoff::Never => 0,
             Backoff::Fixed { first } => first.0,
             Backoff::Exponential { first, cap } => {
                 (1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0)

@@ -19,7 +19,7 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
             RunMode::Closed { .. } => {
                 ensure(run.report.is_some(), "rest-report", || format!("{} has no report", run.id))?;
             }
-            RunMode::Open => {}
+            RunMode::Open | RunMode::Draining { .. } => {}
             RunMode::Paused { .. } => {
                 return Err(("rest-paused", format!("{} is paused at the end", run.id)));
             }
@@ -46,16 +46,16 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
 pub(crate) fn limits_hold(state: &State) -> Result<(), Broken> {
     let slack = Micros(3 * TURN_PRICE_MAX);
     for task in state.tasks() {
-        let Some(limit) = state.spec(task).budget else { continue };
-        ensure(task.spent.cost <= limit + slack, "overspent", || {
-            format!("{} has spent {} of {limit}", task.id, task.spent.cost)
+        let Some(limit) = state.spec(task).budget.cost else { continue };
+        ensure(task.account.spent.cost <= limit + slack, "overspent", || {
+            format!("{} has spent {} of {limit}", task.id, task.account.spent.cost)
         })?;
     }
     for run in state.runs() {
-        let Some(limit) = run.spec.budget else { continue };
+        let Some(limit) = run.spec.budget.cost else { continue };
         let slack: Micros = (0..run.spec.slots_max).map(|_| slack).sum();
-        ensure(run.spent.cost <= limit + slack, "overspent", || {
-            format!("{} has spent {} of {limit}", run.id, run.spent.cost)
+        ensure(run.account.spent.cost <= limit + slack, "overspent", || {
+            format!("{} has spent {} of {limit}", run.id, run.account.spent.cost)
         })?;
     }
     Ok(())

@@ -25,8 +25,8 @@ pub(crate) fn used_up_stops(state: &State) -> Result<(), Broken> {
             Phase::Preparing | Phase::Starting | Phase::Running { .. } => true,
             Phase::Collecting { .. } | Phase::Ended { .. } => false,
         };
-        let is_used_up = run.spec.budget.is_some_and(|limit| run.spent.cost >= limit)
-            || spec.budget.is_some_and(|limit| task.spent.cost >= limit);
+        let is_used_up = run.account.limit.cost.is_some_and(|limit| run.account.spent.cost >= limit)
+            || task.account.limit.cost.is_some_and(|limit| task.account.spent.cost >= limit);
         ensure(!(is_agent && works && is_used_up) || attempt.stop.is_some(), "budget-stops", || {
             format!("{} works on a used-up budget", attempt.id)
         })?;

@@ -92,7 +92,7 @@ impl World {
             Obligation::CollectArtifacts(_) => self.swarm.collect_fails,
             Obligation::ReleaseWorkspace(_) => self.swarm.release_fails,
             Obligation::WriteReport(_) => self.swarm.writing_fails,
-            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) => 0,
+            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => 0,
         };
         let classes =
             [(6, FailureClass::Transient), (1, FailureClass::Permanent), (1, FailureClass::Conflict)];
@@ -141,7 +141,8 @@ impl World {
                 | Obligation::CollectArtifacts(_)
                 | Obligation::ReleaseWorkspace(_)
                 | Obligation::RunAttempt(_)
-                | Obligation::StopAttempt(_),
+                | Obligation::StopAttempt(_)
+                | Obligation::ProbeAgent(_),
                 _,
             ) => None,
         }

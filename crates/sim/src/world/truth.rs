@@ -20,6 +20,7 @@ impl World {
             Obligation::PrepareWorkspace(attempt)
             | Obligation::RunAttempt(attempt)
             | Obligation::StopAttempt(attempt)
+            | Obligation::ProbeAgent(attempt)
             | Obligation::CollectArtifacts(attempt) => {
                 let Ok(book) = self.books.attempt(attempt) else {
                     return because(false, "no durable entry opened it");
@@ -33,7 +34,7 @@ impl World {
                         because(!book.is_collecting, "its process has ended")?;
                         because(book.stop.is_some(), "nobody ordered it")
                     }
-                    Obligation::RunAttempt(_) => {
+                    Obligation::RunAttempt(_) | Obligation::ProbeAgent(_) => {
                         because(!book.is_collecting, "its process has ended")?;
                         because(book.stop.is_none(), "it is to stop")
                     }
@@ -70,11 +71,14 @@ impl World {
     /// Holds a durable entry against what is true; the books hold it already, the fold does not.
     pub(super) fn hold_against_truth(&self, entry: &Entry) -> Result<(), Broken> {
         match &entry.event {
-            Event::AttemptEnded { attempt, end: _, collected: _ } => self.spend_is_true(*attempt),
+            Event::AttemptEnded { attempt, end: _, collected: _, presumed: _ } => {
+                self.spend_is_true(*attempt)
+            }
             Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
             Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
+            | Event::RunDraining { .. }
             | Event::RunResumed { .. }
             | Event::RunClosed { .. }
             | Event::TaskClosed { .. }
@@ -90,6 +94,11 @@ impl World {
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
             | Event::JobHeld { .. }
+            | Event::JobReleased { .. }
+            | Event::BudgetSet { .. }
+            | Event::AttemptProbed { .. }
+            | Event::RepetitionSeen { .. }
+            | Event::DiskChanged { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::ObligationFailed { .. }

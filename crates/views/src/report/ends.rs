@@ -7,7 +7,7 @@ use super::{ReportExtra, SECTION_LINES_MAX, task::git_range};
 use crate::steps::jobs;
 use crate::text::{code, code_block, md, md_of, put, shell_word};
 use crate::words::{
-    exit_line, held, job_label, key, outcome_line, phase_word, reason, waiting_for, work_attempts,
+    exit_line, go_on, held, job_label, key, outcome_line, phase_word, reason, waiting_for, work_attempts,
 };
 
 /// How many lines of findings a problem shows.
@@ -91,7 +91,7 @@ fn problem(text: &mut String, state: &State, task: &Task) {
     put!(text, "\n### {}\n\n", md(&key(state, task)));
     if let Some(outcome) = task.outcome() {
         put!(text, "{}\n", md(&outcome_line(outcome)));
-    } else if let Some(reason) = held(state, task) {
+    } else if let Some((_, reason)) = held(state, task) {
         put!(text, "waits for a person: {}\n", md(reason.message()));
     }
     let mut has_findings = false;
@@ -195,7 +195,9 @@ fn again(state: &State, task: &Task) -> Option<String> {
     let id = shell_word(&state.spec(task).key);
     let retry = code(&format!("dayshift retry {id}"));
     match task.outcome() {
-        None => held(state, task).map(|reason| format!("Decide on {key}: {}; {retry}", md(reason.message()))),
+        None => held(state, task).map(|(job, reason)| {
+            format!("Decide on {key}: {}; {}", md(reason.message()), code(&go_on(state, job, reason)))
+        }),
         Some(Outcome::Succeeded | Outcome::Skipped { .. }) => None,
         Some(Outcome::Failed(_)) => {
             let logs = code(&format!("dayshift logs {id}"));

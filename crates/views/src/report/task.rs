@@ -5,11 +5,12 @@ use dayshift_core::state::{Attempt, Job, Phase, State, Task};
 use dayshift_core::types::{Collected, JobWork, Outcome};
 
 use super::{ReportExtra, tokens_line};
+use crate::money;
 use crate::steps::{jobs, progress_percent};
 use crate::task::{files, wanted};
 use crate::text::{code, md, md_of, put, quote, shell_word};
 use crate::words::{
-    attempt_time, attempts, end_line, gate_check, held, is_active, job_label, key, name, outcome_line,
+    attempt_time, attempts, end_line, gate_check, go_on, held, is_active, job_label, key, name, outcome_line,
     phase_word, short, span, task_state_word, waiting_for, wall_time, work_attempts,
 };
 
@@ -45,9 +46,10 @@ fn figures(text: &mut String, state: &State, task: &Task, extra: &ReportExtra) {
     let wall = wall_time(task, extra.now);
     let worked = attempt_time(state, task, extra.now);
     put!(text, "- Time: {wall} (attempts {worked})\n");
-    let budget = state.spec(task).budget.map_or(String::new(), |limit| format!(" of its own {limit}"));
-    put!(text, "- Cost: {}{budget}\n", task.spent.cost);
-    put!(text, "- Tokens: {}\n", tokens_line(task.spent.tokens));
+    let limit = task.account.limit;
+    let budget = if limit.is_none() { String::new() } else { format!(" of its own {limit}") };
+    put!(text, "- Cost: {}{budget}\n", money::cost(task.account.spent));
+    put!(text, "- Tokens: {}\n", tokens_line(task.account.spent.tokens));
     attempts_list(text, state, task, extra);
 }
 
@@ -64,7 +66,7 @@ pub(super) fn rest(text: &mut String, state: &State, tasks: &[&Task]) {
             mark(state, task),
             md(&key(state, task)),
             stands(state, task),
-            task.spent.cost
+            task.account.spent.cost
         );
     }
 }
@@ -84,9 +86,9 @@ fn stands(state: &State, task: &Task) -> String {
     if let Some(outcome) = task.outcome() {
         return md(&outcome_line(outcome));
     }
-    if let Some(reason) = held(state, task) {
-        let retry = code(&format!("dayshift retry {}", shell_word(&state.spec(task).key)));
-        return format!("waits for a person: {}; go on with {retry}", md(reason.message()));
+    if let Some((job, reason)) = held(state, task) {
+        let next = code(&go_on(state, job, reason));
+        return format!("waits for a person: {}; go on with {next}", md(reason.message()));
     }
     let waits = waiting_for(state, task).map_or(String::new(), |what| format!(", waits for {}", md(&what)));
     if !is_active(state, task) {

@@ -234,14 +234,14 @@ fn budgets_are_told() {
     let attempt = world.start("a");
     world.report(Report::Spent { attempt, spend: spend(8.0) });
     let warned = crate::progress(&world.state, world.entries.last().unwrap(), START).unwrap();
-    assert_eq!(warned, "[0s] R1 budget: 80 % used, $8.00 of $10.00");
+    assert_eq!(warned, "[0s] R1 80 % of the run's budget used: $8.00 of $10.00");
     world.report(Report::Spent { attempt, spend: spend(10.5) });
     world.end_with(attempt, Exit::Signal(15), None, 10.5, "");
     world.collect("a", attempt, &[]);
     assert_eq!(word(&world, "a"), "awaiting_human");
     let brief = crate::run_brief(&world.state, dayshift_core::ids::RunId(1));
     assert!(brief.contains("$10.50 of $10.00 (105 % of the limit)"), "{brief}");
-    assert!(brief.contains("Decide: dayshift retry a"), "{brief}");
+    assert!(brief.contains("Decide: dayshift budget R1 USD"), "{brief}");
 }
 
 #[test]

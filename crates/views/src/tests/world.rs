@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use dayshift_core::event::Entry;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::{Input, Report, Request};
-use dayshift_core::money::{Micros, Spend, Tokens};
+use dayshift_core::money::{Limit, Micros, Spend, Tokens};
 use dayshift_core::state::{Phase, State};
 use dayshift_core::step;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Agent, Backoff, Collected, Deliverable, Dialect, Exit, Failure, FailureClass, Gate, Level, Obligation,
-    Priority, ProcessEnd, ReadyWorkspace, RunSpec, TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
+    Agent, Backoff, Collected, DayRule, Deliverable, Dialect, Exit, Failure, FailureClass, Gate, Level,
+    Obligation, Priority, ProcessEnd, ReadyWorkspace, Repetition, RunSpec, TaskNeed, TaskSpec, TaskWork,
+    When, WorkspaceKind,
 };
 
 /// 2026-11-20T08:00:00Z.
@@ -197,6 +198,7 @@ pub(super) fn spend(usd: f64) -> Spend {
             Tokens::default()
         },
         api_calls: u64::from(has_cost),
+        unpriced: false,
     }
 }
 
@@ -207,7 +209,9 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         fingerprint: "f".repeat(64),
         repo: "/home/user/project".to_owned(),
         is_git: true,
-        budget: Micros::from_usd(10.0),
+        budget: Limit { cost: Micros::from_usd(10.0), tokens: None },
+        day: DayRule::default(),
+        warn_percent: 75,
         slots_max: 3,
         agents: vec![Agent {
             name: "claude".to_owned(),
@@ -215,6 +219,8 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             model: Some("model-1".to_owned()),
             env: BTreeMap::new(),
             pass_env: Vec::new(),
+            stall: None,
+            repetition: Repetition::default(),
         }],
         gates: vec![Gate {
             name: "unit".to_owned(),
@@ -244,7 +250,10 @@ pub(super) fn task(key: &str, name: &str) -> TaskSpec {
         work: TaskWork::Agent { agent: "claude".to_owned() },
         gates: Vec::new(),
         workspace: WorkspaceKind::Worktree,
-        budget: None,
+        budget: Limit::NONE,
+        job_budget: Limit::NONE,
+        backoff_by_class: BTreeMap::new(),
+        stall: None,
         attempts_max: 3,
         timeout: Millis::hours(4),
         backoff: Backoff::Fixed { first: Millis::seconds(2) },

@@ -152,7 +152,7 @@ impl Worker {
     ///
     /// A zombie may have left a child that the same look came too early for, so after reaping
     /// one looks again.
-    fn look(&self) -> Option<Found> {
+    pub(super) fn look(&self) -> Option<Found> {
         let quarries: Vec<Quarry> = self
             .live
             .iter()

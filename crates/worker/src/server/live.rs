@@ -86,6 +86,8 @@ pub(super) struct Live {
     /// The writer thread knows it.
     pub(super) is_recorded: bool,
     pub(super) output_bytes: u64,
+    /// When it printed something for the last time, or began.
+    pub(super) heard: Instant,
     pub(super) stream_bytes: u64,
     /// When the engine may be told of more output.
     pub(super) output_due: Option<Instant>,
@@ -126,6 +128,7 @@ impl Live {
             gauge: Gauge::default(),
             is_recorded: false,
             output_bytes: 0,
+            heard: now,
             stream_bytes: 0,
             output_due: None,
             output_told: None,

@@ -9,6 +9,7 @@ mod live;
 mod orders;
 mod peers;
 mod pipes;
+mod probe;
 mod spawn;
 mod takeover;
 

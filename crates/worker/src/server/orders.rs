@@ -23,9 +23,11 @@ impl Worker {
     pub(super) fn order(&mut self, id: u32, message: ToWorker) {
         let is_allowed = match &message {
             ToWorker::Hello { .. } | ToWorker::ListLive => true,
-            ToWorker::Start(_) | ToWorker::Stop { .. } | ToWorker::Settled { .. } | ToWorker::Drain => {
-                self.peers.is_engine(id)
-            }
+            ToWorker::Start(_)
+            | ToWorker::Stop { .. }
+            | ToWorker::Probe { .. }
+            | ToWorker::Settled { .. }
+            | ToWorker::Drain => self.peers.is_engine(id),
         };
         if !is_allowed {
             return self.refuse(id, None, Refusal::NotTheEngine, "say hello first");
@@ -34,6 +36,7 @@ impl Worker {
             ToWorker::Hello { protocol, engine_pid: _ } => self.hello(id, protocol),
             ToWorker::Start(launch) => self.start(id, launch),
             ToWorker::Stop { attempt, grace_ms, urgent } => self.stop(attempt, grace_ms, urgent),
+            ToWorker::Probe { attempt } => self.probe(id, attempt),
             ToWorker::Settled { attempt } => self.settled(attempt),
             ToWorker::ListLive => {
                 let live = self.live.keys().copied().collect();

@@ -71,6 +71,7 @@ impl Worker {
             self.writer.open(attempt, plan);
         }
         live.output_bytes += length as u64;
+        live.heard = self.now;
         let source = if which == STDOUT { Source::Stdout } else { Source::Stderr };
         let bytes = Bytes::take(&mut self.scratch, length, &self.writer);
         self.writer.chunk(attempt, source, wall(), bytes, &live.gauge);

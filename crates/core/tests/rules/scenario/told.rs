@@ -8,22 +8,31 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
     match event {
         Event::RunSubmitted { run, plans, .. } => format!("submitted {run} with {} tasks", plans.len()),
         Event::RunPaused { run, .. } => format!("paused {run}"),
+        Event::RunDraining { run, .. } => format!("draining {run}"),
         Event::RunResumed { run } => format!("resumed {run}"),
         Event::RunClosed { run, outcome } => format!("closed {run} {}", self::outcome(outcome)),
         Event::TaskClosed { task, outcome } => format!("closed {task} {}", self::outcome(outcome)),
         Event::TaskReopened { task } => format!("reopened {task}"),
         Event::AttemptOpened { attempt, job, reserved, resume, .. } => {
             let resume = resume.as_ref().map_or_else(String::new, |session| format!(" resumes {session}"));
-            let reserved = if reserved.0 == 0 { String::new() } else { format!(" reserves {reserved}") };
+            let reserved =
+                if reserved.cost.0 == 0 { String::new() } else { format!(" reserves {}", reserved.cost) };
             format!("opened {attempt} for {job}{reserved}{resume}")
         }
         Event::WorkspaceReady { attempt, .. } => format!("has a place {attempt}"),
         Event::AgentStarted { attempt, .. } => format!("runs {attempt}"),
         Event::SessionNamed { attempt, session, .. } => format!("session {attempt} {session}"),
+        Event::CostCharged { attempt, spend } if spend.tokens.total() > 0 => {
+            format!("charged {attempt} {} tokens", spend.tokens.total())
+        }
         Event::CostCharged { attempt, spend } => format!("charged {attempt} {}", spend.cost),
         Event::ProcessEnded { attempt, .. } => format!("process of {attempt} ended"),
         Event::StopOrdered { attempt, reason } => format!("stop {attempt} {}", stop(reason)),
-        Event::AttemptEnded { attempt, end, .. } => format!("ended {attempt} {}", self::end(end)),
+        Event::AttemptEnded { attempt, end, presumed, .. } => {
+            let presumed =
+                if presumed.0 == 0 { String::new() } else { format!(", presumed {presumed} more") };
+            format!("ended {attempt} {}{presumed}", self::end(end))
+        }
         Event::GateDecided { job, result } => {
             format!("gate {job} {}", if result.passed { "green" } else { "red" })
         }
@@ -42,8 +51,14 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
         }
         Event::JobHeld { job, reason } => format!("held {job}: {}", reason.message()),
         Event::JobFinished { job, outcome } => format!("finished {job} {}", outcome.word()),
-        Event::BudgetWarned { run, task: None, percent } => format!("warned {run} {percent} %"),
-        Event::BudgetWarned { task: Some(task), percent, .. } => format!("warned {task} {percent} %"),
+        Event::JobReleased { job } => format!("released {job}"),
+        Event::BudgetWarned { scope, percent } => format!("warned {scope} {percent} %"),
+        Event::BudgetSet { scope, limit, .. } => format!("budget of {scope} is {limit}"),
+        Event::AttemptProbed { attempt, probe } => {
+            format!("looked at {attempt}: silent for {}", probe.silent.0)
+        }
+        Event::RepetitionSeen { attempt, call, times } => format!("{attempt} repeats {call} {times} times"),
+        Event::DiskChanged { level, .. } => format!("disk is {level:?}").to_lowercase(),
         Event::ObligationFailed { obligation, not_before, .. } => {
             format!("put off {obligation:?} for {}", (*not_before - now).0)
         }
@@ -78,6 +93,9 @@ fn stop(reason: &StopReason) -> String {
         StopReason::Interrupted => "interrupted".to_owned(),
         StopReason::TimedOut => "timed out".to_owned(),
         StopReason::Budget => "budget".to_owned(),
+        StopReason::Stalled { .. } => "stalled".to_owned(),
+        StopReason::Repeating { .. } => "repeating".to_owned(),
+        StopReason::JobCancelled { by } => format!("job cancelled by {by}"),
     }
 }
 

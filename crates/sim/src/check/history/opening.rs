@@ -1,7 +1,7 @@
 //! What must be true when an attempt is opened.
 
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Amount, Micros};
 use dayshift_core::time::Timestamp;
 
 use super::super::{Broken, ensure};
@@ -12,7 +12,7 @@ impl History {
         &mut self,
         attempt: AttemptId,
         job: JobId,
-        reserved: Micros,
+        reserved: Amount,
         now: Timestamp,
     ) -> Result<(), Broken> {
         let next = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX) + 1;
@@ -87,23 +87,24 @@ impl History {
         Ok(())
     }
 
-    fn has_money(&self, task: TaskId, job: JobId, reserved: Micros) -> Result<(), Broken> {
+    fn has_money(&self, task: TaskId, job: JobId, reserved: Amount) -> Result<(), Broken> {
         let (book, spec) = (self.task(task)?, self.spec(task)?);
         if self.job(job)?.gate.is_some() || !is_spender(spec) {
-            return ensure(reserved == Micros::ZERO, "reserved-free", || format!("{job} reserves money"));
+            return ensure(reserved == Amount::ZERO, "reserved-free", || format!("{job} reserves money"));
         }
         let run = self.run(book.run)?;
-        for (limit, spent) in [(run.spec.budget, run.spent), (spec.budget, book.spent)] {
+        for (limit, spent) in [(run.spec.budget.cost, run.spent), (spec.budget.cost, book.spent)] {
             let Some(limit) = limit else { continue };
             ensure(spent < limit.percent(95), "exhausted", || {
                 format!("{spent} of {limit} are spent, {job} was opened")
             })?;
         }
-        let Some(limit) = run.spec.budget else { return Ok(()) };
+        let reserved = reserved.cost;
+        let Some(limit) = run.spec.budget.cost else { return Ok(()) };
         let set_aside: Micros = self
             .live(book.run)
             .filter_map(|(_, attempt)| self.attempt(attempt).ok())
-            .map(|attempt| attempt.reserved.saturating_sub(attempt.spend.cost))
+            .map(|attempt| attempt.reserved.cost.saturating_sub(attempt.spend.cost))
             .sum();
         let total = run.spent + set_aside + reserved;
         ensure(reserved == Micros::ZERO || total <= limit, "reserved", || {

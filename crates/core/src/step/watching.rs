@@ -1,0 +1,105 @@
+//! Attempts that take too long, are silent, or go round in circles; and the room on the disk.
+
+use super::{Turn, cancel};
+use crate::event::Event;
+use crate::ids::AttemptId;
+use crate::state::{Attempt, Phase};
+use crate::time::{Millis, Timestamp};
+use crate::types::{DiskLevel, Probe, StopReason};
+
+/// Using less than this share of one processor between two looks counts as doing nothing: an
+/// idle runtime's own timers stay below it.
+const IDLE_PERCENT: u64 = 1;
+
+/// Before a level of the disk counts as better, there must be this share more than it asks for:
+/// else a disk that hovers around it would be told of again and again.
+const DISK_SLACK_PERCENT: u64 = 10;
+
+/// Orders attempts past their time limit to stop.
+pub(super) fn stop_overdue(turn: &mut Turn<'_>) {
+    let overdue: Vec<AttemptId> = turn
+        .state
+        .live()
+        .filter(|row| row.stop.is_none())
+        .filter(|row| crate::deadlines::time_limit(turn.state, row).is_some_and(|limit| limit <= turn.now))
+        .map(|row| row.id)
+        .collect();
+    for attempt in overdue {
+        cancel::order_stop(turn, attempt, StopReason::TimedOut);
+    }
+}
+
+/// A silent attempt was looked at. One look never stops it: silence says nothing about a build
+/// or a long thought, so a second look must find that nothing happened since the first.
+pub(super) fn probed(turn: &mut Turn<'_>, attempt: AttemptId, probe: Probe) {
+    let Some(row) = turn.state.attempt(attempt).filter(|row| is_watched(row)) else {
+        return turn.drop_report();
+    };
+    let Some(limit) = crate::deadlines::stall_limit(turn.state, row) else { return turn.drop_report() };
+    let is_stuck = row.probed.is_some_and(|before| is_stuck(before, (turn.now, probe), limit));
+    turn.emit(Event::AttemptProbed { attempt, probe });
+    if is_stuck {
+        cancel::order_stop(turn, attempt, StopReason::Stalled { silent: probe.silent });
+    }
+}
+
+fn is_watched(row: &Attempt) -> bool {
+    matches!(row.phase, Phase::Running { .. }) && row.stop.is_none()
+}
+
+/// Whether nothing happened between two looks: not a byte, no process more or less, no work.
+fn is_stuck(before: (Timestamp, Probe), after: (Timestamp, Probe), limit: Millis) -> bool {
+    let ((first_at, first), (second_at, second)) = (before, after);
+    let was_silent = first.silent >= limit && second.silent >= limit && second.silent > first.silent;
+    // What living processes have used can only shrink when one of them has ended.
+    let is_same_tree = first.processes == second.processes && second.cpu >= first.cpu;
+    let used = second.cpu.0.saturating_sub(first.cpu.0);
+    let is_idle = used.saturating_mul(100) <= (second_at - first_at).0.saturating_mul(IDLE_PERCENT);
+    was_silent && is_same_tree && is_idle
+}
+
+/// The agent got the same answer to the same call again.
+pub(super) fn repeated(turn: &mut Turn<'_>, attempt: AttemptId, call: String, times: u32) {
+    let Some(row) = turn.state.attempt(attempt).filter(|row| is_watched(row)) else {
+        return turn.drop_report();
+    };
+    let Some(agent) = turn.state.agent_of(turn.state.task_of(turn.state.job_of(row))) else {
+        return turn.drop_report();
+    };
+    let rule = agent.repetition;
+    let is_told = row.repeated.as_ref().is_some_and(|(known, before)| *known == call && times > *before);
+    if times < rule.told_at || (is_told && times < rule.stopped_at) {
+        return turn.drop_report();
+    }
+    turn.emit(Event::RepetitionSeen { attempt, call: call.clone(), times });
+    if times >= rule.stopped_at {
+        cancel::order_stop(turn, attempt, StopReason::Repeating { call, times });
+    }
+}
+
+/// How much room the disk has: told on change only.
+pub(super) fn disk_free(turn: &mut Turn<'_>, free_bytes: u64, warn_bytes: u64, pause_bytes: u64) {
+    let before = turn.state.disk();
+    let plain = disk_level(free_bytes, warn_bytes, pause_bytes);
+    let level = if plain < before {
+        let more = |bytes: u64| bytes.saturating_add(bytes / 100 * DISK_SLACK_PERCENT);
+        disk_level(free_bytes, more(warn_bytes), more(pause_bytes)).min(before)
+    } else {
+        plain
+    };
+    if level == before {
+        turn.drop_report();
+    } else {
+        turn.emit(Event::DiskChanged { level, free_bytes });
+    }
+}
+
+fn disk_level(free_bytes: u64, warn_bytes: u64, pause_bytes: u64) -> DiskLevel {
+    if free_bytes < pause_bytes {
+        DiskLevel::Short
+    } else if free_bytes < warn_bytes {
+        DiskLevel::Low
+    } else {
+        DiskLevel::Fine
+    }
+}

@@ -1,0 +1,174 @@
+//! Attempts that are silent or go round in circles, and a disk that fills up.
+
+use crate::scenario::check;
+
+/// One silent look decides nothing; a second one that finds not a byte, not a process and no work
+/// more stops the attempt, and the next try begins.
+#[test]
+fn silence_is_looked_at_twice() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted stall=1000 limit=100000
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > wait
+        > probed A1 400 10 1
+            looked at A1: silent for 400
+        > wait
+        > probed A1 1000 10 1
+            looked at A1: silent for 1000
+        > wait
+        > probed A1 1250 10 1
+            looked at A1: silent for 1250
+            stop A1 stalled
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, stalled
+            retry J1 in 0: it printed nothing for 1.2s, and its processes did nothing either | told of A1: The attempt before this one failed: it printed nothing for 1.2s, and its processes did nothing either. The end of what it printed: the end of its words
+            opened A2 for J1
+        ",
+    );
+}
+
+/// What computes, or starts and ends processes, is silent and not stuck.
+#[test]
+fn who_works_in_silence_is_left_alone() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted stall=1000 limit=100000
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > wait
+        > probed A1 1000 10 2
+            looked at A1: silent for 1000
+        > wait
+        > probed A1 1250 20 2
+            looked at A1: silent for 1250
+        > wait
+        > probed A1 1500 20 3
+            looked at A1: silent for 1500
+        > wait
+        > probed A1 1750 10 3
+            looked at A1: silent for 1750
+        > wait
+        > probed A1 5 10 3
+            looked at A1: silent for 5
+        > failed probe A1
+            dropped
+        > wait
+        ",
+    );
+}
+
+/// Who cannot be looked at is unknown, and not stopped.
+#[test]
+fn the_unknown_is_not_stopped() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted stall=1000 limit=3000
+        task b stall=10
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > probed A1 5 5 1
+            looked at A1: silent for 5
+        > after 1000
+        > failed probe A1
+            put off ProbeAgent(A1) for 200
+        > failed probe A1
+            put off ProbeAgent(A1) for 400
+        > after 900
+        > failed probe A1
+            put off ProbeAgent(A1) for 800
+        > wait
+        > probed A1 1000 5 1
+            looked at A1: silent for 1000
+        > after 200
+        > wait
+        ",
+    );
+}
+
+/// Told once at 5, stopped at 10; another call begins anew; nobody is told twice.
+#[test]
+fn the_same_call_over_and_over() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted tries=2
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > repeated A1 read 4
+            dropped
+        > repeated A1 read 5
+            A1 repeats read 5 times
+        > repeated A1 read 6
+            dropped
+        > repeated A1 list 5
+            A1 repeats list 5 times
+        > repeated A1 read 10
+            A1 repeats read 10 times
+            stop A1 repeating
+        > repeated A1 read 11
+            dropped
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, repeating
+            retry J1 in 0: it got the same answer to the same call 10 times in a row: read | told of A1: The attempt before this one failed: it got the same answer to the same call 10 times in a row: read. The end of what it printed: the end of its words
+            opened A2 for J1
+        ",
+    );
+}
+
+/// A level is told when it changes, and is not left for a few bytes.
+#[test]
+fn a_disk_that_fills_up() {
+    check(
+        "
+        run slots=2
+        task a
+        task b needs=a
+        > disk 2000
+            dropped
+        > disk 999
+            disk is low
+        > disk 1001
+            dropped
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1
+        > disk 499
+            disk is short
+        > started A1
+            runs A1
+        > exit A1 ok
+            process of A1 ended
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+        > disk 510
+            dropped
+        > disk 551
+            disk is low
+            opened A2 for J2
+        > disk 1200
+            disk is fine
+        ",
+    );
+}
