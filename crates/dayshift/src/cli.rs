@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod engine;
+mod fresh;
 mod gc;
 mod init;
 mod load;
@@ -150,6 +151,18 @@ enum Command {
     Restore(saved::RestoreArgs),
     /// Free disk: the oldest logs and kept worktrees first, never what is saved nowhere else
     Gc(gc::GcArgs),
+    /// Start afresh: save what is not saved, take all workspaces down, empty the state directory
+    CleanState {
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+    /// Leave this repository: worktrees, state directories and refs go; saved work is kept in one file
+    Uninstall {
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
     /// Stop a task or a run
     Cancel {
         /// The id or key of a task, or the id of a run
@@ -231,6 +244,8 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Diff(args) => diff::diff(&common, &args),
         Command::Restore(args) => saved::restore(&common, &args),
         Command::Gc(args) => gc::gc(&common, &args),
+        Command::CleanState { force } => fresh::clean_state(&common, force),
+        Command::Uninstall { force } => fresh::uninstall(&common, force),
         Command::Cancel { id } => steer::cancel(&common, &id),
         Command::Retry { id } => steer::retry(&common, &id),
         Command::Report { which } => look::report(&common, which.as_deref()),

@@ -44,12 +44,13 @@ impl Kind {
         }
     }
 
-    /// Whether it goes for the sake of the budget, however young it is. A scratch folder's files are
-    /// nowhere else, and the refs of snapshots give nothing back before git itself cleans up.
+    /// Whether it goes for the sake of the budget, however young it is. Worktrees go in any case once
+    /// they can be saved. A scratch folder's files are nowhere else, and the refs of snapshots give
+    /// nothing back before git itself cleans up.
     const fn goes_for_budget(self) -> bool {
         match self {
-            Self::Attempts | Self::Worktrees => true,
-            Self::ScratchFolders | Self::Snapshots => false,
+            Self::Attempts => true,
+            Self::Worktrees | Self::ScratchFolders | Self::Snapshots => false,
         }
     }
 }
@@ -227,7 +228,8 @@ mod tests {
         let items = vec![
             item(Kind::Attempts, 30, 100),
             item(Kind::Attempts, 10, 100),
-            item(Kind::Worktrees, 20, 100),
+            item(Kind::Attempts, 20, 100),
+            item(Kind::Worktrees, 0, 0),
             item(Kind::ScratchFolders, 15, 100),
             item(Kind::Snapshots, 5, 0),
         ];
@@ -238,20 +240,18 @@ mod tests {
 
     #[test]
     fn the_old_goes_and_then_the_oldest_that_helps() {
-        let (attempts, worktrees) = (Kind::Attempts, Kind::Worktrees);
-        check(None, 0, &[]);
-        check(Some(1_000), 0, &[]);
-        check(Some(999), 0, &[(attempts, 10)]);
-        check(Some(900), 0, &[(attempts, 10)]);
-        check(Some(899), 0, &[(attempts, 10), (worktrees, 20)]);
-        check(Some(0), 0, &[(attempts, 10), (worktrees, 20), (attempts, 30)]);
-        check(None, 15, &[(Kind::Snapshots, 5), (attempts, 10), (Kind::ScratchFolders, 15)]);
+        let (attempts, scratch, snapshots) = (Kind::Attempts, Kind::ScratchFolders, Kind::Snapshots);
+        let kept = (Kind::Worktrees, 0);
+        check(None, 0, &[kept]);
+        check(Some(1_000), 0, &[kept]);
+        check(Some(999), 0, &[kept, (attempts, 10)]);
+        check(Some(900), 0, &[kept, (attempts, 10)]);
+        check(Some(899), 0, &[kept, (attempts, 10), (attempts, 20)]);
+        check(Some(0), 0, &[kept, (attempts, 10), (attempts, 20), (attempts, 30)]);
+        let old = [kept, (snapshots, 5), (attempts, 10), (scratch, 15)];
+        check(None, 15, &old);
         // What goes for its age makes room as well.
-        check(Some(800), 15, &[(Kind::Snapshots, 5), (attempts, 10), (Kind::ScratchFolders, 15)]);
-        check(
-            Some(799),
-            15,
-            &[(Kind::Snapshots, 5), (attempts, 10), (Kind::ScratchFolders, 15), (worktrees, 20)],
-        );
+        check(Some(800), 15, &old);
+        check(Some(799), 15, &[&old[..], &[(attempts, 20)]].concat());
     }
 }

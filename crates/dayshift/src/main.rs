@@ -10,6 +10,7 @@ mod log;
 mod outside;
 mod paths;
 mod store;
+mod takedown;
 mod trust;
 
 fn main() -> std::process::ExitCode {

@@ -1,7 +1,9 @@
 //! Where everything lies. The only place that reads the environment for folders.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,6 +11,12 @@ use dayshift_core::ids::{AttemptId, TaskId};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Code, Failure};
+
+/// The file beside workspaces that names their state directory.
+const WORD: &str = "state";
+
+/// State directories that are looked for.
+const STATES_MAX: usize = 10_000;
 
 /// The folders and files of one state directory.
 #[derive(Debug, Clone)]
@@ -39,7 +47,24 @@ impl Paths {
             std::fs::write(&ignore, "# dayshift's own state: nothing of it belongs into git\n*\n")
                 .map_err(|error| refused(&ignore, error))?;
         }
-        Self::of(state)
+        let paths = Self::of(state)?;
+        paths.leave_word();
+        Ok(paths)
+    }
+
+    /// Notes beside the workspaces whose they are, for who wants to find all state directories again.
+    /// Where that cannot be written, workspaces cannot be made either, and that is told then.
+    fn leave_word(&self) {
+        let word = self.data.join(WORD);
+        if !word.exists() {
+            let folder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data);
+            let _ = folder.and_then(|()| std::fs::write(word, self.state.as_os_str().as_bytes()));
+        }
+    }
+
+    /// Where sockets lie, and where workspaces do: outside of the state directory.
+    pub(crate) fn elsewhere(&self) -> (&Path, &Path) {
+        (&self.runtime, &self.data)
     }
 
     /// The folders of a state directory that is already there.
@@ -125,6 +150,16 @@ fn data_folder() -> PathBuf {
         (None, Some(home)) => home.join(".local/state"),
         (None, None) => runtime_folder(),
     }
+}
+
+/// Every state directory that has said where it is, and is still there.
+pub(crate) fn known_states() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(user_state()).into_iter().flatten().flatten();
+    let words = entries.take(STATES_MAX).filter_map(|entry| std::fs::read(entry.path().join(WORD)).ok());
+    let mut known: Vec<PathBuf> =
+        words.map(|word| PathBuf::from(OsString::from_vec(word))).filter(|path| path.is_dir()).collect();
+    known.sort();
+    known
 }
 
 /// What dayshift keeps for a user beside all state directories, such as what is trusted.

@@ -1,7 +1,7 @@
 //! One task whole: as a tree for people, as JSON for scripts.
 
 use dayshift_core::ids::TaskId;
-use dayshift_core::state::{Attempt, Job, JobState, Phase, State, Task};
+use dayshift_core::state::{Attempt, Job, JobState, Phase, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Collected, JobWork, Level, Outcome, TaskWork};
 use serde_json::{Value, json};
@@ -46,6 +46,7 @@ pub fn task_tree(state: &State, task: TaskId, now: Timestamp) -> String {
     let mut below = vec![Node::leaf(format!("State: {}", state_line(state, task)))];
     below.extend(goal(state, task).map(Node::leaf));
     below.extend(place(task).map(Node::leaf));
+    below.extend(kept(task, &shell_word(&spec.key)).map(Node::leaf));
     below.extend(
         jobs(state, task).filter(|job| job.work == JobWork::Work).map(|job| work(state, task, job, now)),
     );
@@ -100,6 +101,17 @@ fn place(task: &Task) -> Option<String> {
         put!(text, " ({})", line(note));
     }
     Some(text)
+}
+
+/// Why the workspace is still there after the task's end, and what to do about it.
+fn kept(task: &Task, id: &str) -> Option<String> {
+    let WorkspaceState::Kept(place, why) = &task.workspace else { return None };
+    let retry = match task.outcome() {
+        Some(Outcome::Succeeded) | None => String::new(),
+        Some(_) => format!(", or `dayshift retry {id}` goes on there"),
+    };
+    let next = format!("once that is settled, `dayshift gc` takes it down{retry}");
+    Some(format!("Kept: {}, because {}; {next}", line(&place.root), line(why)))
 }
 
 fn work(state: &State, task: &Task, job: &Job, now: Timestamp) -> Node {
@@ -299,7 +311,6 @@ fn closed_at(task: &Task) -> Option<Timestamp> {
 }
 
 fn workspace(task: &Task) -> Value {
-    use dayshift_core::state::WorkspaceState;
     let (word, why) = match &task.workspace {
         WorkspaceState::Unmade => return Value::Null,
         WorkspaceState::Ready(_) => ("ready", None),

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub commit: String,
     /// The tree of that commit.
     pub tree: String,
+    /// How many files are in it.
+    pub files: usize,
     /// The ref that keeps it: as ordered, or with `-2`, `-3`, … when that one holds something else.
     pub reference: String,
     /// What could not be stored, with the reasons.
@@ -66,7 +68,9 @@ pub fn snapshot(repository: &Repository, order: &SnapshotOrder) -> Result<Snapsh
     let tree = tree(&session, &order.root, &order.index, order.base.as_deref())?;
     let parents: Vec<String> = order.base.iter().cloned().collect();
     let kept = keep(&session, &order.reference, &tree.id, &parents, &order.message)?;
+    let listing = session.call(["ls-files", "-z"]).index(&order.index).long().ok()?;
     Ok(Snapshot {
+        files: fields(&listing).count(),
         commit: kept.commit,
         tree: tree.id,
         reference: kept.reference,

@@ -193,6 +193,9 @@ fn in_words(
     for (what, reason) in &freed.kept {
         let _ = writeln!(text, "{} stays: {}", output::escaped(what), output::escaped(reason));
     }
+    if !freed.kept.is_empty() {
+        let _ = writeln!(text, "once that is settled, the next `dayshift gc` takes it down");
+    }
     if let Some(pid) = beside {
         let _ = writeln!(
             text,
@@ -228,17 +231,18 @@ impl Round {
         let (all, unreadable) = recorded(&self.paths.workspaces()).map_err(|error| told(&error))?;
         freed.kept.extend(unreadable.iter().map(|error| ("a workspace".to_owned(), error.to_string())));
         for place in all.into_iter().filter(|place| place.kind == WorkspaceKind::Worktree) {
-            let at = match self.owner(&place) {
-                Some((run, task)) => match &task.state {
-                    TaskState::Closed { at, .. } if run.is_closed() => *at,
-                    TaskState::Closed { .. } | TaskState::Open => continue,
-                },
-                None => modified(Path::new(&place.workspace.root)),
-            };
+            let is_over = self.owner(&place).is_none_or(|(run, task)| {
+                let is_closed = matches!(task.state, TaskState::Closed { .. });
+                is_closed && run.is_closed()
+            });
+            if !is_over {
+                continue;
+            }
             let bytes = disk::usage(Path::new(&place.workspace.root));
             items.push(Item {
                 kind: Kind::Worktrees,
-                at,
+                // It stands only because something in it could not be saved; once it can, it goes.
+                at: Timestamp(0),
                 bytes,
                 count: 1,
                 what: What::Worktree(Box::new(place)),
@@ -382,13 +386,6 @@ fn may_go(
     let last = task.collected.as_ref().and_then(|found| found.snapshot.as_ref());
     rows.retain(|row| Some(&row.commit) != last);
     rows
-}
-
-/// When the folder was last changed; now where that is unknown.
-fn modified(path: &Path) -> Timestamp {
-    let since = path.metadata().and_then(|found| found.modified()).ok();
-    let since = since.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or_else(now, |since| Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

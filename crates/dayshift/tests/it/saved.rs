@@ -200,6 +200,9 @@ fn gc_frees_what_the_budget_has_no_room_for() {
     let root = kept_workspace(&site);
     let text = site.run(["gc"]);
     assert!(text.code == 0 && text.out.contains("nothing may go"), "{text:?}");
+    assert!(text.out.contains("stays: `nested` is a git repository of its own"), "{text:?}");
+    let told = site.run(["task", "a"]).out;
+    assert!(told.contains("Kept: ") && told.contains("`dayshift gc` takes it down"), "{told}");
     assert_eq!(freed(&site, &["--keep", "0", "--dry-run"]), [1, 1, 0, 0]);
     let log = site.state().join("attempts/A1/log");
     assert!(log.exists());
@@ -212,7 +215,7 @@ fn gc_frees_what_the_budget_has_no_room_for() {
     assert!(site.run(["logs", "a"]).err.contains("was freed"));
     // Once its history is out of the way, the worktree can go, and nobody tells of it any more.
     fs::remove_dir_all(root.join("nested/.git")).unwrap();
-    assert_eq!(freed(&site, &["--keep", "0"]), [0, 1, 0, 0]);
+    assert_eq!(freed(&site, &[]), [0, 1, 0, 0]);
     assert!(!root.exists());
     assert_eq!(site.json(["task", "a", "--json"])["workspace"]["state"], "released");
     assert_eq!(freed(&site, &["--keep", "0"]), [0, 0, 0, 0]);
@@ -289,4 +292,211 @@ fn an_engine_frees_old_logs_by_itself() {
     assert!(site.state().join("attempts/A2").exists());
     let told = fs::read_to_string(site.state().join("logs/dayshift.log")).unwrap();
     assert!(told.contains("the logs of 1 attempts"), "{told}");
+}
+
+/// The names in the state directory.
+fn state_names(site: &Site) -> Vec<String> {
+    let entries = fs::read_dir(site.state()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Everything under the user's folder of workspaces but for its empty skeleton.
+fn workspaces_left(site: &Site) -> Vec<String> {
+    let data = site.home.path().join("state/dayshift");
+    let listing = std::process::Command::new("find").arg(data).args(["-type", "f"]).output().unwrap();
+    let text = String::from_utf8(listing.stdout).unwrap();
+    text.lines().filter(|line| !line.ends_with("/state")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_clean_state_saves_first_and_starts_afresh() {
+    let site = Site::new();
+    let root = kept_workspace(&site);
+    fs::remove_dir_all(root.join("nested/.git")).unwrap();
+    fs::write(root.join("by-hand.txt"), "mine").unwrap();
+    let status = site.repo.git(&["status", "--porcelain"]);
+    let asked = site.run(["clean-state"]);
+    assert!(
+        asked.code == 2 && asked.err.contains("no terminal") && asked.err.contains("--force"),
+        "{asked:?}"
+    );
+    assert!(root.join("by-hand.txt").exists());
+    let ran = site.json(["clean-state", "--force", "--json"]);
+    assert_eq!(ran["workspaces"][0]["saved"], "refs/dayshift/snapshots/T1/release", "{ran}");
+    assert_eq!(ran["workspaces"][0]["branch"], "dayshift/R1/a", "{ran}");
+    assert_eq!(ran["workspaces"][1]["saved"], "refs/dayshift/snapshots/T2/scratch", "{ran}");
+    let names = state_names(&site);
+    assert_eq!(names, [".gitignore", "engine.lock", "previous", "reports", "worker"], "{ran}");
+    assert!(site.state().join("previous/dayshift.db").exists());
+    assert_eq!(workspaces_left(&site), Vec::<String>::new());
+    assert_eq!(site.repo.git(&["status", "--porcelain"]), status);
+    assert_eq!(site.repo.git(&["show", "refs/dayshift/snapshots/T1/release:by-hand.txt"]), "mine");
+    assert_eq!(site.run(["restore", "T2/scratch"]).code, 0);
+    assert_eq!(site.repo.git(&["show", "dayshift/restored/T2-scratch:file.txt"]).trim(), "left");
+    assert_eq!(site.run(["status"]).code, 2, "there is no journal");
+    // What comes next has the same ids and takes nothing over.
+    kept_workspace(&site);
+    assert_eq!(site.run(["restore", "A1"]).code, 0);
+    let names = site.repo.git(&["branch", "--list", "--format=%(refname:short)", "dayshift/*"]);
+    assert!(names.contains("dayshift/R1/a-2") && names.contains("dayshift/restored/T1-A1"), "{names}");
+}
+
+/// What cannot be saved stays, and no later task takes it for its own.
+#[test]
+fn a_clean_state_removes_nothing_that_cannot_be_saved() {
+    let site = Site::new();
+    let root = kept_workspace(&site);
+    let scratch = root.with_file_name("T2-scratch");
+    fs::write(scratch.join(".gitignore"), "secret\n").unwrap();
+    fs::write(scratch.join("secret"), "x").unwrap();
+    let ran = site.run(["clean-state", "--force"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(
+        ran.out.contains("T1 a: stays at") && ran.out.contains("`nested` is a git repository"),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("T2 s: stays at") && ran.out.contains("1 of its files"), "{ran:?}");
+    assert!(root.join("nested/x").exists());
+    let aside = root.with_file_name("left-1-T2-scratch");
+    assert!(aside.join("secret").exists());
+    let again = kept_workspace(&site);
+    assert_ne!(again, root);
+    assert!(!again.with_file_name("T2-scratch").join("secret").exists());
+    // It is still known, and goes once it can.
+    fs::remove_dir_all(root.join("nested/.git")).unwrap();
+    assert_eq!(freed(&site, &[])[1], 1);
+    assert!(!root.exists() && again.exists());
+}
+
+#[test]
+fn a_clean_state_waits_for_whoever_lives() {
+    let site = Site::new();
+    let tasks = "  - {id: h, name: H, description: x, agent: crew}\n";
+    let day = day(&site, "", "steps:\n  - write: {path: h.txt, text: h}\n  - hang: true\n", tasks);
+    let repo = site.path().display().to_string();
+    let mut engine = site.start(["run", &day, "--repo", &repo]);
+    let root = || site.json(["task", "h", "--json"])["workspace"]["root"].as_str().map(str::to_owned);
+    let file = || root().map(|root| std::path::Path::new(&root).join("h.txt"));
+    wait_until(LONG, "the journal", || site.state().join("dayshift.db").exists());
+    wait_until(LONG, "the agent to work", || file().is_some_and(|file| file.exists()));
+    let file = file().unwrap();
+    for command in ["clean-state", "uninstall"] {
+        let ran = site.run([command, "--force"]);
+        assert!(ran.code == 75 && ran.err.contains(&format!("pid {}", engine.id())), "{ran:?}");
+    }
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    // The agent outlives its engine.
+    let ran = site.run(["clean-state", "--force"]);
+    assert!(ran.code == 75 && ran.err.contains("still live"), "{ran:?}");
+    assert!(file.exists());
+    site.wait_for_worker_to_leave();
+    let ran = site.json(["clean-state", "--force", "--json"]);
+    assert_eq!(ran["workspaces"][0]["saved"], "refs/dayshift/snapshots/T1/release", "{ran}");
+    assert_eq!(site.repo.git(&["show", "refs/dayshift/snapshots/T1/release:h.txt"]), "h");
+}
+
+/// A person at a terminal is asked, and nothing but a yes is one.
+#[test]
+fn a_terminal_is_asked() {
+    let site = Site::new();
+    kept_workspace(&site);
+    let answer = |answer: &str| {
+        let bin = site.command([""; 0]).get_program().to_owned();
+        let line = format!("{} clean-state", bin.to_str().unwrap());
+        let mut command = std::process::Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(site.path());
+        for (name, value) in site.command([""; 0]).get_envs() {
+            command.env(name, value.unwrap());
+        }
+        let mut child =
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = answer("no\n");
+    assert!(told.contains("1 workspaces") && told.contains("nothing was changed"), "{told}");
+    assert!(site.state().join("dayshift.db").exists());
+    let told = answer("y\n");
+    assert!(told.contains("is fresh"), "{told}");
+    assert!(!site.state().join("dayshift.db").exists());
+}
+
+#[test]
+fn uninstalling_leaves_what_is_the_users_and_loses_nothing() {
+    let site = Site::new();
+    let root = kept_workspace(&site);
+    fs::remove_dir_all(root.join("nested/.git")).unwrap();
+    fs::write(root.join("by-hand.txt"), "mine").unwrap();
+    // A second state directory of the same repository.
+    let other = site.home.path().join("elsewhere");
+    let file = site.home.path().join("other.yaml");
+    fs::write(&file, "- {id: z, name: Z, run: 'echo z > z.txt'}\n").unwrap();
+    let repo = site.path().display().to_string();
+    let ran = site.run(["run", file.to_str().unwrap(), "--repo", &repo, "--state", other.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let asked = site.run(["uninstall"]);
+    assert_eq!(asked.code, 2, "{asked:?}");
+    let ran = site.json(["uninstall", "--force", "--json"]);
+    assert_eq!(ran["state_directories"].as_array().unwrap().len(), 2, "{ran}");
+    assert!(!site.state().exists() && !other.exists() && !root.exists());
+    assert_eq!(site.repo.git(&["for-each-ref", "refs/dayshift/"]), "");
+    let left = ran["left_alone"].as_array().unwrap();
+    assert!(left.iter().any(|line| line.as_str().unwrap().starts_with("2 branches with results")), "{ran}");
+    let bundle = ran["saved_work"].as_str().unwrap();
+    assert_eq!(workspaces_left(&site), [bundle]);
+    site.repo.git(&["fetch", "-q", bundle, "refs/dayshift/*:refs/dayshift/*"]);
+    assert_eq!(site.repo.git(&["show", "refs/dayshift/snapshots/T1/release:by-hand.txt"]), "mine");
+    site.repo.git(&["update-ref", "-d", "refs/dayshift/snapshots/T1/release"]);
+    let text = site.run(["uninstall", "--force"]).out;
+    assert!(text.contains("saved work is in"), "{text}");
+    let text = site.run(["uninstall", "--force"]).out;
+    assert!(text.contains("has left nothing"), "{text}");
+}
+
+/// S2 wants all worktrees of a run cleaned up within 60 s.
+#[test]
+fn sixteen_worktrees_are_cleaned_up_within_a_minute() {
+    let site = Site::new();
+    for number in 0..500 {
+        let folder = site.path().join(format!("src/part-{}", number % 20));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("file-{number}.txt")), "line\n".repeat(200)).unwrap();
+    }
+    site.repo.git(&["add", "-A"]);
+    site.repo.git(&["commit", "-qm", "a larger tree"]);
+    let tasks: String = (0..16)
+        .map(|number| {
+            let key = format!("t{number}");
+            ["  - {id: ", &key, ", name: T, description: x, agent: nest}\n"].concat()
+        })
+        .collect();
+    let text = format!(
+        "date: 2026-11-20\nmax_parallel: 8\nagents:\n  nest: {{kind: command, cost_usd: 0, run: 'git init -q nested && echo x > nested/x && echo a > a.txt'}}\ntasks:\n{tasks}"
+    );
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    assert_eq!(run(&site, file.to_str().unwrap()).code, 0);
+    for task in site.tasks() {
+        let key = task["key"].as_str().unwrap();
+        let root = site.json(["task", key, "--json"])["workspace"]["root"].as_str().unwrap().to_owned();
+        fs::remove_dir_all(std::path::Path::new(&root).join("nested/.git")).unwrap();
+        fs::write(std::path::Path::new(&root).join("dirty.txt"), key).unwrap();
+    }
+    site.wait_for_worker_to_leave();
+    let begun = std::time::Instant::now();
+    let ran = site.json(["clean-state", "--force", "--json"]);
+    let elapsed = begun.elapsed();
+    eprintln!("16 worktrees of 500 files, each with unsaved work: saved and taken down in {elapsed:.2?}");
+    let places = ran["workspaces"].as_array().unwrap();
+    assert_eq!(
+        places.iter().filter(|one| one["kept_because"].is_null() && !one["saved"].is_null()).count(),
+        16
+    );
+    assert!(elapsed.as_secs() < 60, "{elapsed:?}");
+    assert_eq!(workspaces_left(&site), Vec::<String>::new());
 }

@@ -140,7 +140,8 @@ pub(super) fn notes(text: &mut String, state: &State, tasks: &[&Task], extra: &R
         let found = task.collected.as_deref().map(|found| found.notes.as_slice()).unwrap_or_default();
         lines.extend(found.iter().map(|note| format!("{key}: {}", md(note))));
         if let WorkspaceState::Kept(place, why) = &task.workspace {
-            lines.push(format!("{key}: its workspace is kept at {}: {}", code(&place.root), md(why)));
+            let place = code(&place.root);
+            lines.push(format!("{key}: its workspace is kept at {place}: {}; once that is settled, `dayshift gc` takes it down", md(why)));
         }
         for attempt in crate::words::attempts(state, task) {
             let leftovers = attempt.process.as_ref().map_or(0, |process| process.leftovers);
