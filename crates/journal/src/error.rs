@@ -7,7 +7,6 @@ use rusqlite::ErrorCode;
 
 /// Where a journal stops being trustworthy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("entry {seq}: {what}; the entries before it are good")]
 pub struct Damage {
     /// The first entry that cannot be trusted. All entries before it are proven good; 1 says
     /// that none is.
@@ -19,6 +18,16 @@ pub struct Damage {
 impl Damage {
     pub(crate) fn new(seq: u64, what: impl Into<String>) -> Self {
         Self { seq, what: what.into() }
+    }
+}
+
+impl Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seq, what } = self;
+        match seq {
+            1 => write!(f, "from its first entry on: {what}"),
+            _ => write!(f, "from entry {seq} on: {what}; the {} before it are good", seq.saturating_sub(1)),
+        }
     }
 }
 
@@ -48,9 +57,7 @@ pub enum JournalError {
         message: String,
     },
     /// What is stored is not what was once appended.
-    #[error(
-        "read the journal {path}: it is damaged at {damage}; keep the file, then restore a backup or salvage the good part"
-    )]
+    #[error("read the journal {path}: it is damaged {damage}")]
     Corrupt {
         /// The journal's path.
         path: String,
@@ -64,6 +71,13 @@ pub enum JournalError {
         path: String,
         /// What was found.
         message: String,
+    },
+    /// The file that was opened is not the one at this path any more: nobody would find what is
+    /// written to it.
+    #[error("write the journal {path}: the file was removed or exchanged while it was in use")]
+    Exchanged {
+        /// The path.
+        path: String,
     },
     /// Another process held the write lock for longer than the time limit.
     #[error("write the journal {path}: another process keeps it locked; wait for it or stop it")]
@@ -127,6 +141,7 @@ impl JournalError {
             Self::Missing { .. }
             | Self::Corrupt { .. }
             | Self::NotAJournal { .. }
+            | Self::Exchanged { .. }
             | Self::NewerFormat { .. }
             | Self::NewerEntry { .. }
             | Self::Behind
@@ -152,10 +167,12 @@ impl JournalError {
             Some(ErrorCode::DiskFull) => Self::Full { path: name(), message: error.to_string() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path: name() },
             Some(ErrorCode::NotADatabase) => Self::NotAJournal { path: name(), message: error.to_string() },
-            // `None`: not from SQLite but from reading its values, a column holds what it never holds.
-            Some(ErrorCode::DatabaseCorrupt) | None => {
-                Self::corrupt(path, Damage::new(seq, error.to_string()))
+            // SQLite calls a page that the disk fails to read damaged as well.
+            Some(ErrorCode::DatabaseCorrupt) => {
+                Self::corrupt(path, Damage::new(seq, format!("{error}, or the disk fails to read it")))
             }
+            // Not from SQLite but from reading its values: a column holds what it never holds.
+            None => Self::corrupt(path, Damage::new(seq, error.to_string())),
             Some(_) => Self::io(path, error),
         }
     }

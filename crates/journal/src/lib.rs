@@ -15,7 +15,8 @@ pub use error::{Damage, JournalError};
 pub use export::export_jsonl;
 pub use memory::{Fault, MemoryJournal};
 pub use sqlite::{
-    APPLICATION_ID, FILE_FORMAT, Limits, Open, SqliteJournal, Verified, salvage, verify, verify_anchored,
+    APPLICATION_ID, FILE_FORMAT, FileId, LOST_MAX, Limits, Lost, Open, SqliteJournal, Verified, copy_to,
+    holds, lost_after, salvage, verify, verify_anchored,
 };
 
 /// What [`Journal::replay`] hands each entry to: its sequence number and itself.

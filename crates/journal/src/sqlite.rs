@@ -20,8 +20,8 @@ use crate::{Journal, Visit};
 pub(crate) use reader::{Reader, Stored};
 use writer::{Batch, Order, Writer};
 
-pub use check::{Verified, salvage, verify, verify_anchored};
-pub use file::{APPLICATION_ID, FILE_FORMAT};
+pub use check::{LOST_MAX, Lost, Verified, copy_to, holds, lost_after, salvage, verify, verify_anchored};
+pub use file::{APPLICATION_ID, FILE_FORMAT, FileId};
 
 /// What a journal is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +104,13 @@ impl SqliteJournal {
 
     fn open_writer(path: &Path, limits: Limits) -> Result<Self, JournalError> {
         let connection = file::open_for_writing(path, &limits)?;
+        let file = FileId::of(path)
+            .map_err(|error| JournalError::io(path, error))?
+            .ok_or_else(|| JournalError::Exchanged { path: path.display().to_string() })?;
         let found = reader::head(&connection, path)?;
         let head = Arc::new(Mutex::new(found));
         let (orders, inbox) = sync_channel(QUEUE_MAX);
-        let writer = Writer::new(path, connection, found, Arc::clone(&head));
+        let writer = Writer::new(path, connection, file, found, Arc::clone(&head));
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))

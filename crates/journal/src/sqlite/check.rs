@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use dayshift_core::event::Event;
 use rusqlite::Connection;
 
 use super::reader::{Reader, unreadable};
@@ -77,14 +78,45 @@ fn check_structure(connection: &Connection, path: &Path, head: Head) -> Result<(
     ))
 }
 
+/// Whether the journal at `path` holds the entry that `anchor` names, with its hash. Looks at this one
+/// entry and proves nothing else.
+pub fn holds(path: &Path, anchor: Head) -> Result<bool, JournalError> {
+    if anchor.seq == 0 {
+        return Ok(anchor == Head::genesis());
+    }
+    Reader::open(path, Limits::default().busy)?.hash_at(anchor.seq).map(|hash| hash == Some(anchor.hash))
+}
+
+/// Copies the journal at `path` as it is now to `target`, which must not exist, and returns the copy's
+/// head. Others may write meanwhile. Cheap: the copy's end is held against the original, and not each
+/// entry proven; [`verify`] does that.
+pub fn copy_to(path: &Path, target: &Path) -> Result<Head, JournalError> {
+    let busy = Limits::default().busy;
+    let head = copy_whole(path, target, busy, || Reader::open(target, busy)?.head())?;
+    if holds(path, head)? {
+        return Ok(head);
+    }
+    let _ = fs::remove_file(target);
+    Err(JournalError::corrupt(path, Damage::new(head.seq, "its copy came out differently")))
+}
+
 /// Copies the journal at `path` as it is now to `target`, which must not exist.
 pub(super) fn backup(path: &Path, target: &Path, busy: Duration) -> Result<Verified, JournalError> {
+    copy_whole(path, target, busy, || verify_from(target, busy, None))
+}
+
+fn copy_whole<T>(
+    path: &Path,
+    target: &Path,
+    busy: Duration,
+    prove: impl FnOnce() -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
     let io = |error| JournalError::io(target, error);
     let absolute = std::path::absolute(target).map_err(io)?;
     let name = absolute.to_str().ok_or_else(|| JournalError::io(target, "a backup's path must be UTF-8"))?;
     let reader = Reader::open_locked(path, busy)?;
     file::create_private(target).map_err(io)?;
-    let copied = copy(reader.connection(), name, target).and_then(|()| verify_from(target, busy, None));
+    let copied = copy(reader.connection(), name, target).and_then(|()| prove());
     if copied.is_err() {
         // Half a backup is worse than none; that it failed is reported anyway.
         let _ = fs::remove_file(target);
@@ -131,3 +163,46 @@ pub fn salvage(path: &Path, target: &Path) -> Result<(Verified, Option<Damage>),
 
 /// Entries that are written to the new journal at once.
 const SALVAGE_BATCH: usize = 1_000;
+
+/// The most entries that [`lost_after`] looks for.
+pub const LOST_MAX: u64 = 100_000;
+
+/// How many numbers in a row may lead to nothing before the search ends, where the journal does not say
+/// which its last one is.
+const GAP_MAX: u64 = 1_000;
+
+/// What lies behind the good part of a damaged journal. None of it is proven: it serves to tell people
+/// what was lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The number of the last entry that the journal says it has, or that was found; `None` when
+    /// nothing can be read there.
+    pub last: Option<u64>,
+    /// Whether `last` is the journal's own word: then there was nothing behind it.
+    pub is_last_known: bool,
+    /// The events that can still be read.
+    pub events: Vec<(u64, Event)>,
+}
+
+/// Reads what can be read behind the entry `after`, at most [`LOST_MAX`] entries of it. Never fails: what
+/// cannot be read is not told of.
+pub fn lost_after(path: &Path, after: u64) -> Lost {
+    let Ok(mut reader) = Reader::open_damaged(path, Limits::default().busy) else { return Lost::default() };
+    let known = reader.head().ok().map(|head| head.seq);
+    let mut lost =
+        Lost { last: known.filter(|seq| *seq > after), is_last_known: known.is_some(), ..Lost::default() };
+    let end = known.unwrap_or(u64::MAX).min(after.saturating_add(LOST_MAX));
+    let (mut seq, mut gap) = (after, 0);
+    while seq < end && (known.is_some() || gap < GAP_MAX) {
+        seq += 1;
+        match reader.unproven(seq) {
+            Some(event) => {
+                gap = 0;
+                lost.last = lost.last.max(Some(seq));
+                lost.events.push((seq, event));
+            }
+            None => gap += 1,
+        }
+    }
+    lost
+}

@@ -32,6 +32,30 @@ const SCHEMA: &str = "
 const WAL_PAGES: u32 = 4_096;
 const PAGE_BYTES: u64 = 4_096;
 
+/// Which file a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The file at `path`; `None` when there is none. Always the same where files have no such ids.
+    pub fn of(path: &Path) -> std::io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            #[cfg(unix)]
+            Ok(file) => {
+                use std::os::unix::fs::MetadataExt;
+                Ok(Some(Self { device: file.dev(), inode: file.ino() }))
+            }
+            #[cfg(not(unix))]
+            Ok(_) => Ok(Some(Self { device: 0, inode: 0 })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Opens the file for the writer, making it first when there is none.
 pub(super) fn open_for_writing(path: &Path, limits: &Limits) -> Result<Connection, JournalError> {
     let exists = path.try_exists().map_err(|error| JournalError::io(path, error))?;
@@ -116,7 +140,12 @@ fn create(path: &Path) -> Result<(), JournalError> {
     let draft = draft_path(path);
     let made = create_draft(&draft, path).and_then(|()| publish(&draft, path));
     if made.is_err() {
-        let _ = fs::remove_file(&draft);
+        let mut journal = draft.clone().into_os_string();
+        journal.push("-journal");
+        for left in [draft, PathBuf::from(journal)] {
+            // It may never have come to be.
+            let _ = fs::remove_file(left);
+        }
     }
     made
 }
@@ -129,6 +158,8 @@ fn draft_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The draft has no log: what a failed close would leave in one does not come along to the real name.
+/// The first writer turns the log on.
 fn create_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
     let sqlite = |error| JournalError::sqlite(path, 1, &error);
     create_private(draft).map_err(|error| JournalError::io(path, error))?;
@@ -136,7 +167,7 @@ fn create_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
     connection
         .execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES};
-             PRAGMA journal_mode = WAL;
+             PRAGMA journal_mode = DELETE;
              PRAGMA synchronous = FULL;
              BEGIN;
              {SCHEMA}

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dayshift_core::event::Event;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::file;
 use crate::chain::{Fields, Head};
-use crate::codec::Unreadable;
+use crate::codec::{Unreadable, upcast};
 use crate::error::{Damage, JournalError};
 
 /// Entries that are read in one transaction, so that a checkpoint never waits long for one.
@@ -146,19 +147,37 @@ impl Reader {
             return Ok(Head::genesis());
         };
         let damage = |what| JournalError::corrupt(&self.path, Damage::new(seq, what));
-        let stored = self
-            .connection
-            .query_row(
-                "SELECT hash FROM journal WHERE seq = ?",
-                [i64::try_from(seq).unwrap_or(i64::MAX)],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| JournalError::sqlite(&self.path, seq, &error))?;
-        stored
+        self.stored_hash(seq)?
             .map(|hash| Head { seq, hash })
             .ok_or_else(|| damage("it is missing, and was seen before".to_owned()))
     }
+
+    /// The hash of the entry `seq` as stored, if there is one.
+    pub(crate) fn hash_at(&mut self, seq: u64) -> Result<Option<[u8; 32]>, JournalError> {
+        self.read(|reader| reader.stored_hash(seq))
+    }
+
+    fn stored_hash(&self, seq: u64) -> Result<Option<[u8; 32]>, JournalError> {
+        self.connection
+            .query_row("SELECT hash FROM journal WHERE seq = ?", [signed(seq)], |row| row.get(0))
+            .optional()
+            .map_err(|error| JournalError::sqlite(&self.path, seq, &error))
+    }
+
+    /// The event of the entry `seq` without any proof; `None` when it cannot be read.
+    pub(crate) fn unproven(&self, seq: u64) -> Option<Event> {
+        let columns = "SELECT version, kind, body FROM journal WHERE seq = ?";
+        let mut statement = self.connection.prepare_cached(columns).ok()?;
+        let row = statement.query_row([signed(seq)], |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        });
+        let (version, kind, body) = row.ok()?;
+        upcast(version, &kind, &body).ok()
+    }
+}
+
+fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 /// The last entry that `connection` sees, as stored.
@@ -197,7 +216,6 @@ fn page(
              WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         )
         .map_err(|error| JournalError::sqlite(path, next(head), &error))?;
-    let signed = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
     let mut rows = statement
         .query(params![signed(start), signed(end), PAGE_ENTRIES])
         .map_err(|error| JournalError::sqlite(path, next(head), &error))?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::file::FileId;
 use super::reader;
 use crate::chain::Head;
 use crate::codec::Row;
@@ -43,6 +44,8 @@ impl Batch {
 pub(super) struct Writer {
     path: PathBuf,
     connection: Connection,
+    /// The file that was opened.
+    file: FileId,
     /// The entry that the next one is chained to.
     head: Head,
     /// A write failed or somebody else wrote: what the file holds is to be read first.
@@ -54,8 +57,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, connection: Connection, head: Head, shown: Arc<Mutex<Head>>) -> Self {
-        Self { path: path.to_owned(), connection, head, behind: false, unmoved: true, shown }
+    pub(super) fn new(
+        path: &Path,
+        connection: Connection,
+        file: FileId,
+        head: Head,
+        shown: Arc<Mutex<Head>>,
+    ) -> Self {
+        Self { path: path.to_owned(), connection, file, head, behind: false, unmoved: true, shown }
     }
 
     /// Works until nobody can give orders any more.
@@ -118,7 +127,10 @@ impl Writer {
 
     /// One transaction for the whole group; the heads after each of its batches.
     fn commit(&mut self, group: &[Batch]) -> Result<Vec<Head>, JournalError> {
-        let Self { path, connection, head, .. } = self;
+        let Self { path, connection, file, head, .. } = self;
+        if FileId::of(path).map_err(|error| JournalError::io(path, error))? != Some(*file) {
+            return Err(JournalError::Exchanged { path: path.display().to_string() });
+        }
         let sqlite = |error| JournalError::sqlite(path, head.seq.saturating_add(1), &error);
         // Dropped without a commit, it rolls back.
         let transaction =

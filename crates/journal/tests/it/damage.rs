@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use dayshift_journal::{
-    Damage, FILE_FORMAT, Head, JournalError, Open, SqliteJournal, salvage, verify, verify_anchored,
+    Damage, FILE_FORMAT, Head, JournalError, Lost, Open, SqliteJournal, copy_to, holds, lost_after, salvage,
+    verify, verify_anchored,
 };
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use crate::common::{Folder, entries, open, read_all};
+use crate::common::{Folder, assert_whole_batches, entries, marked_batch, open, read_all};
 
 /// A closed journal with entries 1 to `count`.
 fn journal(count: u64) -> (Folder, Head) {
@@ -39,14 +40,17 @@ fn sql(folder: &Folder, statement: &str) {
     Connection::open(folder.journal()).expect("opens").execute_batch(statement).expect("runs");
 }
 
-#[test]
-fn a_flipped_byte_is_found_at_its_entry_and_what_is_before_it_saved() {
-    let (folder, _) = journal(2_000);
+fn flip(folder: &Folder, needle: &[u8]) {
     let mut bytes = std::fs::read(folder.journal()).expect("readable");
-    let needle = b"person 1234\"";
     let at = bytes.windows(needle.len()).position(|window| window == needle).expect("stored as text");
     bytes[at] ^= 1;
     std::fs::write(folder.journal(), bytes).expect("writable");
+}
+
+#[test]
+fn a_flipped_byte_is_found_at_its_entry_and_what_is_before_it_saved() {
+    let (folder, _) = journal(2_000);
+    flip(&folder, b"person 1234\"");
 
     assert_eq!(damage(verify(&folder.journal())).seq, 1_234);
     for mode in [Open::ReadOnly, Open::ReadWrite] {
@@ -298,4 +302,87 @@ fn the_chain_is_as_documented() {
     assert_eq!(verify(&folder.journal()).map(|verified| verified.entries), Ok(3));
     let genesis: [u8; 32] = Sha256::digest("dayshift journal 1").into();
     assert_eq!(Head::genesis(), Head { seq: 0, hash: genesis });
+}
+
+/// What a power failure may leave of the log: any part of it, and garbage where it broke off.
+#[test]
+fn a_torn_log_leaves_whole_batches_and_is_no_damage() {
+    let folder = Folder::new();
+    let mut journal = open(&folder.journal(), Open::ReadWrite);
+    let mut heads = vec![Head::genesis()];
+    for number in 0..30 {
+        heads.push(journal.append(&marked_batch(&format!("{number}"), 1 + number % 7)).expect("appends"));
+    }
+    let log = folder.path().join("journal.db-wal");
+    let (whole, main) =
+        (std::fs::read(&log).expect("a log"), std::fs::read(folder.journal()).expect("a file"));
+    assert!(whole.len() > 50_000, "nothing is tidied up before it is asked for");
+    let mut seen = Vec::new();
+    for length in (0..whole.len()).step_by(1_511).chain([whole.len() - 1, whole.len()]) {
+        for garbage in [0, 700] {
+            let torn = Folder::new();
+            std::fs::write(torn.journal(), &main).expect("writable");
+            let mut bytes = whole[..length].to_vec();
+            bytes.extend(std::iter::repeat_n(0xa5, garbage));
+            std::fs::write(torn.path().join("journal.db-wal"), bytes).expect("writable");
+            let (stored, head) = read_all(&mut open(&torn.journal(), Open::ReadWrite));
+            assert!(heads.contains(&head), "cut at {length}: {head}");
+            assert_whole_batches(&stored);
+            assert_eq!(verify(&torn.journal()).map(|verified| verified.head), Ok(head), "cut at {length}");
+            seen.push(head.seq);
+        }
+    }
+    assert!(seen.is_sorted() && seen.last() == heads.last().map(|head| &head.seq), "{seen:?}");
+}
+
+#[test]
+fn a_journal_that_is_removed_or_exchanged_is_not_written_any_more() {
+    let exchanges: [fn(&Folder); 2] = [
+        |folder| std::fs::remove_file(folder.journal()).expect("there"),
+        |folder| {
+            let copy = folder.path().join("copy.db");
+            std::fs::copy(folder.journal(), &copy).expect("copied");
+            std::fs::rename(copy, folder.journal()).expect("renamed");
+        },
+    ];
+    for exchange in exchanges {
+        let folder = Folder::new();
+        let mut journal = open(&folder.journal(), Open::ReadWrite);
+        journal.append(&entries(1..=3)).expect("appends");
+        exchange(&folder);
+        let refused = journal.append(&entries(4..=4)).expect_err("nobody would find it");
+        assert!(matches!(refused, JournalError::Exchanged { .. }) && !refused.may_pass(), "{refused}");
+        assert!(matches!(journal.append(&entries(4..=4)), Err(JournalError::Behind)));
+    }
+}
+
+#[test]
+fn copies_hold_what_is_there_and_anchors_find_their_entry() {
+    let (folder, head) = journal(40);
+    let copy = folder.path().join("copy.db");
+    assert_eq!(copy_to(&folder.journal(), &copy), Ok(head));
+    assert!(copy_to(&folder.journal(), &copy).is_err(), "never over another file");
+    assert_eq!(verify(&copy).map(|verified| verified.head), Ok(head));
+    open(&folder.journal(), Open::ReadWrite).append(&entries(41..=50)).expect("appends");
+    assert_eq!(holds(&folder.journal(), head), Ok(true));
+    assert_eq!(holds(&folder.journal(), Head::genesis()), Ok(true));
+    assert_eq!(holds(&folder.journal(), Head { hash: [7; 32], ..head }), Ok(false));
+    assert_eq!(holds(&copy, Head { seq: 50, hash: [7; 32] }), Ok(false));
+}
+
+#[test]
+fn what_lies_behind_damage_is_told_without_being_trusted() {
+    let (folder, _) = journal(2_000);
+    flip(&folder, b"person 1234\"");
+    let lost = lost_after(&folder.journal(), 1_233);
+    assert_eq!((lost.last, lost.is_last_known, lost.events.len()), (Some(2_000), true, 767));
+    assert_eq!(lost.events.first().map(|(seq, _)| *seq), Some(1_234));
+    assert_eq!(lost_after(&folder.journal(), 2_000), Lost { is_last_known: true, ..Lost::default() });
+
+    let whole = std::fs::read(folder.journal()).expect("readable");
+    std::fs::write(folder.journal(), &whole[..whole.len() / 2]).expect("writable");
+    let lost = lost_after(&folder.journal(), 500);
+    assert!(!lost.is_last_known || lost.last == Some(2_000), "{:?}", lost.last);
+    std::fs::write(folder.journal(), "no database").expect("writable");
+    assert_eq!(lost_after(&folder.journal(), 0), Lost::default());
 }
