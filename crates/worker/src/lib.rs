@@ -3,6 +3,7 @@
 pub mod client;
 pub mod command_line;
 mod error;
+pub mod mend;
 mod output;
 mod proc;
 pub mod protocol;

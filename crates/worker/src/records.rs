@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dayshift_core::ids::AttemptId;
@@ -85,6 +85,15 @@ impl Records {
             Self { path: path.to_owned(), file, bytes, reserved: 0, compacted: bytes, waiting: Vec::new() };
         records.reserve();
         Ok((records, known))
+    }
+
+    /// Whether the open file is still the one that an engine or the next worker would find.
+    pub(crate) fn is_in_place(&self) -> bool {
+        match (self.file.metadata(), fs::metadata(&self.path)) {
+            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            (Err(_), _) => true,
+        }
     }
 
     /// Appends one record; when this returns without error it survives our death.
@@ -168,7 +177,7 @@ fn push(bytes: &mut Vec<u8>, record: &Record) -> io::Result<()> {
 }
 
 /// Reads whole lines; one that makes no sense is passed over.
-fn read(text: &[u8]) -> BTreeMap<AttemptId, Known> {
+pub(crate) fn read(text: &[u8]) -> BTreeMap<AttemptId, Known> {
     let mut known = BTreeMap::new();
     for line in text.split(|byte| *byte == b'\n') {
         let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };

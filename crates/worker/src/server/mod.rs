@@ -199,12 +199,12 @@ pub fn run(options: Options, hooks: Hooks) -> Result<(), WorkerError> {
     worker.serve()
 }
 
-fn private_folder(folder: &Path) -> Result<(), WorkerError> {
+pub(crate) fn private_folder(folder: &Path) -> Result<(), WorkerError> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(WorkerError::file(folder))
 }
 
 /// The lock that makes this the only worker; held until the process ends, however it ends.
-fn lock(path: &Path) -> Result<Option<File>, WorkerError> {
+pub(crate) fn lock(path: &Path) -> Result<Option<File>, WorkerError> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -220,7 +220,7 @@ fn lock(path: &Path) -> Result<Option<File>, WorkerError> {
 }
 
 /// The wall clock.
-fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -376,9 +376,21 @@ impl Worker {
     }
 
     fn close(&mut self) {
-        self.compact();
+        if self.records.is_in_place() {
+            self.compact();
+        }
         self.unlisten();
         self.peers.flush();
+    }
+
+    /// Whether the state directory was deleted or exchanged under us. No engine will ever ask for what
+    /// lives here, and one that does means others by the same ids: everything is ended.
+    fn is_deserted(&mut self) -> bool {
+        let is_deserted = !self.records.is_in_place();
+        if is_deserted && self.mode != Mode::Stopping {
+            self.stop_all();
+        }
+        is_deserted
     }
 
     /// Rewrites the records with only what is still needed.
@@ -393,8 +405,9 @@ impl Worker {
         let _ = self.records.compact(&keep);
     }
 
-    /// Once a minute: collect ended orphans, sample memory.
+    /// Once a minute: collect ended orphans, sample memory, see whether anyone can still hear of us.
     fn keep_house(&mut self) {
+        self.is_deserted();
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let is_any_dead = matches!(waitid(WaitId::All, look), Ok(Some(_)));
         if is_any_dead || !self.live.is_empty() {

@@ -61,6 +61,14 @@ impl Worker {
             self.refuse(id, None, Refusal::Protocol, &message);
             return self.drain_all();
         }
+        if self.is_deserted() {
+            return self.refuse(
+                id,
+                None,
+                Refusal::Draining,
+                "its state directory is gone: it ends everything",
+            );
+        }
         self.crown(id);
         let live = self.live.keys().copied().collect();
         self.tell(&FromWorker::Welcome { protocol: own, worker_pid: self.me, live });
@@ -244,6 +252,11 @@ impl Worker {
                 return;
             }
         }
+        self.stop_all();
+    }
+
+    /// Ends everything, and then the worker; asked again, by the kill.
+    pub(super) fn stop_all(&mut self) {
         let urgent = self.mode == Mode::Stopping;
         self.mode = Mode::Stopping;
         let all: BTreeSet<AttemptId> = self.live.keys().copied().collect();
