@@ -132,8 +132,15 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         let mut messages = Vec::new();
         loop {
             let mut callers = Vec::new();
-            let inputs = self.sort(messages, &mut callers);
-            let turned = self.engine.turn(self.clock.now(), inputs)?;
+            let now = self.clock.now();
+            let inputs = if self.engine.thaw(now)? {
+                self.sort(messages, &mut callers)
+            } else {
+                // What is true cannot be read now, so nothing can be said against a request either.
+                self.turn_away(messages);
+                Vec::new()
+            };
+            let turned = self.engine.turn(now, inputs)?;
             for (id, reply) in callers {
                 let answer = if turned.is_durable {
                     Answer::Taken(self.engine.state().answered(&id).flatten())
@@ -155,6 +162,19 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
                 return Ok(());
             }
             messages = self.wait(turned.wake, now);
+        }
+    }
+
+    /// The journal cannot be written: who asked may ask again, and what was reported is asked for again.
+    fn turn_away(&self, messages: Vec<Message>) {
+        let why = self.engine.frozen().map_or_else(String::new, |failure| failure.message.clone());
+        for message in messages {
+            match message {
+                Message::Request { reply, .. } => {
+                    let _ = reply.try_send(Answer::Frozen(why.clone()));
+                }
+                Message::Report(_) | Message::Wake => {}
+            }
         }
     }
 

@@ -21,7 +21,7 @@ const FROZEN_WAIT: Millis = Millis::seconds(1);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The journal cannot be read, and waiting does not help.
-    #[error("failed to read the journal: {0}")]
+    #[error("{0}")]
     Journal(String),
 }
 
@@ -220,15 +220,16 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         Ok(Turned { is_durable: false, wake: Some(now + FROZEN_WAIT) })
     }
 
-    /// Tries to read the journal again after a failure. True when the engine can go on.
-    fn thaw(&mut self, now: Timestamp) -> Result<bool, EngineError> {
+    /// Tries to read the journal again after a failure, at most once a second. True when the engine can
+    /// go on; until then there is no state, and a turn does nothing.
+    pub fn thaw(&mut self, now: Timestamp) -> Result<bool, EngineError> {
         let Some((_, until)) = &self.frozen else { return Ok(true) };
         if now < *until && *until - now <= FROZEN_WAIT {
             return Ok(false);
         }
         match self.replay() {
             Ok(replayed) if replayed.durable < self.told => Err(EngineError::Journal(format!(
-                "it holds {} entries, and {} were durable before: it was cut or exchanged",
+                "failed to read the journal again: it holds {} entries, and {} were durable before: it was cut or exchanged",
                 replayed.durable, self.told
             ))),
             Ok(replayed) => {
