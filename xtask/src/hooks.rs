@@ -74,6 +74,16 @@ pub(crate) const HOOKS: [Hook; 5] = [
             ],
         },
     },
+    Hook {
+        name: "faults",
+        words: " [--every N]",
+        about: "a day per call of engine and worker that the disk answers with an error",
+        package: "dayshift",
+        target: Target::IgnoredTests {
+            filter: "long_faults",
+            flags: &[("--every", "DAYSHIFT_FAULTS_EVERY")],
+        },
+    },
 ];
 
 /// Runs `hook` with the words that followed it.

@@ -15,8 +15,9 @@ mod load;
 mod logs;
 mod look;
 mod manual;
-mod output;
+pub(crate) mod output;
 mod place;
+mod repair;
 mod run;
 mod saved;
 mod settings;
@@ -269,10 +270,22 @@ fn told(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe)) {
         return Code::Done.into();
     }
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    output::error(&format!("error: {}", causes.join(": ")));
+    output::error(&format!("error: {}", causes(error)));
     let is_environment = error.chain().any(<dyn std::error::Error>::is::<std::io::Error>);
-    if is_environment { Code::SomeFailed.into() } else { Code::Bug.into() }
+    if is_environment { Code::Storage.into() } else { Code::Bug.into() }
+}
+
+/// The error with its causes, each said once: some tell their own cause already.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,17 +14,29 @@ use dayshift_core::input::Request;
 use dayshift_engine::{Answer, Handle};
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
+
 /// The longest request, in bytes: a run of 10,000 tasks with long briefs.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How long either side waits for the other.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How long a look waits: it is answered at once, or the engine has other cares.
+const GLANCE_MAX: Duration = Duration::from_millis(500);
+
 /// One request.
 #[derive(Debug, Serialize, Deserialize)]
 struct Call {
     id: String,
     request: Request,
+}
+
+/// A question that changes nothing and waits for nobody.
+#[derive(Debug, Serialize, Deserialize)]
+struct Look {
+    /// What to look at; there is only `health`.
+    look: String,
 }
 
 /// Its answer.
@@ -44,6 +57,11 @@ pub(crate) enum Reply {
     Frozen {
         /// Why.
         message: String,
+    },
+    /// How the engine is.
+    Health {
+        /// Why the journal cannot be written; `None` when it can.
+        journal: Option<String>,
     },
 }
 
@@ -70,7 +88,7 @@ pub(crate) fn private_folder(folder: &Path) -> Result<()> {
 }
 
 /// Answers steering commands from now on. The engine's lock is held, so an old socket is dead.
-pub(crate) fn serve(socket: &Path, handle: Handle) -> Result<()> {
+pub(crate) fn serve(socket: &Path, handle: Handle, health: Arc<Health>) -> Result<()> {
     if let Some(folder) = socket.parent() {
         private_folder(folder)?;
     }
@@ -80,13 +98,13 @@ pub(crate) fn serve(socket: &Path, handle: Handle) -> Result<()> {
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             // One after the other: steering is rare, and an answer takes one commit.
-            let _ = converse(&stream, &handle);
+            let _ = converse(&stream, &handle, &health);
         }
     })?;
     Ok(())
 }
 
-fn converse(stream: &UnixStream, handle: &Handle) -> Result<()> {
+fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()> {
     stream.set_read_timeout(Some(WAIT_MAX))?;
     stream.set_write_timeout(Some(WAIT_MAX))?;
     let mut line = String::new();
@@ -98,6 +116,9 @@ fn converse(stream: &UnixStream, handle: &Handle) -> Result<()> {
             Some(Answer::Frozen(message)) => Reply::Frozen { message },
             None => Reply::Frozen { message: "the engine is going down".to_owned() },
         },
+        Err(_) if serde_json::from_str::<Look>(&line).is_ok_and(|look| look.look == "health") => {
+            Reply::Health { journal: health.journal_trouble() }
+        }
         Err(error) => Reply::Refused { message: format!("not a request of this version: {error}") },
     };
     write_line(stream, &reply)
@@ -110,12 +131,24 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Why the live engine cannot write its journal; `None` when it can, or when none answers at once.
+pub(crate) fn journal_trouble(socket: &Path) -> Option<String> {
+    match exchange(socket, &Look { look: "health".to_owned() }, GLANCE_MAX) {
+        Ok(Some(Reply::Health { journal })) => journal,
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// Asks the live engine; `None` when none answers.
 pub(crate) fn ask(socket: &Path, id: String, request: Request) -> Result<Option<Reply>> {
+    exchange(socket, &Call { id, request }, WAIT_MAX)
+}
+
+fn exchange(socket: &Path, words: &impl Serialize, patience: Duration) -> Result<Option<Reply>> {
     let Ok(stream) = UnixStream::connect(socket) else { return Ok(None) };
-    stream.set_read_timeout(Some(WAIT_MAX))?;
-    stream.set_write_timeout(Some(WAIT_MAX))?;
-    write_line(&stream, &Call { id, request })?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    write_line(&stream, words)?;
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line).context("the engine did not answer")?;
     if line.is_empty() {

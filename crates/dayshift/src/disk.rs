@@ -1,4 +1,4 @@
-//! How much disk folders use.
+//! How much disk folders use, and how much room a file system has.
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,6 +29,19 @@ pub(crate) fn usage(path: &Path) -> u64 {
         }
     }
     counted.bytes
+}
+
+/// One megabyte, as people are told of it.
+pub(crate) const MB: u64 = 1024 * 1024;
+
+/// What is left free by everything that can be done without, in bytes.
+pub(crate) const SPARED_BYTES: u64 = 64 * MB;
+
+/// How many bytes an ordinary user may still write to the file system of `folder`; `None` when it
+/// cannot be measured.
+pub(crate) fn free(folder: &Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(folder).ok()?;
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 #[derive(Debug, Default)]

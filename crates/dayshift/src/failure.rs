@@ -20,6 +20,8 @@ pub(crate) enum Code {
     Missing,
     /// A bug in dayshift.
     Bug,
+    /// The disk is full or fails, or the journal is damaged, gone, or written by a newer dayshift.
+    Storage,
     /// Another dayshift owns the state directory.
     Busy,
 }
@@ -34,6 +36,7 @@ impl Code {
         Self::Budget,
         Self::Missing,
         Self::Bug,
+        Self::Storage,
         Self::Busy,
     ];
 
@@ -47,6 +50,7 @@ impl Code {
             Self::Budget => "stopped by the budget",
             Self::Missing => "a needed program is missing",
             Self::Bug => "a bug in dayshift",
+            Self::Storage => "the disk is full or fails, or the journal is damaged, gone or newer",
             Self::Busy => "another dayshift owns the state directory",
         }
     }
@@ -61,6 +65,7 @@ impl Code {
             Self::Budget => 4,
             Self::Missing => 69,
             Self::Bug => 70,
+            Self::Storage => 74,
             Self::Busy => 75,
         }
     }

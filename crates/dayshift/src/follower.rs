@@ -5,6 +5,7 @@
 mod files;
 mod terminal;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -16,10 +17,13 @@ use dayshift_core::input::Report;
 use dayshift_core::state::State;
 use dayshift_core::types::{Failure, FailureClass, Obligation};
 use dayshift_engine::Handle;
+use dayshift_journal::FileId;
 
 use crate::cli::now;
 use crate::gc::Sweeper;
+use crate::health::Health;
 use crate::paths::Paths;
+use crate::store;
 use files::Files;
 pub(crate) use files::write_report;
 pub(crate) use terminal::Style;
@@ -82,24 +86,60 @@ pub(crate) struct Start {
     files: Files,
     state: State,
     sweeper: Sweeper,
+    guard: Guard,
+}
+
+impl Start {
+    /// What the journal comes to.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+}
+
+/// Sees that the journal is still the file that it was. The writer looks before each commit; while
+/// agents work in silence there is none.
+struct Guard {
+    journal: PathBuf,
+    file: Option<FileId>,
+    health: Arc<Health>,
+}
+
+impl Guard {
+    /// Wakes the engine when there is no way on: then no file may be written either, or a folder that was
+    /// deleted would come back.
+    fn is_in_place(&self, handle: &Handle) -> bool {
+        // A file system that does not answer is no proof.
+        let is_in_place = FileId::of(&self.journal).map_or(true, |found| found == self.file);
+        if !is_in_place && self.health.gone().is_none() {
+            self.health.journal_is_gone(store::exchanged(&self.journal).to_string());
+            handle.wake();
+        }
+        is_in_place
+    }
 }
 
 /// Reads the journal for a follower. It must be done before the engine decides anything, else
 /// the follower would hear twice of what is decided meanwhile. Logs are freed when they do not fit
 /// into `disk_budget` bytes.
-pub(crate) fn read(paths: &Paths, disk_budget: u64) -> Result<Start, crate::failure::Failure> {
+pub(crate) fn read(
+    paths: &Paths,
+    health: Arc<Health>,
+    disk_budget: u64,
+) -> Result<Start, crate::failure::Failure> {
+    let file = FileId::of(&paths.journal()).unwrap_or_default();
+    let guard = Guard { journal: paths.journal(), file, health };
     let mut files = Files::new(paths.clone());
     let state = files.rebuild()?;
-    Ok(Start { files, state, sweeper: Sweeper::new(paths.clone(), disk_budget) })
+    Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), disk_budget) })
 }
 
 /// Starts a follower.
 pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Result<(Follower, Ending)> {
     let (news, receiver) = channel();
-    let Start { mut files, state, mut sweeper } = begin;
+    let Start { mut files, state, guard, mut sweeper } = begin;
     let mut terminal = Terminal::new(style);
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
-        follow(state, &receiver, &mut files, &mut terminal, &handle, &mut sweeper);
+        follow(state, &receiver, &mut files, &mut terminal, &guard, &handle, &mut sweeper);
         sweeper.finish();
     })?;
     Ok((Follower { news: news.clone() }, Ending { news, thread }))
@@ -110,6 +150,7 @@ fn follow(
     news: &Receiver<News>,
     files: &mut Files,
     terminal: &mut Terminal,
+    guard: &Guard,
     handle: &Handle,
     sweeper: &mut Sweeper,
 ) {
@@ -147,7 +188,9 @@ fn follow(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Ok(News::Finish) | Err(RecvTimeoutError::Disconnected) => {
-                files.write(&state);
+                if guard.is_in_place(handle) {
+                    files.write(&state);
+                }
                 terminal.finish();
                 return;
             }
@@ -156,7 +199,9 @@ fn follow(
         let is_due = is_stale && written.elapsed() >= FILES_EVERY;
         let is_beat = state.live().next().is_some() && written.elapsed() >= HEARTBEAT_EVERY;
         if is_due || is_beat {
-            files.write(&state);
+            if guard.is_in_place(handle) {
+                files.write(&state);
+            }
             written = Instant::now();
             is_stale = false;
         }

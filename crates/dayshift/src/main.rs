@@ -1,11 +1,14 @@
 //! dayshift: one binary that runs a crew of coding agents on a repository.
 
+mod backup;
 mod cli;
 mod control;
 mod disk;
+mod dismiss;
 mod failure;
 mod follower;
 mod gc;
+mod health;
 mod log;
 mod outside;
 mod paths;

@@ -20,10 +20,12 @@ use dayshift_engine::{Handle, Outside};
 use dayshift_intake::SecretSource;
 use dayshift_worker::protocol::{Launch, ToWorker};
 
+use crate::backup::Backups;
 use crate::follower::Follower;
 use crate::paths::{self, Paths};
 use crew::Crew;
 use link::Link;
+pub(crate) use link::start_worker;
 use secrets::Secrets;
 pub(crate) use secrets::{expanded, fault_of_file};
 use watch::Watch;
@@ -66,15 +68,22 @@ pub(crate) struct World {
     shared: Arc<Shared>,
     link: Link,
     crew: Crew,
+    backups: Backups,
 }
 
 impl World {
     /// Nothing is started before the first obligation.
-    pub(crate) fn new(paths: Paths, setting: Setting, handle: Handle, follower: Follower) -> Self {
+    pub(crate) fn new(
+        paths: Paths,
+        setting: Setting,
+        handle: Handle,
+        follower: Follower,
+        backups: Backups,
+    ) -> Self {
         let secrets = Secrets::new(setting.secrets.clone(), paths::home());
         let shared =
             Arc::new(Shared { paths, setting, handle, secrets, follower, watches: Mutex::default() });
-        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared }
+        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, backups }
     }
 
     /// Takes every live process tree down at once.
@@ -140,6 +149,9 @@ impl Outside for World {
                 self.shared.watches().remove(&attempt);
                 self.link.settled(attempt);
             }
+        }
+        if entries.iter().any(|entry| matches!(entry.event, Event::RunClosed { .. })) {
+            self.backups.order();
         }
         self.shared.follower.committed(entries);
     }

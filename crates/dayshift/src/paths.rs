@@ -87,6 +87,21 @@ impl Paths {
         self.state.join("dayshift.db")
     }
 
+    /// A mended journal on its way into place.
+    pub(crate) fn mended_journal(&self) -> PathBuf {
+        self.state.join("dayshift.db.mended")
+    }
+
+    /// Copies of the journal.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.state.join("backup")
+    }
+
+    /// What a repair has put aside.
+    pub(crate) fn damaged(&self) -> PathBuf {
+        self.state.join("damaged")
+    }
+
     /// The lock of the engine.
     pub(crate) fn lock(&self) -> PathBuf {
         self.state.join("engine.lock")

@@ -1,5 +1,6 @@
 //! `doctor`: looks at everything that dayshift needs, and says how to repair it.
 
+mod journal;
 mod machine;
 mod remains;
 
@@ -11,7 +12,7 @@ use clap::Args;
 use dayshift_core::types::Dialect;
 use dayshift_intake::SecretSource;
 
-use super::{Common, bundle, output, place, settings};
+use super::{Common, bundle, output, place, repair, settings};
 use crate::failure::Code;
 use crate::outside::{expanded, fault_of_file};
 use crate::paths::{self, Paths};
@@ -35,6 +36,9 @@ pub(crate) struct DoctorArgs {
     /// Pack briefs, prompts and what agents printed, too
     #[arg(long, requires = "bundle")]
     full: bool,
+    /// Mend a journal that is damaged, gone or cut: its file is kept, what was lost is told
+    #[arg(long, conflicts_with = "bundle")]
+    repair: bool,
 }
 
 /// How something is.
@@ -81,6 +85,9 @@ impl Finding {
 pub(crate) fn doctor(common: &Common, args: &DoctorArgs) -> Result<Code> {
     if let Some(id) = &args.bundle {
         return bundle::bundle(common, id, args.out.as_deref(), args.full);
+    }
+    if args.repair {
+        return repair::repair(common);
     }
     let findings = look(common);
     if common.json {
@@ -229,34 +236,26 @@ fn secrets() -> Vec<Finding> {
 }
 
 fn disk(what: &'static str, folder: &Path) -> Finding {
-    match rustix::fs::statvfs(folder) {
-        Ok(facts) => {
-            let free = facts.f_bavail.saturating_mul(facts.f_frsize);
-            let text = format!("{} MB free at {}", free / 1024 / 1024, folder.display());
-            if free < DISK_WARN {
-                Finding::warn(what, text, "free some space")
-            } else {
-                Finding::good(what, text)
-            }
-        }
-        Err(errno) => Finding::warn(what, format!("cannot be measured: {errno}"), "look at `df`"),
-    }
+    let Some(free) = crate::disk::free(folder) else {
+        return Finding::warn(what, "cannot be measured", "look at `df`");
+    };
+    let text = format!("{} MB free at {}", free / crate::disk::MB, folder.display());
+    if free < DISK_WARN { Finding::warn(what, text, "free some space") } else { Finding::good(what, text) }
 }
 
 fn state(common: &Common) -> Vec<Finding> {
     let Ok(folder) = place::folder(common) else { return Vec::new() };
     let mut findings = vec![machine::folder("state", &folder)];
-    let paths = Paths::of(&folder).ok().filter(|paths| paths.journal().exists());
-    let Some(paths) = paths else {
+    let Ok(paths) = Paths::of(&folder) else {
         findings.push(machine::clock(None));
         return findings;
     };
-    findings.push(match dayshift_journal::verify(&paths.journal()) {
-        Ok(found) => {
-            Finding::good("journal", format!("{} entries, head {}", found.entries, found.head.hex()))
-        }
-        Err(error) => Finding::bad("journal", error.to_string(), "keep the file; restore a backup"),
-    });
+    findings.push(journal::whole(&paths));
+    findings.push(journal::backups(&paths));
+    if !paths.journal().exists() {
+        findings.push(machine::clock(None));
+        return findings;
+    }
     findings.push(disk("state disk", &paths.state));
     let mut latest = None;
     let read = store::read(&paths.journal(), |_, entry| latest = Some(entry.at));

@@ -1,8 +1,9 @@
 //! Running an engine in this process: lock, journal, world, control socket, signals, loop.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use dayshift_core::ids::RunId;
@@ -14,16 +15,19 @@ use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
 
 use super::signals::{self, GRACE, Interrupt};
 use super::{now, output, settings};
+use crate::backup;
 use crate::control;
+use crate::dismiss::{IfNone, dismiss};
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
+use crate::health::Health;
 use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
 use crate::paths::Paths;
-use crate::store::Store;
+use crate::store::{self, Store};
 
-/// How often people are told that the journal cannot be written.
-const TELL_EVERY: Duration = Duration::from_mins(1);
+/// How long an interrupt waits for the agents while the journal cannot be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The wall clock.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +61,8 @@ pub(crate) fn run(
     style: Style,
     disk_budget: u64,
 ) -> Result<(State, Vec<RunId>)> {
-    let store = Store::open(&paths.journal())?;
+    let health = Arc::new(Health::default());
+    let store = Store::open(paths, health.clone())?;
     let (user, _) = settings::of_user()?;
     let setting = Setting {
         environment: std::env::vars_os().collect(),
@@ -69,16 +74,18 @@ pub(crate) fn run(
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
-    let begin = follower::read(paths, disk_budget)?;
+    let begin = follower::read(paths, health.clone(), disk_budget)?;
+    store::refuse_cut(paths, begin.state())?;
+    let (backups, last_backup) = backup::start(paths.clone())?;
     let opened = Service::open(store, WallClock, |handle| {
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
         ending = Some(end);
-        let world = World::new(paths.clone(), setting, handle, follower);
+        let world = World::new(paths.clone(), setting, handle, follower, backups);
         killer = Some(world.killer());
         world
     });
-    let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
-    control::serve(&paths.engine_socket(), handle.clone())?;
+    let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Storage, error.to_string()))?;
+    control::serve(&paths.engine_socket(), handle.clone(), health.clone())?;
     let killer = killer.expect("the world was made");
     let interrupt = signals::watch(handle.clone(), killer)?;
     let mut watcher = Watcher {
@@ -88,25 +95,37 @@ pub(crate) fn run(
         wanted: requests(errand),
         runs: BTreeSet::new(),
         refused: None,
-        told_frozen: None,
+        health: health.clone(),
+        is_frozen_told: false,
     };
     let result = service.run(&mut watcher);
     let state = service.state().clone();
-    drop(service.into_parts());
+    let (store, world) = service.into_parts();
+    drop(world);
     if watcher.is_interrupting {
         signals::end_helpers();
         tell_left(&state);
     }
-    if let Some(ending) = ending {
-        ending.finish();
-    }
+    ending.into_iter().for_each(follower::Ending::finish);
+    // While the journal is open: the last to close it tidies up.
+    last_backup.finish();
+    drop(store);
     let _ = std::fs::remove_file(paths.engine_socket());
-    log::line(paths, Level::Info, About::default(), "the engine ends");
+    let is_exchanged = health.gone().is_some();
+    if is_exchanged || watcher.is_frozen_over() {
+        // Nobody could take them over, or what they do could not be noted.
+        end_agents(paths);
+    }
+    if !is_exchanged {
+        log::line(paths, Level::Info, About::default(), "the engine ends");
+    }
     drop(lock);
-    result.map_err(|error| Failure::new(Code::Busy, error.to_string()))?;
+    if let Some(message) = health.gone() {
+        return Err(Failure::new(Code::Storage, message).into());
+    }
+    result.map_err(|error| Failure::new(Code::Storage, error.to_string()))?;
     match watcher.refused {
-        Some(message) if watcher.told_frozen.is_some() => Err(Failure::new(Code::Busy, message).into()),
-        Some(message) => Err(Failure::new(Code::Invalid, message).into()),
+        Some(failure) => Err(failure.into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
     }
 }
@@ -117,6 +136,18 @@ fn tell_left(state: &State) {
     if !left.is_empty() {
         let left = left.join(", ");
         output::error(&format!("not over yet, and left to the next `dayshift resume`: {left}"));
+    }
+}
+
+/// Ends every agent without noting why: the worker notes each as lost, which counts no try.
+fn end_agents(paths: &Paths) {
+    match dismiss(paths, IfNone::Leave, PATIENCE) {
+        Ok(ended) if ended.is_empty() => {}
+        Ok(ended) => {
+            let names: Vec<String> = ended.iter().map(ToString::to_string).collect();
+            output::error(&format!("the agents were ended: {}", names.join(", ")));
+        }
+        Err(why) => output::error(&format!("warning: agents may still work: {why}")),
     }
 }
 
@@ -151,8 +182,9 @@ struct Watcher {
     is_interrupting: bool,
     wanted: Vec<Pending>,
     runs: BTreeSet<RunId>,
-    refused: Option<String>,
-    told_frozen: Option<Instant>,
+    refused: Option<Failure>,
+    health: Arc<Health>,
+    is_frozen_told: bool,
 }
 
 impl Watcher {
@@ -166,15 +198,22 @@ impl Watcher {
         }
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self, state: &State) {
         let (runs, refused) = (&mut self.runs, &mut self.refused);
         self.wanted.retain_mut(|pending| match pending.answer.as_ref().map(Receiver::try_recv) {
             Some(Ok(Answer::Taken(made))) => {
                 runs.extend(made.or(pending.run));
                 false
             }
+            // It had nothing left to do but to close.
+            Some(Ok(Answer::Refused(_)))
+                if pending.run.and_then(|run| state.run(run)).is_some_and(Run::is_closed) =>
+            {
+                runs.extend(pending.run);
+                false
+            }
             Some(Ok(Answer::Refused(refusal))) => {
-                *refused = Some(refusal.message);
+                *refused = Some(Failure::new(Code::Invalid, refusal.message));
                 false
             }
             Some(Ok(Answer::Frozen(_)) | Err(TryRecvError::Disconnected)) => {
@@ -183,6 +222,11 @@ impl Watcher {
             }
             Some(Err(TryRecvError::Empty)) | None => true,
         });
+    }
+
+    /// Whether the loop ended while the journal could not be written.
+    fn is_frozen_over(&self) -> bool {
+        self.refused.as_ref().is_some_and(|failure| failure.code == Code::Storage)
     }
 
     /// A signal becomes a request like any other: it is not lost while the disk is full.
@@ -198,7 +242,14 @@ impl Watcher {
 
 impl Observer for Watcher {
     fn is_over(&mut self, state: &State, _: Timestamp) -> bool {
-        self.hear();
+        if self.health.gone().is_some() {
+            return true;
+        }
+        if self.is_frozen_told && self.health.journal_trouble().is_none() {
+            self.is_frozen_told = false;
+            output::error("the journal can be written again: the work goes on");
+        }
+        self.hear(state);
         self.interrupt();
         self.ask();
         if !self.wanted.is_empty() {
@@ -211,19 +262,19 @@ impl Observer for Watcher {
         }
     }
 
-    /// Said once a minute. An interrupt ends the engine: what it would decide now could not be
-    /// kept, so the agents are left to the next one.
+    /// Said once. An interrupt ends the engine and the agents: that they were stopped cannot be
+    /// written down, but the worker has room kept for their ends.
     fn is_over_frozen(&mut self, message: &str) -> bool {
-        if self.told_frozen.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            self.told_frozen = Some(Instant::now());
+        if !std::mem::replace(&mut self.is_frozen_told, true) {
             output::error(&format!(
-                "error: failed to {message}\nhint: nothing new is started until it can be written again; agents go on"
+                "error: failed to {message}\nhint: nothing new is started until it can be written again; agents go on, and an interrupt ends them"
             ));
         }
         let is_interrupted = self.interrupt.by().is_some();
         if is_interrupted {
-            let next = "make room, then `dayshift resume`";
-            self.refused = Some(format!("stopped while the journal could not be written; {next}"));
+            let message = "stopped while the journal could not be written; nothing that was begun is lost";
+            self.refused =
+                Some(Failure::new(Code::Storage, message).hint("make room, then `dayshift resume`"));
         }
         is_interrupted
     }
@@ -237,7 +288,7 @@ pub(crate) fn exit_code(state: &State, runs: &[RunId]) -> Code {
         Code::SomeFailed => 1,
         Code::Budget => 2,
         Code::WaitsForPerson => 3,
-        Code::Invalid | Code::Missing | Code::Bug | Code::Busy => 4,
+        Code::Invalid | Code::Missing | Code::Bug | Code::Storage | Code::Busy => 4,
     };
     codes.max_by_key(rank).unwrap_or(Code::Done)
 }

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::standing::{Orphaned, Troubles};
 use super::{Common, now, output, place};
+use crate::control;
 use crate::failure::{Code, Failure};
+use crate::paths::Paths;
 use crate::{follower, store};
 
 /// How often a watched view looks again.
@@ -31,10 +33,12 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
             let mut status = dayshift_views::status_json(&state);
             status["tried_again"] = troubles.json(&state);
             status["without_engine"] = orphaned.map_or(Value::Null, |orphaned| orphaned.json());
+            status["engine"] = engine_json(&paths);
             serde_json::to_string_pretty(&status)?
         } else {
             let mut text = dayshift_views::status_text(&state, now());
             text.push_str(&troubles.text(&state));
+            text.push_str(&frozen_text(&paths));
             text.push_str(&orphaned.map_or_else(String::new, |orphaned| without_engine(&orphaned, &state)));
             text
         };
@@ -54,6 +58,22 @@ fn without_engine(orphaned: &Orphaned, state: &State) -> String {
     let is_open = state.runs().any(|run| !matches!(run.mode, RunMode::Closed { .. }));
     let next = if is_open { "\nNo engine lives: `dayshift resume` goes on with what is open\n" } else { "" };
     format!("{next}{}", orphaned.text())
+}
+
+/// What a person must know of a live engine that cannot write its journal.
+fn frozen_text(paths: &Paths) -> String {
+    let trouble = Lock::holder(&paths.lock())
+        .and_then(|pid| Some((pid, control::journal_trouble(&paths.engine_socket())?)));
+    trouble.map_or_else(String::new, |(pid, why)| {
+        format!("\nThe engine (pid {pid}) failed to {why}\nUntil then nothing new is started; agents go on\n")
+    })
+}
+
+/// The live engine: its pid, and why it cannot write its journal if it cannot; null when none lives.
+fn engine_json(paths: &Paths) -> Value {
+    Lock::holder(&paths.lock()).map_or(Value::Null, |pid| {
+        serde_json::json!({ "pid": pid, "journal_trouble": control::journal_trouble(&paths.engine_socket()) })
+    })
 }
 
 fn print_view(

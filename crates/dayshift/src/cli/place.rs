@@ -64,6 +64,9 @@ fn repo_of(start: &Path) -> Result<Repo> {
 pub(crate) fn existing(common: &Common) -> Result<Paths> {
     let folder = folder(common)?;
     if !folder.join("dayshift.db").exists() {
+        if folder.is_dir() {
+            store::refuse_gone(&Paths::of(&folder)?)?;
+        }
         let message = format!("nothing has been run yet: {} holds no journal", folder.display());
         return Err(Failure::new(Code::Invalid, message)
             .hint("run a day file first, or name the state directory with --state DIR")

@@ -111,8 +111,10 @@ fn foreground(
     runs.dedup();
     for run in runs.iter().filter_map(|run| state.run(*run)).filter(|run| !run.is_closed()) {
         // A closed run's report is owed and written; one that waits or was stopped has one too.
-        let report = follower::write_report(paths, &state, run.id)?;
-        output::error(&format!("{} is not over; its report so far: {report}", run.id));
+        match follower::write_report(paths, &state, run.id) {
+            Ok(report) => output::error(&format!("{} is not over; its report so far: {report}", run.id)),
+            Err(error) => output::error(&format!("warning: {} is not over, and {error:#}", run.id)),
+        }
     }
     finish(common, &state, &runs)
 }

@@ -1,6 +1,8 @@
 //! Commands that change something: told to the live engine, or, when none lives, done by
 //! taking the lock for a moment.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Input;
@@ -14,7 +16,7 @@ use super::{Common, output, place};
 use crate::control::{self, Reply};
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// How often a starting engine is asked again.
 const START_TRIES: u32 = 40;
@@ -69,7 +71,8 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
         match control::ask(&paths.engine_socket(), id.clone(), request.clone())? {
             Some(Reply::Taken { .. }) => return Ok(true),
             Some(Reply::Refused { message }) => return Err(Failure::new(Code::Invalid, message).into()),
-            Some(Reply::Frozen { message }) => return Err(Failure::new(Code::Busy, message).into()),
+            Some(Reply::Frozen { message }) => return Err(frozen(&message).into()),
+            Some(Reply::Health { .. }) => return Err(anyhow::anyhow!("the engine answered something else")),
             None => {}
         }
         match lock(paths) {
@@ -86,14 +89,27 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
 
 /// Has a request carried out by us, who hold the engine's lock.
 pub(crate) fn append(paths: &Paths, id: String, request: Request) -> Result<()> {
-    let mut store = Store::open(&paths.journal())?;
+    let mut store = Store::open(paths, Arc::default())?;
     let mut state = State::new();
-    let fault = |failure: dayshift_engine::JournalFailure| Failure::new(Code::Busy, failure.message);
+    let fault = |failure: dayshift_engine::JournalFailure| {
+        if failure.is_passing {
+            frozen(&failure.message)
+        } else {
+            Failure::new(Code::Storage, failure.message)
+        }
+    };
     store.replay(&mut |entry| state.apply(entry)).map_err(fault)?;
+    store::refuse_cut(paths, &state)?;
     validate(&state, &request).map_err(|refusal| Failure::new(Code::Invalid, refusal.message))?;
     let decided = step(&mut state, now(), Input::Request { id, request });
     store.append(&decided.entries).map_err(fault)?;
     Ok(())
+}
+
+/// What was asked for cannot be noted now, so it was not done.
+fn frozen(message: &str) -> Failure {
+    Failure::new(Code::Storage, format!("failed to {message}"))
+        .hint("nothing was changed; try again then, or interrupt the engine: that ends the agents also now")
 }
 
 /// Takes the lock of the engine, or says who holds it.
@@ -104,6 +120,8 @@ pub(crate) fn lock(paths: &Paths) -> Result<Lock> {
                 .hint("`dayshift run FILE... --detach` hands the work to it")
                 .into()
         }
-        LockError::Io { .. } => anyhow::Error::new(error),
+        LockError::Io { .. } => Failure::new(Code::Storage, error.to_string())
+            .hint("look at the disk (`df`, `dmesg`) and at who may write there")
+            .into(),
     })
 }

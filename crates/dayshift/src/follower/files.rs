@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use anyhow::Context;
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State};
@@ -196,7 +197,7 @@ impl Files {
 
     /// Writes the run's report and says where.
     pub(super) fn report(&self, state: &State, run: RunId) -> Result<String, String> {
-        write_report(&self.paths, state, run).map_err(|error| error.to_string())
+        write_report(&self.paths, state, run).map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -227,9 +228,9 @@ pub(crate) fn write_report(paths: &Paths, state: &State, run: RunId) -> anyhow::
     let extra = ReportExtra { head, notes: notes(state, run), now: now(), zone };
     let text = dayshift_views::report(state, run, &extra);
     let folder = paths.reports();
-    fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{}-report.md", report_stem(state, run)));
-    replace(&path, text.as_bytes())?;
+    let written = fs::create_dir_all(&folder).and_then(|()| replace(&path, text.as_bytes()));
+    written.with_context(|| format!("the report {} cannot be written", path.display()))?;
     Ok(path.display().to_string())
 }
 

@@ -15,8 +15,9 @@ use dayshift_worker::client::{Client, Welcome, ensure_running};
 use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, Refusal, ToWorker};
 
 use super::{Shared, watch};
+use crate::cli::output;
 use crate::log::{self, About, Level};
-use crate::paths::own_binary;
+use crate::paths::{Paths, own_binary};
 
 /// How long a worker may take to come up.
 const START_MAX: Millis = Millis::seconds(5);
@@ -178,7 +179,7 @@ impl Speaker {
         let is_new = Cell::new(false);
         let spawn = || {
             is_new.set(true);
-            self.spawn()
+            start_worker(&self.shared.paths)
         };
         ensure_running(&spawn, &socket, START_MAX)
             .map_err(|error| format!("no worker came up: failed to {error}"))?;
@@ -193,24 +194,24 @@ impl Speaker {
         }
         Ok(client)
     }
+}
 
-    /// Starts a worker that outlives us: it makes itself a session of its own.
-    fn spawn(&self) -> std::io::Result<()> {
-        let paths = &self.shared.paths;
-        let log = log::open_raw(paths, "worker.log")?;
-        let mut child = Command::new(own_binary())
-            .arg("worker")
-            .arg("--state")
-            .arg(&paths.state)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(log))
-            .current_dir("/")
-            .spawn()?;
-        // Reaped when it ends, so that it leaves no zombie while we live.
-        std::thread::Builder::new().name("worker-reaper".to_owned()).spawn(move || child.wait())?;
-        Ok(())
-    }
+/// Starts a worker that outlives us: it makes itself a session of its own.
+pub(crate) fn start_worker(paths: &Paths) -> std::io::Result<()> {
+    // On a disk that is full or failing it goes on without a log of its own.
+    let log = log::open_raw(paths, "worker.log");
+    let mut child = Command::new(own_binary())
+        .arg("worker")
+        .arg("--state")
+        .arg(&paths.state)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from))
+        .current_dir("/")
+        .spawn()?;
+    // Reaped when it ends, so that it leaves no zombie while we live.
+    std::thread::Builder::new().name("worker-reaper".to_owned()).spawn(move || child.wait())?;
+    Ok(())
 }
 
 /// Why a worker that is there is none for us.
@@ -271,7 +272,10 @@ fn heard(shared: &Arc<Shared>, message: FromWorker) {
         }
         FromWorker::Notice { attempt, message } => {
             let about = attempt.and_then(|attempt| Some(shared.watches().get(&attempt)?.about));
-            log::line(&shared.paths, Level::Info, about.unwrap_or_default(), &message);
+            // Told twice: where output is missing, the log may be as well.
+            log::line(&shared.paths, Level::Warn, about.unwrap_or_default(), &message);
+            let whose = attempt.map(|attempt| format!("{attempt}: ")).unwrap_or_default();
+            output::error(&format!("warning: {whose}{message}"));
         }
     }
 }
