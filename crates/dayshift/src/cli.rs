@@ -1,8 +1,10 @@
 //! The command line: what can be said, and who answers.
 
+mod budget;
 mod bundle;
 mod check;
 mod config;
+mod course;
 mod credentials;
 mod demo;
 mod diff;
@@ -164,9 +166,19 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Stop a task or a run
+    /// What needs a person, and the command that decides each
+    Review,
+    /// Limits and how far they are used; with an amount: set one anew
+    Budget(budget::BudgetArgs),
+    /// Start nothing more; what works now works to its end
+    Pause(course::WhichArgs),
+    /// Begin no further task, and finish what has begun
+    Drain(course::WhichArgs),
+    /// Stop the agents and the engine; the runs can be resumed
+    Stop(course::StopArgs),
+    /// Stop a task, a run or a job
     Cancel {
-        /// The id or key of a task, or the id of a run
+        /// The id or key of a task, or the id of a run or job
         id: String,
     },
     /// Let an ended or held task try again
@@ -247,6 +259,11 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Gc(args) => gc::gc(&common, &args),
         Command::CleanState { force } => fresh::clean_state(&common, force),
         Command::Uninstall { force } => fresh::uninstall(&common, force),
+        Command::Review => look::review(&common),
+        Command::Budget(args) => budget::budget(&common, &args),
+        Command::Pause(args) => course::pause(&common, &args),
+        Command::Drain(args) => course::drain(&common, &args),
+        Command::Stop(args) => course::stop(&common, &args),
         Command::Cancel { id } => steer::cancel(&common, &id),
         Command::Retry { id } => steer::retry(&common, &id),
         Command::Report { which } => look::report(&common, which.as_deref()),

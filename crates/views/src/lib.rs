@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod brief;
+mod budgets;
 mod files;
 mod lists;
 mod money;
 mod progress;
 mod report;
+mod review;
 mod run_log;
 mod status;
 mod steps;
@@ -18,10 +20,12 @@ mod words;
 mod tests;
 
 pub use brief::run_brief;
+pub use budgets::{budgets, budgets_json};
 pub use files::{ProcessFacts, agent_status, registry, task_state_file};
 pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summary_json};
 pub use progress::{live_lines, progress};
 pub use report::{ReportExtra, report};
+pub use review::{review, review_json};
 pub use run_log::RunLog;
 pub use status::{status_json, status_text};
 pub use task::{task_json, task_tree};

@@ -9,7 +9,7 @@ use anyhow::Result;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_core::state::{JobState, Run, RunMode, State};
-use dayshift_core::time::Timestamp;
+use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{HoldReason, Outcome};
 use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
 
@@ -50,6 +50,13 @@ pub(crate) enum Errand {
     },
     /// Go on with these runs.
     Continue(Vec<RunId>),
+    /// Bring what lives to an end, and go on with nothing.
+    Stop {
+        /// Who asks.
+        by: String,
+        /// Kill at once.
+        is_urgent: bool,
+    },
 }
 
 /// Runs an engine until the errand's runs, and all others, are over or at rest. Old logs go when
@@ -66,7 +73,10 @@ pub(crate) fn run(
     let (user, _) = settings::of_user()?;
     let setting = Setting {
         environment: std::env::vars_os().collect(),
-        grace: GRACE,
+        grace: match errand {
+            Errand::Stop { is_urgent: true, .. } => Millis(0),
+            Errand::Stop { is_urgent: false, .. } | Errand::Submit { .. } | Errand::Continue(_) => GRACE,
+        },
         secrets: user.secrets.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
     };
     let mut ending = None;
@@ -168,6 +178,9 @@ impl Pending {
 fn requests(errand: Errand) -> Vec<Pending> {
     match errand {
         Errand::Submit { id, spec } => vec![Pending::new(id, Request::SubmitRun(spec), None)],
+        Errand::Stop { by, is_urgent: _ } => {
+            vec![Pending::new(control::request_id(), Request::Interrupt { by }, None)]
+        }
         Errand::Continue(runs) => runs
             .into_iter()
             .map(|run| Pending::new(control::request_id(), Request::ResumeRun(run), Some(run)))

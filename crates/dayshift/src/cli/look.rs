@@ -95,6 +95,11 @@ pub(crate) fn summary(common: &Common) -> Result<Code> {
     print_view(common, dayshift_views::summary, dayshift_views::summary_json)
 }
 
+/// What needs a person.
+pub(crate) fn review(common: &Common) -> Result<Code> {
+    print_view(common, dayshift_views::review, dayshift_views::review_json)
+}
+
 /// What is live.
 pub(crate) fn active(common: &Common) -> Result<Code> {
     print_view(common, dayshift_views::active, dayshift_views::active_json)

@@ -84,10 +84,26 @@ pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
     if detach {
         return self::detach(common, &paths, Errand::Continue(open));
     }
+    if Lock::holder(&paths.lock()).is_some() {
+        return let_go_on(&paths, &open);
+    }
     let lock = steer::lock(&paths)?;
     let wanted =
         state.runs().filter(|run| !run.is_closed() || run.report.is_none()).map(|run| run.id).collect();
     foreground(common, &paths, lock, Errand::Continue(open), wanted)
+}
+
+/// Tells the live engine to go on with runs that were held back.
+fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<Code> {
+    for run in runs {
+        steer::steer(paths, Request::ResumeRun(*run))?;
+    }
+    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+    output::print(&format!(
+        "{}: the live engine goes on with it; `dayshift status` shows it",
+        names.join(", ")
+    ))?;
+    Ok(Code::Done)
 }
 
 /// Said at every start, as long as there is no jail.
@@ -161,6 +177,7 @@ fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
     output::error(SANDBOX_OFF);
     let requests: Vec<(String, Request)> = match errand {
         Errand::Submit { id, spec } => vec![(id, Request::SubmitRun(spec))],
+        Errand::Stop { by, is_urgent: _ } => vec![(control::request_id(), Request::Interrupt { by })],
         Errand::Continue(runs) => {
             runs.into_iter().map(|run| (control::request_id(), Request::ResumeRun(run))).collect()
         }

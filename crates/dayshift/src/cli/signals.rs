@@ -25,6 +25,9 @@ const GRACE_TOTAL: Duration = Duration::from_millis(2 * GRACE.0);
 /// ending what it was told to end, and the next engine prepares or collects again.
 const LEAVE_AFTER: Duration = GRACE_TOTAL.saturating_add(Duration::from_millis(800));
 
+/// The longest that an engine which was told to stop lives on.
+pub(super) const LEAVE_AT_LAST: Duration = LEAVE_AFTER.saturating_add(LEAVE_ANYHOW);
+
 /// When it leaves even if its loop stands still.
 const LEAVE_ANYHOW: Duration = Duration::from_millis(900);
 

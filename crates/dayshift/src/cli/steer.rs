@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use dayshift_core::ids::RunId;
+use dayshift_core::ids::{JobId, RunId};
 use dayshift_core::input::Input;
 use dayshift_core::input::Request;
 use dayshift_core::state::State;
@@ -29,14 +29,17 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
 }
 
-/// Stops a task or a run.
+/// Stops a task, a run or a job.
 pub(crate) fn cancel(common: &Common, id: &str) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let by = "a person".to_owned();
-    let request = match id.parse::<RunId>().ok().and_then(|run| state.run(run)) {
-        Some(run) => Request::CancelRun { run: run.id, by },
-        None => Request::CancelTask { task: place::task(&state, id)?.id, by },
+    let request = if let Some(run) = id.parse::<RunId>().ok().and_then(|run| state.run(run)) {
+        Request::CancelRun { run: run.id, by }
+    } else if let Some(job) = id.parse::<JobId>().ok().and_then(|job| state.job(job)) {
+        Request::CancelJob { job: job.id, by }
+    } else {
+        Request::CancelTask { task: place::task(&state, id)?.id, by }
     };
     let is_live = steer(&paths, request)?;
     let next = if is_live {

@@ -1,0 +1,138 @@
+//! Holding a run back: pause, drain, stop.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use dayshift_core::ids::RunId;
+use dayshift_core::input::Request;
+use dayshift_core::state::{RunMode, State};
+use dayshift_engine::Lock;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::json;
+
+use super::engine::{self, Errand};
+use super::{Common, load, output, place, signals, steer};
+use crate::failure::{Code, Failure};
+use crate::follower::Style;
+use crate::paths::Paths;
+
+/// How often a stopping engine is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long after its own limit an engine that was told to stop is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `pause` and `drain` take.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhichArgs {
+    /// The run's id [default: every run that is not over]
+    pub(crate) run: Option<RunId>,
+}
+
+/// What `stop` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StopArgs {
+    /// Kill the agents instead of asking them to end
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+fn by() -> String {
+    "a person".to_owned()
+}
+
+/// Starts nothing more; what lives goes on to its end.
+pub(crate) fn pause(common: &Common, args: &WhichArgs) -> Result<Code> {
+    let asked = ask(common, args, |run| Request::PauseRun { run, by: by() })?;
+    tell(common, &asked, "paused", "nothing more starts; what works now works to its end")
+}
+
+/// Begins no further task; what has begun goes through its gates and repairs, then the run pauses.
+pub(crate) fn drain(common: &Common, args: &WhichArgs) -> Result<Code> {
+    let asked = ask(common, args, |run| Request::DrainRun { run, by: by() })?;
+    tell(common, &asked, "draining", "no further task begins; what has begun is finished, gates included")
+}
+
+fn ask(common: &Common, args: &WhichArgs, request: impl Fn(RunId) -> Request) -> Result<Vec<RunId>> {
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let runs = args.run.map_or_else(|| going(&state), |run| vec![run]);
+    for run in &runs {
+        steer::steer(&paths, request(*run))?;
+    }
+    Ok(runs)
+}
+
+/// Runs that may start something.
+fn going(state: &State) -> Vec<RunId> {
+    let is_going = |mode: &RunMode| match mode {
+        RunMode::Open | RunMode::Draining { .. } => true,
+        RunMode::Paused { .. } | RunMode::Closed { .. } => false,
+    };
+    state.runs().filter(|run| is_going(&run.mode)).map(|run| run.id).collect()
+}
+
+fn tell(common: &Common, runs: &[RunId], word: &str, what: &str) -> Result<Code> {
+    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+    if common.json {
+        output::json(&json!({ "runs": names, "state": word }))?;
+    } else if names.is_empty() {
+        output::print("no run is going on")?;
+    } else {
+        output::print(&format!("{}: {word}: {what}; `dayshift resume` goes on", names.join(", ")))?;
+    }
+    Ok(Code::Done)
+}
+
+/// Stops the agents and the engine; the runs can be resumed, and no try is counted.
+pub(crate) fn stop(common: &Common, args: &StopArgs) -> Result<Code> {
+    let paths = place::existing(common)?;
+    match Lock::holder(&paths.lock()) {
+        Some(pid) => stop_engine(&paths, pid, args.now)?,
+        None => stop_orphans(common, &paths, args.now)?,
+    }
+    let (state, _) = place::read(&paths)?;
+    let left: Vec<String> = state.live().map(|attempt| attempt.id.to_string()).collect();
+    if common.json {
+        output::json(&json!({ "stopped": left.is_empty(), "left": left }))?;
+    } else if left.is_empty() {
+        output::print("stopped: nothing works any more; `dayshift resume` goes on")?;
+    } else {
+        output::print(&format!("not over yet, and left to the next `dayshift resume`: {}", left.join(", ")))?;
+    }
+    Ok(if left.is_empty() { Code::Done } else { Code::SomeFailed })
+}
+
+/// Tells the live engine what Ctrl-C would tell it, and waits for its end.
+fn stop_engine(paths: &Paths, pid: u32, is_urgent: bool) -> Result<()> {
+    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    // From here on the handle means this process and no later one of the same number.
+    let Ok(engine) = pidfd_open(target, PidfdFlags::empty()) else { return Ok(()) };
+    if Lock::holder(&paths.lock()) != Some(pid) {
+        return Ok(());
+    }
+    let told = pidfd_send_signal(&engine, Signal::TERM)
+        .and_then(|()| if is_urgent { pidfd_send_signal(&engine, Signal::INT) } else { Ok(()) });
+    if let Err(errno) = told {
+        let message = format!("failed to stop the engine (pid {pid}): {errno}");
+        return Err(Failure::new(Code::Busy, message).hint("it may belong to another user").into());
+    }
+    let begun = Instant::now();
+    while Lock::holder(&paths.lock()) == Some(pid) {
+        if begun.elapsed() > signals::LEAVE_AT_LAST + PATIENCE {
+            let message = format!("the engine (pid {pid}) has not ended yet");
+            return Err(Failure::new(Code::Busy, message).hint("`dayshift stop --now` kills").into());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+/// Stops agents that outlived their engine: an engine comes up for as long as that takes.
+fn stop_orphans(common: &Common, paths: &Paths, is_urgent: bool) -> Result<()> {
+    let lock = steer::lock(paths)?;
+    let errand = Errand::Stop { by: by(), is_urgent };
+    engine::run(paths, lock, errand, Style::Quiet, load::disk_budget(common))?;
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Holding runs back and letting them go on: pause, drain, stop, cancel.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use dayshift_testkit::wait_until;
+use rustix::process::Signal;
+
+use crate::common::{LONG, Site, signal};
+
+/// Commands that wait until a file of their own says that they may end, one at a time.
+fn day(site: &Site, keys: &[&str], slots: u32) -> String {
+    let folder = site.home.path().display();
+    let mut text =
+        format!("date: 2026-11-20\nmax_parallel: {slots}\ngates: {{fine: 'touch {folder}/gate'}}\ntasks:\n");
+    for key in keys {
+        text.push_str(&format!(
+            "  - {{id: {key}, run: 'touch {folder}/begun-{key}; while [ ! -e {folder}/end-{key} ]; do sleep 0.05; done', gates: [fine], workspace: scratch}}\n"
+        ));
+    }
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+fn has_begun(site: &Site, key: &str) -> bool {
+    site.home.path().join(format!("begun-{key}")).exists()
+}
+
+fn let_end(site: &Site, key: &str) {
+    fs::write(site.home.path().join(format!("end-{key}")), "").unwrap();
+}
+
+fn state_of(site: &Site) -> String {
+    site.json(["status", "--json"])["runs"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_paused_run_starts_nothing_more_until_it_is_let_go_on() {
+    let site = Site::new();
+    let day = day(&site, &["a", "b"], 1);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "the first task to begin", || has_begun(&site, "a"));
+    let ran = site.run(["pause"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("R1: paused"), "{ran:?}");
+    let_end(&site, "a");
+    assert_eq!(engine.wait().unwrap().code(), Some(1), "nothing is left to do: the engine ends");
+    assert!(!has_begun(&site, "b"));
+    assert!(!site.home.path().join("gate").exists(), "a gate is something that starts, too");
+    let_end(&site, "b");
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((site.outcome("a"), site.outcome("b")), ("succeeded".to_owned(), "succeeded".to_owned()));
+}
+
+#[test]
+fn a_live_engine_is_told_to_go_on() {
+    let site = Site::new();
+    let day = day(&site, &["a", "b"], 2);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "both to begin", || has_begun(&site, "a") && has_begun(&site, "b"));
+    assert_eq!(site.run(["pause", "R1"]).code, 0);
+    let_end(&site, "a");
+    wait_until(LONG, "the first to be over", || site.tasks()[0]["state"] != "implementing");
+    let ran = site.run(["resume"]);
+    assert!(ran.code == 0 && ran.out.contains("the live engine goes on"), "{ran:?}");
+    let_end(&site, "b");
+    assert_eq!(engine.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_draining_run_finishes_what_has_begun_gates_included() {
+    let site = Site::new();
+    let day = day(&site, &["a", "b"], 1);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "the first task to begin", || has_begun(&site, "a"));
+    let ran = site.run(["drain", "--json"]);
+    assert!(ran.code == 0 && ran.out.contains("\"draining\""), "{ran:?}");
+    let_end(&site, "a");
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    assert_eq!((site.outcome("a"), site.outcome("b")), ("succeeded".to_owned(), "none".to_owned()));
+    assert!(site.home.path().join("gate").exists() && !has_begun(&site, "b"));
+    assert_eq!(state_of(&site), "paused");
+}
+
+#[test]
+fn stop_ends_agents_and_engine_and_counts_no_try() {
+    for words in [&["stop"][..], &["stop", "--now"]] {
+        let site = Site::new();
+        let day = day(&site, &["a"], 1);
+        let mut engine = site.start_quietly(["run", &day]);
+        wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+        let begun = Instant::now();
+        let ran = site.run(words);
+        assert_eq!(ran.code, 0, "{words:?} {ran:?}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "{words:?} took {:?}", begun.elapsed());
+        assert_eq!(engine.wait().unwrap().code(), Some(1));
+        assert_eq!(site.agents(), Vec::<u32>::new());
+        let_end(&site, "a");
+        let ran = site.run(["resume"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let task = site.json(["task", "a", "--json"]);
+        assert_eq!(task["outcome"], "succeeded", "{task}");
+    }
+}
+
+/// The engine is dead and its agents live on: they are stopped all the same.
+#[test]
+fn stop_ends_agents_that_outlived_their_engine() {
+    for words in [&["stop"][..], &["stop", "--now"]] {
+        let site = Site::new();
+        let day = day(&site, &["a"], 1);
+        let mut engine = site.start_quietly(["run", &day]);
+        wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+        signal(engine.id(), Signal::KILL);
+        engine.wait().unwrap();
+        assert_ne!(site.agents(), Vec::<u32>::new());
+        let ran = site.run(words);
+        assert!(ran.code == 0 && ran.out.contains("stopped"), "{words:?} {ran:?}");
+        assert_eq!(site.agents(), Vec::<u32>::new());
+        assert_eq!(state_of(&site), "paused");
+    }
+}
+
+#[test]
+fn one_job_is_cancelled_by_its_id() {
+    let site = Site::new();
+    let day = day(&site, &["a"], 1);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+    let ran = site.run(["cancel", "J2"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let_end(&site, "a");
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    assert!(!site.home.path().join("gate").exists());
+    assert_eq!(site.outcome("a"), "cancelled");
+    let ran = site.run(["cancel", "J2"]);
+    assert!(ran.code == 2 && ran.err.contains("has ended"), "{ran:?}");
+}

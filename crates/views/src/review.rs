@@ -1,0 +1,113 @@
+//! What needs a person: one list, what blocks most first.
+
+use dayshift_core::state::{Job, State, Task};
+use dayshift_core::types::{HoldReason, Outcome};
+use serde_json::{Value, json};
+
+use crate::text::{line, line_of, put, shell_word};
+use crate::words::{go_on, held, key, name};
+
+/// One thing that waits for a person.
+struct Item<'a> {
+    task: &'a Task,
+    job: Option<&'a Job>,
+    /// Why it waits.
+    why: String,
+    /// What lets it go on.
+    next: String,
+    /// How many tasks wait for it, directly or not.
+    blocks: usize,
+    kind: &'static str,
+}
+
+/// Held jobs, then tasks that were put off because of a limit; among each kind the one that most
+/// tasks wait for comes first.
+fn items(state: &State) -> Vec<Item<'_>> {
+    let mut items: Vec<Item<'_>> = state.tasks().filter_map(|task| item(state, task)).collect();
+    items.sort_by_key(|item| (item.job.is_none(), std::cmp::Reverse(item.blocks), item.task.id));
+    items
+}
+
+fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
+    let blocks = waiting(state, task);
+    if let Some((job, reason)) = held(state, task) {
+        let kind = match reason {
+            HoldReason::Budget { .. } => "budget",
+            HoldReason::Workspace { .. } => "workspace",
+        };
+        let (why, next) = (line(reason.message()), go_on(state, job, reason));
+        return Some(Item { task, job: Some(job), why, next, blocks, kind });
+    }
+    match task.outcome() {
+        Some(Outcome::Deferred { because }) => Some(Item {
+            task,
+            job: None,
+            why: format!("put off: {}", line(because)),
+            next: format!("dayshift budget {} USD", task.run),
+            blocks,
+            kind: "deferred",
+        }),
+        Some(
+            Outcome::Succeeded | Outcome::Failed(_) | Outcome::Skipped { .. } | Outcome::Cancelled { .. },
+        )
+        | None => None,
+    }
+}
+
+/// Tasks that have not ended and wait for this one, directly or through others.
+fn waiting(state: &State, task: &Task) -> usize {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut next = task.dependents.clone();
+    while let Some(id) = next.pop() {
+        let Some(row) = state.task(id).filter(|row| row.outcome().is_none()) else { continue };
+        if seen.insert(id) {
+            next.extend(&row.dependents);
+        }
+    }
+    seen.len()
+}
+
+/// What needs a person, with the command that decides each.
+pub fn review(state: &State) -> String {
+    let items = items(state);
+    if items.is_empty() {
+        return "Nothing waits for a person.\n".to_owned();
+    }
+    let mut text = format!("🔍 {} need(s) human review:\n", items.len());
+    for item in items {
+        let spec = state.spec(item.task);
+        put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
+        put!(text, "Goal: {}\n", name(state, item.task));
+        put!(text, "Error: {}\n", item.why);
+        if item.blocks > 0 {
+            put!(text, "Blocks: {} task(s)\n", item.blocks);
+        }
+        if let Some(area) = &spec.area {
+            put!(text, "Area: {}\n", line_of(area, 80));
+        }
+        put!(text, "Go on: {}   or: dayshift cancel {}\n", item.next, shell_word(&spec.key));
+    }
+    text
+}
+
+/// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
+/// `kind` (budget, workspace, deferred), `goal`, `error`, `blocks` (tasks), `next` (a command).
+pub fn review_json(state: &State) -> Value {
+    let rows: Vec<Value> = items(state)
+        .into_iter()
+        .map(|item| {
+            json!({
+                "task": item.task.id.to_string(),
+                "key": state.spec(item.task).key,
+                "run": item.task.run.to_string(),
+                "job": item.job.map(|job| job.id.to_string()),
+                "kind": item.kind,
+                "goal": name(state, item.task),
+                "error": item.why,
+                "blocks": item.blocks,
+                "next": item.next,
+            })
+        })
+        .collect();
+    json!({ "items": rows })
+}
