@@ -30,7 +30,7 @@ enum Target {
 }
 
 /// All of them. A new long run is an entry here, and a program or an ignored test.
-pub(crate) const HOOKS: [Hook; 5] = [
+pub(crate) const HOOKS: [Hook; 6] = [
     Hook {
         name: "sim",
         words: " [--worlds N] [--seed S]",
