@@ -141,6 +141,7 @@ fn stat_text(total: &DiffStat) -> String {
         let _ = writeln!(text, "and {more} more files");
     }
     let (added, deleted) = (total.insertions, total.deletions);
-    let _ = writeln!(text, "{} files, {added} lines added, {deleted} deleted", total.files);
+    let files = if total.files == 1 { "1 file".to_owned() } else { format!("{} files", total.files) };
+    let _ = writeln!(text, "{files}, {added} lines added, {deleted} deleted");
     text
 }

@@ -391,16 +391,20 @@ fn remove_state(paths: &Paths) -> Result<()> {
 /// What is the user's own, and stays.
 fn left_alone(repo: &place::Repo) -> Vec<String> {
     let mut left = Vec::new();
-    let files = [user_file(), Some(repo.path.join(REPOSITORY_FILE)), Some(repo.path.join("dayshift"))];
+    let files = [
+        user_file(),
+        Some(repo.path.join(REPOSITORY_FILE)),
+        Some(repo.path.join("dayshift")),
+        Some(paths::user_state().join("trust")),
+    ];
     left.extend(
         files.into_iter().flatten().filter(|path| path.exists()).map(|path| path.display().to_string()),
     );
     let heads = repo.git.as_ref().and_then(|git| branches(git).ok()).unwrap_or_default();
     let results = heads.keys().filter(|name| name.starts_with("dayshift/")).count();
     if results > 0 {
-        left.push(format!("{results} branches with results: git branch --list 'dayshift/*'"));
+        left.push(format!("{results} branches that dayshift made: git branch --list 'dayshift/*'"));
     }
-    left.push(format!("what you trust: {}", paths::user_state().join("trust").display()));
     left.push(format!("the program: {}", paths::own_binary().display()));
     left
 }

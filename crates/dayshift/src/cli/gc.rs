@@ -203,7 +203,11 @@ fn in_words(
         );
     }
     let (used, after, keep_text) = (output::size(used), output::size(used_after), output::size(keep));
-    let _ = writeln!(text, "in use: {after} of {keep_text}; before it was {used}");
+    let _ = if args.dry_run {
+        writeln!(text, "in use: {used}, and {after} then; the budget is {keep_text}")
+    } else {
+        writeln!(text, "in use: {after}, and {used} before; the budget is {keep_text}")
+    };
     if used_after > keep {
         let _ = writeln!(
             text,

@@ -446,7 +446,10 @@ fn uninstalling_leaves_what_is_the_users_and_loses_nothing() {
     assert!(!site.state().exists() && !other.exists() && !root.exists());
     assert_eq!(site.repo.git(&["for-each-ref", "refs/dayshift/"]), "");
     let left = ran["left_alone"].as_array().unwrap();
-    assert!(left.iter().any(|line| line.as_str().unwrap().starts_with("2 branches with results")), "{ran}");
+    assert!(
+        left.iter().any(|line| line.as_str().unwrap().starts_with("2 branches that dayshift made")),
+        "{ran}"
+    );
     let bundle = ran["saved_work"].as_str().unwrap();
     assert_eq!(workspaces_left(&site), [bundle]);
     site.repo.git(&["fetch", "-q", bundle, "refs/dayshift/*:refs/dayshift/*"]);
