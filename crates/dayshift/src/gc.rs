@@ -203,6 +203,9 @@ impl Sweeper {
 fn free_logs(paths: &Paths, closed: &[Closed], budget: u64, now: Timestamp) {
     let used = used(paths);
     let before = Timestamp(now.0.saturating_sub(AGE.0));
+    if used <= budget && closed.iter().all(|closed| closed.at > before) {
+        return;
+    }
     for item in choose(attempts(paths, closed), used, Some(budget), before) {
         let What::Folders(folders) = &item.what else { continue };
         let (level, told) = match remove(paths, folders) {

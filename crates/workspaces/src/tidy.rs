@@ -9,7 +9,7 @@ use crate::release::parents;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::{self, copy_index};
-use crate::{result, worktree};
+use crate::{paths, result, worktree};
 
 /// Putting an ignore file back can bring to light what it was changed to hide.
 const ROUNDS_MAX: u32 = 3;
@@ -30,7 +30,9 @@ pub(crate) fn tidy(
     for _ in 0..ROUNDS_MAX {
         let tree = snapshot::tree(&session, &record.root, &place.index(), Some(&record.base))?;
         if !tree.unsaved.is_empty() {
-            return Ok(());
+            let names = paths::listed(&tree.unsaved, 5);
+            worktree::add_note(record, &format!("what gates left stays, for it cannot be stored: {names}"));
+            return place.save(record);
         }
         let parents = parents(repository, &session, record)?;
         if tree.id != wanted || parents.len() > 1 {

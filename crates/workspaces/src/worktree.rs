@@ -192,7 +192,7 @@ fn populate(repository: &Repository, place: &Place, record: &mut Record) -> Resu
 }
 
 /// Adds to what is said about the base, unless it was said when the worktree was made before.
-fn add_note(record: &mut Record, words: &str) {
+pub(crate) fn add_note(record: &mut Record, words: &str) {
     let note = record.base_note.get_or_insert_default();
     if !note.contains(words) {
         note.push_str(if note.is_empty() { "" } else { "; " });

@@ -30,6 +30,28 @@ const WORKER_LOOK: Duration = Duration::from_millis(50);
 /// Processes that a refusal names.
 const PIDS_NAMED: usize = 5;
 
+/// What a state directory holds, besides files whose name begins like one of [`PREFIXES`].
+const OURS: [&str; 12] = [
+    ".gitignore",
+    "attempts",
+    "backup",
+    "damaged",
+    "logs",
+    "monitoring",
+    "previous",
+    "questions",
+    "reports",
+    "state",
+    "status",
+    "worker",
+];
+
+/// The journal with its companions, the lock, the run log.
+const PREFIXES: [&str; 3] = ["dayshift.", "engine.", "run-log."];
+
+/// Strange entries that a refusal names.
+const NAMED_MAX: usize = 5;
+
 /// Entries of a state directory that survive a fresh start: locks that are held, and what people keep.
 const STAYS: [&str; 5] = [".gitignore", "engine.lock", "worker", "reports", "previous"];
 
@@ -43,6 +65,7 @@ struct Alone {
 impl Alone {
     /// Refuses where an engine, a worker with work, or an agent lives.
     fn with(paths: Paths) -> Result<Self> {
+        refuse_strange(&paths)?;
         let folder = paths.state.display();
         let engine = Lock::take(&paths.lock()).map_err(|error| match error {
             LockError::Held { pid } => busy(format!("an engine (pid {pid}) works with {folder}")),
@@ -57,6 +80,33 @@ impl Alone {
         let worker = wait_for_worker(&paths)?;
         Ok(Self { paths, _engine: engine, _worker: worker })
     }
+}
+
+/// A folder is emptied only when all that is in it is ours: any folder can be named as a state directory.
+fn refuse_strange(paths: &Paths) -> Result<()> {
+    let folder = paths.state.display();
+    if !paths.journal().exists() && !paths.lock().exists() {
+        let message = format!("{folder} is no state directory of dayshift; nothing was changed");
+        return Err(Failure::new(Code::Invalid, message).hint("name the right one with --state DIR").into());
+    }
+    let entries = fs::read_dir(&paths.state).with_context(|| format!("failed to list {folder}"))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut strange: Vec<String> = names
+        .filter(|name| {
+            !OURS.contains(&name.as_str()) && !PREFIXES.iter().any(|known| name.starts_with(known))
+        })
+        .collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    strange.sort();
+    let more = strange.len().saturating_sub(NAMED_MAX);
+    strange.truncate(NAMED_MAX);
+    let named: Vec<String> = strange.iter().map(|name| format!("`{}`", output::escaped(name))).collect();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let message =
+        format!("{folder} holds what is not dayshift's: {}{more}; nothing was changed", named.join(", "));
+    Err(Failure::new(Code::Invalid, message).hint("move it away, then try again").into())
 }
 
 fn busy(message: String) -> Failure {

@@ -399,6 +399,23 @@ fn a_clean_state_waits_for_whoever_lives() {
     assert_eq!(site.repo.git(&["show", "refs/dayshift/snapshots/T1/release:h.txt"]), "h");
 }
 
+/// Any folder can be named as a state directory; one with other things in it is left alone.
+#[test]
+fn only_what_is_dayshifts_alone_is_emptied() {
+    let site = Site::new();
+    kept_workspace(&site);
+    fs::write(site.state().join("mine.txt"), "mine").unwrap();
+    let ran = site.run(["clean-state", "--force"]);
+    assert!(ran.code == 2 && ran.err.contains("`mine.txt`"), "{ran:?}");
+    let ran = site.run(["uninstall", "--force"]);
+    assert!(ran.code == 2 && ran.err.contains("`mine.txt`"), "{ran:?}");
+    let home = site.home.path().to_str().unwrap();
+    let ran = site.run(["clean-state", "--force", "--state", home]);
+    assert!(ran.code == 2 && ran.err.contains("is no state directory"), "{ran:?}");
+    assert!(site.home.path().join("day.yaml").exists() && site.state().join("dayshift.db").exists());
+    assert!(!site.home.path().join("engine.lock").exists());
+}
+
 /// A person at a terminal is asked, and nothing but a yes is one.
 #[test]
 fn a_terminal_is_asked() {
