@@ -139,8 +139,12 @@ enum Command {
     Summary,
     /// What is live
     Active,
-    /// Tasks by state: `--state done` shows only those, `--state DIR` names the state directory
-    ListTasks,
+    /// Tasks by state
+    ListTasks {
+        /// Only tasks in this state, such as `done`; a folder is the state directory, as elsewhere
+        #[arg(id = "state", long = "state", value_name = "STATE|DIR")]
+        only: Option<PathBuf>,
+    },
     /// One task whole: jobs, attempts, evidence, cost
     Task {
         /// Its id or key
@@ -251,7 +255,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Status { watch } => look::status(&common, watch),
         Command::Summary => look::summary(&common),
         Command::Active => look::active(&common),
-        Command::ListTasks => look::list_tasks(common),
+        Command::ListTasks { only } => look::list_tasks(common, only),
         Command::Task { id } => look::task(&common, &id),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Diff(args) => diff::diff(&common, &args),

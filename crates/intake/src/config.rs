@@ -359,6 +359,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
     let needs_trust = [
         ("gates", true),
         ("agents", true),
+        ("agent", partial.agent.as_ref().is_some_and(|agent| agent.value != below.agent.value)),
         ("telegram", true),
         ("layout", true),
         ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
@@ -374,7 +375,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
     let list: Vec<String> =
         said.iter().map(|entry| format!("`{}` (line {})", entry.key, entry.pos.line)).collect();
     let message = format!(
-        "you have not trusted this repository, and its own file sets {}: commands, keys and looser limits need your word",
+        "you have not trusted this repository, and its own file sets {}: commands, agents, keys and looser limits need your word",
         list.join(", ")
     );
     let hint = "look at the file, then `dayshift trust`; or put it into your own configuration";

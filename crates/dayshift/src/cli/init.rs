@@ -21,6 +21,10 @@ pub(crate) fn init(common: &Common, file: Option<PathBuf>, force: bool) -> Resul
     let read = |path: &str| std::fs::read_to_string(repo.path.join(path)).ok();
     let text = example(&Facts { date: &date, exists: &exists, read: &read });
     std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
+    if common.json {
+        output::json(&serde_json::json!({ "wrote": file.display().to_string() }))?;
+        return Ok(Code::Done);
+    }
     output::print(&format!(
         "wrote {0}\nnext: edit it, then `dayshift check {0}` and `dayshift run {0}`",
         file.display()

@@ -1,6 +1,7 @@
 //! From files on the command line to a run, with every mistake told at once.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use dayshift_core::estimate;
 use dayshift_core::money::Micros;
 use dayshift_core::types::{Agent, Dialect, RunSpec, TaskSpec, TaskWork};
 use dayshift_intake::config::Origin;
-use dayshift_intake::{Context, Diagnostic, Overrides, Report, Source};
+use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
 use super::settings::{Settings, of_user, settings};
 use super::{Common, RunArgs, credentials, output, place};
@@ -95,6 +96,7 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
     for agent in &loaded.run.agents {
         warnings.extend(check_agent(&loaded.run, agent)?);
     }
+    warnings.extend(unset(&loaded.run, &config));
     Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
 }
 
@@ -122,6 +124,25 @@ fn refuse_tasks(origin: &Origin, trust: &Standing, named: &[PathBuf]) -> Result<
 /// midnight.
 fn offset_minutes() -> i32 {
     jiff::Zoned::now().offset().seconds() / 60
+}
+
+/// Variables that are to be passed on and are nowhere: the work would begin without its key.
+fn unset(run: &RunSpec, config: &Config) -> Option<String> {
+    let named = run.agents.iter().flat_map(|agent| &agent.pass_env);
+    let named: BTreeSet<&String> = named.chain(run.tasks.iter().flat_map(|task| &task.pass_env)).collect();
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let missing: Vec<&str> = named
+        .into_iter()
+        .map(String::as_str)
+        .filter(|name| !is_set(name) && !config.secrets.contains_key(*name))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let list = missing.join(", ");
+    Some(format!(
+        "warning: `pass_env` names what is not set here: {list}\nhint: set it, or say where it is under [secrets] of ~/.config/dayshift/config.toml"
+    ))
 }
 
 /// Looks at what only shows when an agent is started: its scenario, its program.

@@ -1,6 +1,6 @@
 //! Commands that only look. They read the journal, so they answer with or without an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -107,7 +107,8 @@ pub(crate) fn active(common: &Common) -> Result<Code> {
 
 /// Tasks by state. `--state` takes a word here besides a folder: a word that names a state is
 /// one, and the state directory is then that of the environment or the repository.
-pub(crate) fn list_tasks(mut common: Common) -> Result<Code> {
+pub(crate) fn list_tasks(mut common: Common, named: Option<PathBuf>) -> Result<Code> {
+    common.state = named.or(common.state);
     let word = common.state.as_deref().and_then(Path::to_str).map(str::to_owned);
     let filter =
         word.filter(|word| dayshift_views::TASK_STATES.contains(&word.as_str()) || !Path::new(word).is_dir());
@@ -117,7 +118,7 @@ pub(crate) fn list_tasks(mut common: Common) -> Result<Code> {
             let message = format!("`{word}` is neither a state nor a state directory");
             return Err(Failure::new(Code::Invalid, message).hint(format!("the states are {known}")).into());
         }
-        common.state = std::env::var_os("DAYSHIFT_STATE").map(std::path::PathBuf::from);
+        common.state = std::env::var_os("DAYSHIFT_STATE").map(PathBuf::from);
     }
     print_view(
         &common,

@@ -34,14 +34,18 @@ pub(crate) fn cancel(common: &Common, id: &str) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let by = "a person".to_owned();
-    let request = if let Some(run) = id.parse::<RunId>().ok().and_then(|run| state.run(run)) {
-        Request::CancelRun { run: run.id, by }
+    let (request, found) = if let Some(run) = id.parse::<RunId>().ok().and_then(|run| state.run(run)) {
+        (Request::CancelRun { run: run.id, by }, run.id.to_string())
     } else if let Some(job) = id.parse::<JobId>().ok().and_then(|job| state.job(job)) {
-        Request::CancelJob { job: job.id, by }
+        (Request::CancelJob { job: job.id, by }, job.id.to_string())
     } else {
-        Request::CancelTask { task: place::task(&state, id)?.id, by }
+        let task = place::task(&state, id)?.id;
+        (Request::CancelTask { task, by }, task.to_string())
     };
     let is_live = steer(&paths, request)?;
+    if common.json {
+        return asked("cancel", &found, is_live);
+    }
     let next = if is_live {
         "what still runs of it is being stopped"
     } else {
@@ -57,8 +61,17 @@ pub(crate) fn retry(common: &Common, id: &str) -> Result<Code> {
     let (state, _) = place::read(&paths)?;
     let task = place::task(&state, id)?.id;
     let is_live = steer(&paths, Request::RetryTask { task })?;
+    if common.json {
+        return asked("retry", &task.to_string(), is_live);
+    }
     let next = if is_live { "" } else { "; `dayshift resume` starts it" };
     output::print(&format!("{id} may try again{next}"))?;
+    Ok(Code::Done)
+}
+
+/// What was asked for, for programs: it is durable, and done at once when an engine lives.
+fn asked(what: &str, id: &str, is_live: bool) -> Result<Code> {
+    output::json(&serde_json::json!({ "asked": what, "id": id, "engine_lives": is_live }))?;
     Ok(Code::Done)
 }
 

@@ -96,6 +96,8 @@ fn init_writes_a_file_that_check_takes_and_the_schema_is_json() {
     assert!(text.contains("cargo test"), "no gate was proposed: {text}");
     let checked = site.run(["check", "day.yaml"]);
     assert_eq!(checked.code, 0, "{checked:?}");
+    let other = site.json(["init", "other.yaml", "--json"]);
+    assert_eq!(other["wrote"], "other.yaml");
     let again = site.run(["init"]);
     assert_eq!(again.code, 2, "a file that is there is not replaced: {again:?}");
     let schema = site.json(["schema"]);

@@ -300,3 +300,27 @@ fn a_task_can_be_retried_after_it_failed_and_what_was_skipped_follows() {
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_eq!((site.outcome("a"), site.outcome("b")), ("succeeded".into(), "succeeded".into()));
 }
+
+#[test]
+fn steering_tells_programs_what_was_asked() {
+    let site = Site::new();
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: 'exit 1', workspace: scratch, max_attempts: 1}\n").unwrap();
+    assert_eq!(run(&site, file.to_str().unwrap(), &[]).code, 1);
+    let retried = site.json(["retry", "a", "--json"]);
+    assert_eq!((retried["asked"].as_str(), retried["id"].as_str()), (Some("retry"), Some("T1")), "{retried}");
+    assert_eq!(retried["engine_lives"], false);
+    let cancelled = site.json(["cancel", "R1", "--json"]);
+    assert_eq!((cancelled["asked"].as_str(), cancelled["id"].as_str()), (Some("cancel"), Some("R1")));
+    let state = site.state().display().to_string();
+    let all = site.json(["list-tasks", "--json", "--state", &state]);
+    assert_eq!(
+        all,
+        site.json(["--state", &state, "list-tasks", "--json"]),
+        "a folder is the state directory"
+    );
+    assert_ne!(all, site.json(["list-tasks", "--json", "--state", "planning"]), "a word is a state");
+    assert_eq!(site.run(["list-tasks", "--state", "nonsense"]).code, 2);
+    let help = site.run(["list-tasks", "--help"]).out;
+    assert_eq!(help.matches("--state").count(), 1, "{help}");
+}

@@ -175,6 +175,17 @@ fn named_secrets_reach_the_process_that_names_them_and_nothing_else() {
 }
 
 #[test]
+fn a_variable_that_is_nowhere_is_told_before_the_work_begins() {
+    let site = site_with_secrets(0o600);
+    site.repo.write(
+        "day.yaml",
+        "tasks:\n  - {id: a, name: A, run: 'true', pass_env: [DEPLOY_TOKEN, HOME, NOWHERE_TO_BE_FOUND]}\n",
+    );
+    let ran = site.run(["check", "day.yaml"]);
+    assert!(ran.code == 0 && ran.err.contains("not set here: NOWHERE_TO_BE_FOUND\n"), "{ran:?}");
+}
+
+#[test]
 fn a_secret_that_others_can_read_starts_nothing_and_says_how_to_repair_it() {
     let site = site_with_secrets(0o640);
     let day = "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: 'touch ran', workspace: scratch, pass_env: [DEPLOY_TOKEN]}\n";
