@@ -6,13 +6,14 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::state::State;
 use dayshift_core::types::{End, Obligation, Scope};
+use dayshift_intake::Config;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::tell;
@@ -24,6 +25,10 @@ const NAME: &str = "dayshift.log";
 pub(crate) const RAW: &[&str] = &["engine.log", "worker.log"];
 /// How many logs that were turned over are kept of each.
 const FILES_MAX: u32 = 10;
+/// A megabyte of logs, in bytes.
+pub(crate) const MB: u64 = 1024 * 1024;
+/// The limits of this process. Lines come from many threads that know no settings.
+static LIMITS: OnceLock<Limits> = OnceLock::new();
 /// The longest message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
@@ -36,10 +41,24 @@ pub(crate) struct Limits {
     pub(crate) age: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 10 * 1024 * 1024, age: Duration::from_hours(30 * 24) }
+impl Limits {
+    /// Those that the settings give.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            bytes: u64::from(config.log_size_mb.value) * MB,
+            age: Duration::from_hours(u64::from(config.log_keep_days.value) * 24),
+        }
     }
+
+    /// Those of this process: an engine's settings, else the built-in ones.
+    fn here() -> Self {
+        LIMITS.get().copied().unwrap_or_else(|| Self::of(&Config::default()))
+    }
+}
+
+/// Sets the limits of this process, once.
+pub(crate) fn limit(limits: Limits) {
+    let _ = LIMITS.set(limits);
 }
 
 /// How much a line matters.
@@ -200,7 +219,7 @@ pub(crate) fn line(paths: &Paths, level: Level, about: About, message: &str) {
         about,
         message: message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned(),
     };
-    if let Err(error) = append(&paths.logs(), &line, Limits::default()) {
+    if let Err(error) = append(&paths.logs(), &line, Limits::here()) {
         static IS_TOLD: AtomicBool = AtomicBool::new(false);
         if !IS_TOLD.swap(true, Ordering::Relaxed) {
             tell(&format!(
@@ -246,12 +265,12 @@ fn old(path: &Path, number: u32) -> PathBuf {
 /// Opens the file for what a process of ours prints that nobody watches; nothing where that
 /// cannot be kept.
 pub(crate) fn open_raw(paths: &Paths, name: &str) -> std::io::Result<File> {
-    open(&paths.logs(), name, Limits::default()).or_else(|_| OpenOptions::new().write(true).open("/dev/null"))
+    open(&paths.logs(), name, Limits::here()).or_else(|_| OpenOptions::new().write(true).open("/dev/null"))
 }
 
 /// Removes logs that are too old, those of a long time ago that were never turned over included.
 pub(crate) fn tidy(paths: &Paths) {
-    remove_old(&paths.logs(), Limits::default(), SystemTime::now());
+    remove_old(&paths.logs(), Limits::here(), SystemTime::now());
 }
 
 fn remove_old(folder: &Path, limits: Limits, now: SystemTime) {
@@ -349,7 +368,7 @@ mod tests {
     #[test]
     fn it_is_turned_over_by_size_and_bounded_in_number() {
         let folder = folder("size");
-        let limits = Limits { bytes: 200, ..Limits::default() };
+        let limits = Limits { bytes: 200, ..Limits::here() };
         for number in 0..200 {
             append(&folder, &text(number), limits).unwrap();
         }
@@ -394,7 +413,7 @@ mod tests {
     #[test]
     fn old_ones_are_removed_and_others_are_not_touched() {
         let folder = folder("age");
-        let limits = Limits::default();
+        let limits = Limits::here();
         append(&folder, &text(1), limits).unwrap();
         for name in ["dayshift.log.3", "engine.log.1", "worker.log", "task.log", "dayshift.log.99"] {
             fs::write(folder.join(name), "x").unwrap();

@@ -37,6 +37,8 @@ pub(crate) struct Setting {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// How long an agent has between SIGINT and SIGTERM, and again before SIGKILL.
     pub(crate) grace: Millis,
+    /// How much of an attempt's output is kept, in bytes.
+    pub(crate) task_log_bytes: u64,
     /// Where the user's secrets come from, by variable.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
 }

@@ -74,6 +74,13 @@ pub struct Config {
     /// How much disk state and workspaces may use before old logs are freed, in gigabytes (1,000
     /// megabytes); 20 when nobody says.
     pub disk_budget_gb: Setting<u32>,
+    /// How much of dayshift's own log goes into one file, in megabytes (1,048,576 bytes); 10 when
+    /// nobody says.
+    pub log_size_mb: Setting<u32>,
+    /// How long old files of that log are kept, in days; 30 when nobody says.
+    pub log_keep_days: Setting<u32>,
+    /// How much of one attempt's output is kept, in megabytes (1,048,576 bytes); 256 when nobody says.
+    pub task_log_size_mb: Setting<u32>,
     /// The agent of tasks that name none; `claude` when nobody says.
     pub agent: Setting<String>,
     /// The files that a run without files reads, as written.
@@ -97,6 +104,9 @@ impl Default for Config {
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
             disk_budget_gb: Setting::new(20, Origin::BuiltIn),
+            log_size_mb: Setting::new(10, Origin::BuiltIn),
+            log_keep_days: Setting::new(30, Origin::BuiltIn),
+            task_log_size_mb: Setting::new(256, Origin::BuiltIn),
             agent: Setting::new("claude".to_owned(), Origin::BuiltIn),
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
@@ -120,6 +130,12 @@ pub struct Partial {
     pub max_concurrent_agents: Option<Setting<u32>>,
     /// See [`Config::disk_budget_gb`].
     pub disk_budget_gb: Option<Setting<u32>>,
+    /// See [`Config::log_size_mb`].
+    pub log_size_mb: Option<Setting<u32>>,
+    /// See [`Config::log_keep_days`].
+    pub log_keep_days: Option<Setting<u32>>,
+    /// See [`Config::task_log_size_mb`].
+    pub task_log_size_mb: Option<Setting<u32>>,
     /// See [`Config::agent`].
     pub agent: Option<Setting<String>>,
     /// See [`Config::tasks`].
@@ -148,6 +164,9 @@ impl Config {
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
         put(&mut self.disk_budget_gb, layer.disk_budget_gb);
+        put(&mut self.log_size_mb, layer.log_size_mb);
+        put(&mut self.log_keep_days, layer.log_keep_days);
+        put(&mut self.task_log_size_mb, layer.task_log_size_mb);
         put(&mut self.agent, layer.agent);
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
@@ -193,6 +212,9 @@ impl Config {
                 &self.max_concurrent_agents.origin,
             ),
             row("disk_budget_gb", self.disk_budget_gb.value.to_string(), &self.disk_budget_gb.origin),
+            row("log_size_mb", self.log_size_mb.value.to_string(), &self.log_size_mb.origin),
+            row("log_keep_days", self.log_keep_days.value.to_string(), &self.log_keep_days.origin),
+            row("task_log_size_mb", self.task_log_size_mb.value.to_string(), &self.task_log_size_mb.origin),
             row("agent", self.agent.value.clone(), &self.agent.origin),
             row("tasks", self.tasks.value.join(", "), &self.tasks.origin),
         ];
@@ -287,6 +309,7 @@ fn read_partial(
         Level::TrustedRepository | Level::Repository => Origin::Repository(format!("{path}:{}", pos.line)),
     };
     let origin = |name: &str| fields.entry(name).map_or(Origin::BuiltIn, |entry| place(entry.pos));
+    let count = |name: &str| fields.count(name).map(|value| Setting::new(value, origin(name)));
     let mut partial = Partial {
         max_daily_cost: fields
             .money("max_daily_cost_usd")
@@ -303,6 +326,9 @@ fn read_partial(
         disk_budget_gb: fields
             .count("disk_budget_gb")
             .map(|value| Setting::new(value, origin("disk_budget_gb"))),
+        log_size_mb: count("log_size_mb"),
+        log_keep_days: count("log_keep_days"),
+        task_log_size_mb: count("task_log_size_mb"),
         agent: fields.line("agent").map(|value| Setting::new(value, origin("agent"))),
         tasks: fields.entry("tasks").map(|entry| Setting::new(fields.words("tasks"), place(entry.pos))),
         ..Partial::default()

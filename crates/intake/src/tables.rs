@@ -8,6 +8,10 @@ pub(crate) const SLOTS_MAX: u32 = 1_000;
 /// The largest disk budget, in gigabytes: a petabyte.
 pub(crate) const DISK_GB_MAX: u32 = 1_000_000;
 
+/// The largest log that can be asked for, in megabytes (1,048,576 bytes).
+const LOG_MB_MAX: u32 = 4_096;
+/// The longest time that a log can be kept, in days: ten years.
+const LOG_DAYS_MAX: u32 = 3_650;
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -199,6 +203,21 @@ pub(crate) static CONFIG: Table = Table {
             "disk_budget_gb",
             Form::Count { max: DISK_GB_MAX },
             "How many gigabytes state and workspaces may use before old logs are freed.",
+        ),
+        Key::new(
+            "log_size_mb",
+            Form::Count { max: LOG_MB_MAX },
+            "How many megabytes of dayshift's own log go into one file.",
+        ),
+        Key::new(
+            "log_keep_days",
+            Form::Count { max: LOG_DAYS_MAX },
+            "How long old files of that log are kept.",
+        ),
+        Key::new(
+            "task_log_size_mb",
+            Form::Count { max: LOG_MB_MAX },
+            "How many megabytes of one attempt's output are kept: its beginning and its end.",
         ),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
         Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
 use super::engine::{self, Errand};
-use super::{Common, load, output, place, signals, steer};
+use super::{Common, output, place, settings, signals, steer};
 use crate::failure::{Code, Failure};
 use crate::follower::Style;
 use crate::paths::Paths;
@@ -133,6 +133,8 @@ fn stop_engine(paths: &Paths, pid: u32, is_urgent: bool) -> Result<()> {
 fn stop_orphans(common: &Common, paths: &Paths, is_urgent: bool) -> Result<()> {
     let lock = steer::lock(paths)?;
     let errand = Errand::Stop { by: by(), is_urgent };
-    engine::run(paths, lock, errand, Style::Quiet, load::disk_budget(common))?;
+    // Whatever is wrong with the settings, what is to be stopped is stopped.
+    let config = settings::in_force(common).unwrap_or_default();
+    engine::run(paths, lock, errand, Style::Quiet, &config)?;
     Ok(())
 }

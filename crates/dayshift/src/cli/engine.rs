@@ -12,6 +12,7 @@ use dayshift_core::state::{JobState, Run, RunMode, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{HoldReason, Outcome};
 use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
+use dayshift_intake::Config;
 
 use super::signals::{self, GRACE, Interrupt};
 use super::{now, output, settings};
@@ -60,31 +61,33 @@ pub(crate) enum Errand {
 }
 
 /// Runs an engine until the errand's runs, and all others, are over or at rest. Old logs go when
-/// `disk_budget` bytes do not hold them.
+/// the settings' disk budget does not hold them.
 pub(crate) fn run(
     paths: &Paths,
     lock: Lock,
     errand: Errand,
     style: Style,
-    disk_budget: u64,
+    config: &Config,
 ) -> Result<(State, Vec<RunId>)> {
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
-    let (user, _) = settings::of_user()?;
+    let limits = log::Limits::of(config);
     let setting = Setting {
         environment: std::env::vars_os().collect(),
         grace: match errand {
             Errand::Stop { is_urgent: true, .. } => Millis(0),
             Errand::Stop { is_urgent: false, .. } | Errand::Submit { .. } | Errand::Continue(_) => GRACE,
         },
-        secrets: user.secrets.into_iter().map(|(name, secret)| (name, secret.value)).collect(),
+        secrets: config.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect(),
+        task_log_bytes: u64::from(config.task_log_size_mb.value) * log::MB,
     };
     let mut ending = None;
     let mut killer = None;
+    log::limit(limits);
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
-    let begin = follower::read(paths, health.clone(), disk_budget)?;
+    let begin = follower::read(paths, health.clone(), settings::disk_budget(config))?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone())?;
     let opened = Service::open(store, WallClock, |handle| {

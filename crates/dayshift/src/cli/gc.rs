@@ -19,7 +19,7 @@ use dayshift_workspaces::{
 use serde_json::json;
 
 use super::saved::{Books, git_of, told};
-use super::{Common, load, now, output, place, steer};
+use super::{Common, now, output, place, settings, steer};
 use crate::control;
 use crate::disk;
 use crate::failure::Code;
@@ -110,7 +110,7 @@ pub(crate) fn gc(common: &Common, args: &GcArgs) -> Result<Code> {
     let paths = place::existing(common)?;
     let keep = match args.keep {
         Some(keep) => keep,
-        None => load::disk_budget(common),
+        None => settings::disk_budget(&settings::in_force(common)?),
     };
     let lock = Lock::take(&paths.lock()).ok();
     let books = Books::read(common)?;

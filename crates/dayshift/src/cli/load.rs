@@ -13,7 +13,7 @@ use dayshift_core::types::{Agent, Dialect, RunSpec, TaskSpec, TaskWork};
 use dayshift_intake::config::Origin;
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
-use super::settings::{Settings, of_user, settings};
+use super::settings::{Settings, settings};
 use super::{Common, RunArgs, credentials, output, place};
 use crate::failure::{Code, Failure};
 use crate::trust::Standing;
@@ -237,15 +237,6 @@ fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
         "hint": found.hint,
         "code": found.code,
     })
-}
-
-/// How many bytes state and workspaces may use. A configuration that cannot be read says nothing
-/// here: whoever starts a run hears of its mistakes.
-pub(crate) fn disk_budget(common: &Common) -> u64 {
-    let found = place::repo(common, None).and_then(|repo| settings(&repo)).map(|found| found.config);
-    let found = found.or_else(|_| of_user().map(|(config, _)| config));
-    let config = found.unwrap_or_default();
-    u64::from(config.disk_budget_gb.value) * 1_000_000_000
 }
 
 /// What a run would do, for people.

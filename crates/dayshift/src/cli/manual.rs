@@ -27,6 +27,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("DAYSHIFT_MAX_DAILY_COST_USD", "what a run may cost when its day file gives no limit"),
     ("DAYSHIFT_COST_WARNING_THRESHOLD", "the share of the limit at which to warn"),
     ("DAYSHIFT_MAX_CONCURRENT_AGENTS", "how many agents work at once"),
+    ("DAYSHIFT_DISK_BUDGET_GB", "how many gigabytes state and workspaces may use"),
     ("DAYSHIFT_AGENT", "the agent of tasks that name none"),
     ("XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR", "where settings, workspaces and sockets lie"),
 ];

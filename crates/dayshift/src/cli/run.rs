@@ -11,7 +11,7 @@ use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
 use super::engine::{self, Errand};
-use super::{Common, RunArgs, load, output, place, steer};
+use super::{Common, RunArgs, load, output, place, settings, steer};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
@@ -121,7 +121,7 @@ fn foreground(
 ) -> Result<Code> {
     output::error(SANDBOX_OFF);
     let style = if common.json { Style::Quiet } else { Style::Lines };
-    let (state, mut runs) = engine::run(paths, lock, errand, style, load::disk_budget(common))?;
+    let (state, mut runs) = engine::run(paths, lock, errand, style, &settings::in_force(common)?)?;
     runs.extend(wanted);
     runs.sort_unstable();
     runs.dedup();

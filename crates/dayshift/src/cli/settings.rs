@@ -9,8 +9,8 @@ use dayshift_intake::config::{self, Layer, Level};
 use dayshift_intake::{Config, Diagnostic, Report, Source};
 
 use super::load::{invalid, read_text, source};
-use super::place::Repo;
-use super::{credentials, output};
+use super::place::{self, Repo};
+use super::{Common, credentials, output};
 use crate::failure::Failure;
 use crate::paths;
 use crate::trust::{self, Exhibit, Standing};
@@ -51,6 +51,19 @@ fn layers(repo: &Repo, level: impl Fn(&Standing) -> Level) -> Result<Settings> {
     let variables =
         config::read_variables(&|name| std::env::var(name).ok()).map_err(|report| invalid(&report))?;
     Ok(Settings { config: config.with(variables), warnings, trust })
+}
+
+/// The settings for work that was accepted already. A repository whose file cannot be read, or is
+/// not trusted, says nothing here: whoever starts a run hears of it.
+pub(crate) fn in_force(common: &Common) -> Result<Config> {
+    let (user, _) = of_user()?;
+    let found = place::repo(common, None).and_then(|repo| settings(&repo));
+    Ok(found.map_or(user, |found| found.config))
+}
+
+/// How many bytes state and workspaces may use.
+pub(crate) fn disk_budget(config: &Config) -> u64 {
+    u64::from(config.disk_budget_gb.value) * 1_000_000_000
 }
 
 /// The built-in settings with the user's own on top, and what is worth a look.

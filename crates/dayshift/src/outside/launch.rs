@@ -12,7 +12,7 @@ use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, Scope
 use dayshift_guard::{Redactor, environment};
 use dayshift_intake::prompt::{self, PromptInput};
 use dayshift_worker::command_line;
-use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Program, Stdin};
+use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Program, Stdin};
 
 use super::Shared;
 use super::secrets::Values;
@@ -97,7 +97,7 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         stdin: started.stdin,
         folder: folder.display().to_string(),
         stream: subject.agent().is_some(),
-        log_bytes_max: LOG_BYTES_MAX,
+        log_bytes_max: shared.setting.task_log_bytes,
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: is_gate,
         secrets: started.environment.secrets,

@@ -74,6 +74,22 @@ fn it_is_read_over_the_turn_and_old_files_go() {
 }
 
 #[test]
+fn settings_bound_the_logs() {
+    let site = Site::new();
+    fs::create_dir_all(site.home.path().join(".config/dayshift")).unwrap();
+    let settings = "log_size_mb = 1\ntask_log_size_mb = 1\n";
+    fs::write(site.home.path().join(".config/dayshift/config.toml"), settings).unwrap();
+    fs::create_dir_all(site.state().join("logs")).unwrap();
+    fs::write(site.state().join("logs/dayshift.log"), "x".repeat(1024 * 1024)).unwrap();
+    let loud = "head -c 4000000 /dev/zero | tr '\\\\0' a | fold -w 100; echo the end";
+    let ran = run(&site, &format!("  - {{id: a, name: A, run: \"{loud}\", workspace: scratch}}\n"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(site.state().join("logs/dayshift.log.1").exists());
+    let kept = fs::read_to_string(site.state().join("attempts/A1/log")).unwrap();
+    assert!(kept.len() < 1_200_000 && kept.contains("the end"), "{} bytes", kept.len());
+}
+
+#[test]
 fn a_log_that_cannot_be_written_is_told_once_and_stops_nothing() {
     let site = Site::new();
     fs::create_dir_all(site.state()).unwrap();
