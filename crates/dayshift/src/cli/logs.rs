@@ -57,13 +57,18 @@ fn own(common: &Common, paths: &Paths) -> Result<Code> {
                 return Err(error).with_context(|| format!("failed to read {}", path.display()));
             }
         };
-        for line in BufReader::new(file).lines() {
+        for line in BufReader::new(file).split(b'\n') {
             let line = line.with_context(|| format!("failed to read {}", path.display()))?;
-            let readable = serde_json::from_str::<log::Line>(&line).map(|line| line.readable());
-            output::print(&match readable {
-                Ok(text) if !common.json => output::escaped(&text),
-                Ok(_) | Err(_) => line,
-            })?;
+            let line = String::from_utf8_lossy(&line);
+            if common.json {
+                output::print(&line)?;
+            } else {
+                // A line that a crash cut in two is shown as it is.
+                let read = serde_json::from_str::<log::Line>(&line);
+                output::print(&output::escaped(
+                    &read.map_or_else(|_| line.into_owned(), |it| it.readable()),
+                ))?;
+            }
         }
     }
     Ok(Code::Done)

@@ -120,7 +120,7 @@ impl Store {
         }
         let value = match self.sources.get(name) {
             Some(SecretSource::File(path)) => from_file(&expanded(path, self.home.as_deref())),
-            Some(SecretSource::Command(line)) => from_command(line),
+            Some(SecretSource::Command(line)) => from_command(line, COMMAND_MAX),
             None => Err(Failure::new(FailureClass::Permanent, "nobody says where it is")),
         };
         let value = value.and_then(checked).map_err(|failure| Failure {
@@ -170,7 +170,7 @@ fn from_file(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Runs a command line and takes what it prints. Its complaints are told, redacted.
-fn from_command(line: &str) -> Result<Vec<u8>, Failure> {
+fn from_command(line: &str, most: Duration) -> Result<Vec<u8>, Failure> {
     let passing = |message: String| Failure::new(FailureClass::Transient, message);
     let mut child = Command::new("/bin/sh")
         .args(["-c", line])
@@ -196,9 +196,9 @@ fn from_command(line: &str) -> Result<Vec<u8>, Failure> {
         .name("secret-command".to_owned())
         .spawn(reader)
         .map_err(|error| passing(format!("no thread can read its command: {error}")))?;
-    let Ok((value, complaint, status)) = ended.recv_timeout(COMMAND_MAX) else {
+    let Ok((value, complaint, status)) = ended.recv_timeout(most) else {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        return Err(passing(format!("its command did not end within {} s", COMMAND_MAX.as_secs())));
+        return Err(passing(format!("its command did not end within {most:?}")));
     };
     match status {
         Ok(status) if status.success() => Ok(value),
@@ -239,4 +239,105 @@ fn checked(bytes: Vec<u8>) -> Result<String, Failure> {
         return Err(fault("it holds a NUL"));
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn fetched(line: &str) -> Result<String, String> {
+        let most = Duration::from_secs(20);
+        from_command(line, most).and_then(checked).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn what_a_command_prints_is_the_secret_without_its_line_end() {
+        assert_eq!(fetched("printf 'a b c d e\\n\\n'"), Ok("a b c d e".to_owned()));
+        for (line, why) in [
+            ("true", "it is empty"),
+            ("echo short", "less than 8 bytes"),
+            ("printf 'with a \\0 NUL'", "holds a NUL"),
+            ("printf '\\377\\376 is no text'", "not UTF-8"),
+            ("head -c 100000 /dev/zero | tr '\\0' x", "longer than 64 KiB"),
+            ("echo out-of-order >&2; exit 4", "exit status: 4: out-of-order"),
+            ("no-such-program-at-all", "127"),
+        ] {
+            let told = fetched(line).unwrap_err();
+            assert!(told.contains(why), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_its_children() {
+        let begun = Instant::now();
+        let mark = format!("4{:05}", std::process::id() % 100_000);
+        let line = format!("sleep {mark} & sleep {mark}");
+        let told = from_command(&line, Duration::from_millis(300)).unwrap_err().message;
+        assert!(told.contains("did not end within 300ms"), "{told}");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        dayshift_testkit::wait_until(Duration::from_secs(20), "its children to end", || {
+            let alive = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                words.starts_with(b"sleep\0") && words.windows(mark.len()).any(|part| part == mark.as_bytes())
+            });
+            !alive
+        });
+    }
+
+    #[test]
+    fn only_files_of_our_own_that_nobody_else_can_reach_are_read() {
+        let folder = std::env::temp_dir().join(format!("dayshift-secrets-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("key");
+        std::fs::write(&file, "a-secret-of-mine\n").unwrap();
+        let set = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        for (mode, fault) in [
+            (0o600, None),
+            (0o400, None),
+            (0o640, Some("0640")),
+            (0o604, Some("0604")),
+            (0o700, Some("0700")),
+        ] {
+            set(mode);
+            let told = fault_of_file(&file);
+            assert_eq!(
+                told.as_deref().is_some_and(|told| told.contains(fault.unwrap_or("?"))),
+                fault.is_some(),
+                "{told:?}"
+            );
+        }
+        set(0o600);
+        assert_eq!(from_file(&file).and_then(checked).unwrap(), "a-secret-of-mine");
+        assert!(fault_of_file(&folder).unwrap().contains("is no file"));
+        assert!(fault_of_file(&folder.join("none")).unwrap().contains("cannot be read"));
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&file, Some(65_534), None).is_ok() {
+            assert!(fault_of_file(&file).unwrap().contains("belongs to user 65534"));
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_value_is_fetched_once_for_all_who_ask_soon_after() {
+        let folder = std::env::temp_dir().join(format!("dayshift-asked-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let line = format!("echo x >> {0}/asked; echo 0123456789", folder.display());
+        let sources = [("A_TOKEN".to_owned(), SecretSource::Command(line))].into();
+        let secrets = Secrets::new(sources, None);
+        let names = secrets.among(["HOME", "A_TOKEN", "A_TOKEN"].into_iter());
+        assert_eq!(names, ["A_TOKEN"]);
+        assert_eq!(secrets.known(&names), None);
+        for _ in 0..3 {
+            let (sender, receiver) = channel();
+            secrets.ask(names.clone(), Box::new(move |values| drop(sender.send(values))));
+            let values = receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+            assert_eq!(values["A_TOKEN"], "0123456789");
+        }
+        assert!(secrets.known(&names).is_some());
+        assert_eq!(std::fs::read_to_string(folder.join("asked")).unwrap(), "x\n");
+        assert!(!format!("{secrets:?}").contains("0123456789"), "a secret can be printed by mistake");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
