@@ -31,7 +31,7 @@ const WORKER_LOOK: Duration = Duration::from_millis(50);
 const PIDS_NAMED: usize = 5;
 
 /// What a state directory holds, besides files whose name begins like one of [`PREFIXES`].
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     ".gitignore",
     "attempts",
     "backup",
@@ -39,6 +39,7 @@ const OURS: [&str; 12] = [
     "logs",
     "monitoring",
     "previous",
+    "previous.new",
     "questions",
     "reports",
     "state",
@@ -53,7 +54,7 @@ const PREFIXES: [&str; 3] = ["dayshift.", "engine.", "run-log."];
 const NAMED_MAX: usize = 5;
 
 /// Entries of a state directory that survive a fresh start: locks that are held, and what people keep.
-const STAYS: [&str; 5] = [".gitignore", "engine.lock", "worker", "reports", "previous"];
+const STAYS: [&str; 6] = [".gitignore", "engine.lock", "worker", "reports", "previous", "previous.new"];
 
 /// Nobody else works with a state directory as long as this exists.
 struct Alone {
@@ -231,26 +232,34 @@ fn code_of(taken: &[Taken]) -> Code {
     if taken.iter().any(|one| one.kept.is_some()) { Code::WaitsForPerson } else { Code::Done }
 }
 
-/// Empties the state directory but for what stays. The journal is put aside first.
+/// Empties the state directory but for what stays. The journal is put aside first; broken off and
+/// repeated, it is not lost.
 fn empty(paths: &Paths) -> Result<()> {
-    let previous = paths.state.join("previous");
-    remove_all(&previous).map_err(|error| told(&error))?;
-    fs::create_dir(&previous).with_context(|| format!("failed to make {}", previous.display()))?;
+    let (previous, new) = (paths.state.join("previous"), paths.state.join("previous.new"));
     let mut journal: Vec<PathBuf> = Vec::new();
+    let mut others: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(&paths.state)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("dayshift.db") || name == "backup" || name == "damaged" {
+        if name.starts_with("dayshift.") || name == "backup" || name == "damaged" {
             journal.push(entry.path());
         } else if !STAYS.contains(&name.as_str()) {
-            remove_all(&entry.path()).map_err(|error| told(&error))?;
+            others.push(entry.path());
         }
     }
     // The database last: a log that is left behind without it would be taken for the next one's.
     journal.sort_by_key(|path| std::cmp::Reverse(path.as_os_str().len()));
     for path in journal {
-        let to = previous.join(path.file_name().unwrap_or_default());
+        fs::create_dir_all(&new).with_context(|| format!("failed to make {}", new.display()))?;
+        let to = new.join(path.file_name().unwrap_or_default());
         fs::rename(&path, &to).with_context(|| format!("failed to move {} away", path.display()))?;
+    }
+    if new.exists() {
+        remove_all(&previous).map_err(|error| told(&error))?;
+        fs::rename(&new, &previous).with_context(|| format!("failed to make {}", previous.display()))?;
+    }
+    for path in others {
+        remove_all(&path).map_err(|error| told(&error))?;
     }
     // Its lock is held by us, and whoever comes next must find the same one.
     for entry in fs::read_dir(paths.state.join("worker")).into_iter().flatten().flatten() {
