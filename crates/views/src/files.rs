@@ -206,8 +206,7 @@ fn process_word(attempt: &Attempt) -> &'static str {
             End::Succeeded => "completed",
             End::Failed(_) if is_lost(attempt) => "lost",
             End::Failed(_) => "failed",
-            End::Stopped(StopReason::Cancelled { .. }) => "cancelled",
-            End::Stopped(StopReason::JobCancelled { .. }) => "cancelled",
+            End::Stopped(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }) => "cancelled",
             End::Stopped(StopReason::TimedOut | StopReason::Stalled { .. }) => "timed_out",
             End::Stopped(StopReason::Interrupted | StopReason::Budget | StopReason::Repeating { .. }) => {
                 "stopped"

@@ -16,6 +16,7 @@ use crate::types::{
 impl State {
     /// Folds one entry in. Never decides anything: the same entries make the same state,
     /// whichever version of dayshift wrote them.
+    #[expect(clippy::too_many_lines, reason = "one flat match over all events")]
     pub fn apply(&mut self, entry: &Entry) {
         let at = entry.at;
         if let Some(cause) = &entry.cause {

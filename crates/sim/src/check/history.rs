@@ -128,6 +128,7 @@ impl History {
     }
 
     /// Takes one more entry in.
+    #[expect(clippy::too_many_lines, reason = "one flat match over all events")]
     pub(crate) fn take(&mut self, batch: u64, entry: &Entry) -> Result<(), Broken> {
         if let Some(cause) = &entry.cause {
             let first = *self.causes.entry(cause.clone()).or_insert(batch);
