@@ -103,10 +103,10 @@ fn refuse_strange(paths: &Paths) -> Result<()> {
     strange.sort();
     let more = strange.len().saturating_sub(NAMED_MAX);
     strange.truncate(NAMED_MAX);
-    let named: Vec<String> = strange.iter().map(|name| format!("`{}`", output::escaped(name))).collect();
+    let listed: Vec<String> = strange.iter().map(|name| format!("`{}`", output::escaped(name))).collect();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let message =
-        format!("{folder} holds what is not dayshift's: {}{more}; nothing was changed", named.join(", "));
+        format!("{folder} holds what is not dayshift's: {}{more}; nothing was changed", listed.join(", "));
     Err(Failure::new(Code::Invalid, message).hint("move it away, then try again").into())
 }
 

@@ -109,8 +109,7 @@ fn an_agent_that_goes_round_in_circles_is_told_of_and_stopped() {
     let site = Site::new();
     let steps = "\n      - run: echo nothing new".repeat(14);
     let day = format!(
-        "date: 2026-11-20\nagents:\n  round:\n    kind: scripted\n    scenario: |\n      steps:{}\n      - write: {{path: a, text: a}}\ntasks:\n  - {{id: a, description: Go round, agent: round, max_attempts: 1}}\n",
-        steps
+        "date: 2026-11-20\nagents:\n  round:\n    kind: scripted\n    scenario: |\n      steps:{steps}\n      - write: {{path: a, text: a}}\ntasks:\n  - {{id: a, description: Go round, agent: round, max_attempts: 1}}\n"
     );
     let file = site.home.path().join("day.yaml");
     fs::write(&file, day).unwrap();

@@ -1,5 +1,6 @@
 //! Holding runs back and letting them go on: pause, drain, stop, cancel.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,9 @@ fn day(site: &Site, keys: &[&str], slots: u32) -> String {
     let mut text =
         format!("date: 2026-11-20\nmax_parallel: {slots}\ngates: {{fine: 'touch {folder}/gate'}}\ntasks:\n");
     for key in keys {
-        text.push_str(&format!(
-            "  - {{id: {key}, run: 'touch {folder}/begun-{key}; while [ ! -e {folder}/end-{key} ]; do sleep 0.05; done', gates: [fine], workspace: scratch}}\n"
-        ));
+        writeln!(text,
+            "  - {{id: {key}, run: 'touch {folder}/begun-{key}; while [ ! -e {folder}/end-{key} ]; do sleep 0.05; done', gates: [fine], workspace: scratch}}"
+        ).unwrap();
     }
     let file = site.home.path().join("day.yaml");
     fs::write(&file, text).unwrap();
