@@ -18,6 +18,10 @@ const TURN_MAX: usize = 1_024;
 /// The longest sleep: a clock that was set back is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
+/// How long nothing must have come in before housekeeping is worth its while: between two jobs
+/// it would be in the way.
+const IDLE_AFTER: Duration = Duration::from_millis(500);
+
 /// What a request came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -32,8 +36,8 @@ pub enum Answer {
 /// One thing in the inbox.
 #[derive(Debug)]
 pub enum Message {
-    /// An adapter's report.
-    Report(Report),
+    /// Reports of an adapter, in order.
+    Reports(Vec<Report>),
     /// A request, with where to answer once it is durable.
     Request {
         /// Unique to the request.
@@ -61,7 +65,12 @@ impl Handle {
     /// Hands in a report. A closed inbox is no error: the engine is gone, and the next one
     /// asks again for everything it owes.
     pub fn report(&self, report: Report) {
-        let _ = self.sender.send(Message::Report(report));
+        self.reports(vec![report]);
+    }
+
+    /// Hands in reports that came together: one turn decides on them all.
+    pub fn reports(&self, reports: Vec<Report>) {
+        let _ = self.sender.send(Message::Reports(reports));
     }
 
     /// Hands in a request and waits until it is durable or refused; `None` when the engine
@@ -102,6 +111,8 @@ pub struct Service<J, O, C> {
     engine: Engine<J, O>,
     inbox: Receiver<Message>,
     clock: C,
+    /// Nothing has come in since the last housekeeping.
+    is_tidy: bool,
 }
 
 impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
@@ -114,7 +125,7 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         let (sender, inbox) = channel();
         let handle = Handle { sender };
         let engine = Engine::open(journal, outside(handle.clone()))?;
-        Ok((Self { engine, inbox, clock }, handle))
+        Ok((Self { engine, inbox, clock, is_tidy: false }, handle))
     }
 
     /// What is true now.
@@ -173,7 +184,7 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
                 Message::Request { reply, .. } => {
                     let _ = reply.try_send(Answer::Frozen(why.clone()));
                 }
-                Message::Report(_) | Message::Wake => {}
+                Message::Reports(_) | Message::Wake => {}
             }
         }
     }
@@ -183,7 +194,7 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         let mut inputs = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
-                Message::Report(report) => inputs.push(Input::Report(report)),
+                Message::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
                 Message::Request { id, request, reply } => {
                     let is_known = self.engine.state().answered(&id).is_some();
                     match validate(self.engine.state(), &request) {
@@ -209,16 +220,30 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
             return messages;
         }
         let pause = wake.map_or(SLEEP_MAX, |wake| Duration::from_millis((wake - now).0).min(SLEEP_MAX));
-        if pause > Duration::from_millis(50) {
-            self.engine.idle();
-        }
-        match self.inbox.recv_timeout(pause) {
+        match self.sleep(pause) {
             Ok(message) => {
+                self.is_tidy = false;
                 messages.push(message);
                 messages.extend(self.inbox.try_iter().take(TURN_MAX - 1));
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         messages
+    }
+
+    /// Sleeps until something comes in, at most `pause`; a long sleep begins with housekeeping,
+    /// once nothing has come for a while.
+    fn sleep(&mut self, pause: Duration) -> Result<Message, RecvTimeoutError> {
+        if self.is_tidy || pause <= IDLE_AFTER {
+            return self.inbox.recv_timeout(pause);
+        }
+        match self.inbox.recv_timeout(IDLE_AFTER) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.engine.idle();
+                self.is_tidy = true;
+                self.inbox.recv_timeout(pause.saturating_sub(IDLE_AFTER))
+            }
+            other => other,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The journal in one `SQLite` file: a thread that writes, any number of readers.
+//! The journal in one `SQLite` file: one writer at a time, any number of readers.
 
 mod check;
 mod file;
@@ -6,9 +6,7 @@ mod reader;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dayshift_core::event::Entry;
@@ -18,7 +16,7 @@ use crate::codec::{decode, encode};
 use crate::error::JournalError;
 use crate::{Journal, Visit};
 pub(crate) use reader::{Reader, Stored};
-use writer::{Batch, Order, Writer};
+use writer::{Batches, Writer};
 
 pub use check::{LOST_MAX, Lost, Verified, copy_to, holds, lost_after, salvage, verify, verify_anchored};
 pub use file::{APPLICATION_ID, FILE_FORMAT, FileId};
@@ -48,11 +46,8 @@ impl Default for Limits {
     }
 }
 
-/// How many orders can wait for the writer before the next appender has to wait in line.
-const QUEUE_MAX: usize = 256;
-
-/// A journal in an `SQLite` file. Clones share one writer: their appends that wait at the same
-/// time are committed together. The file is closed when the last clone is dropped.
+/// A journal in an `SQLite` file. Clones share one connection that writes: whoever gets hold of it
+/// commits the appends of all that wait, together. The file is closed when the last clone is dropped.
 ///
 /// Do not open the file in the same process by other means while a journal has it open: closing
 /// any descriptor of it drops the process's locks.
@@ -62,24 +57,21 @@ pub struct SqliteJournal {
     limits: Limits,
     head: Arc<Mutex<Head>>,
     /// `None`: open for reading only.
-    writer: Option<Arc<WriterHandle>>,
+    shared: Option<Arc<Shared>>,
 }
 
+/// What clones share.
 #[derive(Debug)]
-struct WriterHandle {
-    /// `None` only while dropping.
-    orders: Option<SyncSender<Order>>,
-    thread: Option<JoinHandle<()>>,
+struct Shared {
+    /// Appends that wait for whoever holds the writer.
+    batches: Batches,
+    writer: Mutex<Writer>,
 }
 
-impl Drop for WriterHandle {
-    fn drop(&mut self) {
-        // Without senders the writer finishes what waits, closes the file and ends.
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take() {
-            // A writer that panicked has already been reported as `Closed` to who waited.
-            let _ = thread.join();
-        }
+impl Shared {
+    /// The writer. One that somebody panicked with is in a state that nobody knows.
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, JournalError> {
+        self.writer.lock().map_err(|_| JournalError::Closed)
     }
 }
 
@@ -96,7 +88,7 @@ impl SqliteJournal {
         match mode {
             Open::ReadOnly => {
                 let head = Reader::open(path, limits.busy)?.head()?;
-                Ok(Self { path: path.to_owned(), limits, head: Arc::new(Mutex::new(head)), writer: None })
+                Ok(Self { path: path.to_owned(), limits, head: Arc::new(Mutex::new(head)), shared: None })
             }
             Open::ReadWrite => Self::open_writer(path, limits),
         }
@@ -109,14 +101,9 @@ impl SqliteJournal {
             .ok_or_else(|| JournalError::Exchanged { path: path.display().to_string() })?;
         let found = reader::head(&connection, path)?;
         let head = Arc::new(Mutex::new(found));
-        let (orders, inbox) = sync_channel(QUEUE_MAX);
-        let writer = Writer::new(path, connection, file, found, Arc::clone(&head));
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run(&inbox))
-            .map_err(|error| JournalError::io(path, format!("no thread to write with ({error})")))?;
-        let writer = Arc::new(WriterHandle { orders: Some(orders), thread: Some(thread) });
-        Ok(Self { path: path.to_owned(), limits, head, writer: Some(writer) })
+        let writer = Mutex::new(Writer::new(path, connection, file, found, Arc::clone(&head)));
+        let shared = Arc::new(Shared { batches: Batches::default(), writer });
+        Ok(Self { path: path.to_owned(), limits, head, shared: Some(shared) })
     }
 
     /// Where the journal lies.
@@ -126,14 +113,19 @@ impl SqliteJournal {
 
     /// See [`Journal::append`]. Waits until the batch is on the disk.
     pub fn append(&mut self, entries: &[Entry]) -> Result<Head, JournalError> {
-        let orders = self.orders().ok_or(JournalError::ReadOnly)?;
+        let shared = self.shared.as_ref().ok_or(JournalError::ReadOnly)?;
         if entries.is_empty() {
             return Ok(self.head());
         }
-        let (reply, answer) = sync_channel(1);
-        let batch = Batch { rows: encode(entries)?, reply };
-        orders.send(Order::Append(batch)).map_err(|_| JournalError::Closed)?;
-        answer.recv().map_err(|_| JournalError::Closed)?
+        let answer = shared.batches.put(encode(entries)?);
+        let mut writer = shared.writer()?;
+        loop {
+            // Whoever held the writer before may have committed it with their own.
+            if let Ok(result) = answer.try_recv() {
+                return result;
+            }
+            writer.append(shared.batches.take());
+        }
     }
 
     /// See [`Journal::head`]. Shared by all clones.
@@ -151,23 +143,18 @@ impl SqliteJournal {
                 decode(&stored.fields).map_err(|error| reader::unreadable(path, stored.seq, error))?;
             visit(stored.seq, &entry).map_err(|what| JournalError::Rejected { seq: stored.seq, what })
         })?;
-        match self.orders() {
-            Some(orders) => {
-                let (reply, answer) = sync_channel(1);
-                orders.send(Order::Adopt(head, reply)).map_err(|_| JournalError::Closed)?;
-                answer.recv().map_err(|_| JournalError::Closed)?;
-            }
+        match &self.shared {
+            Some(shared) => shared.writer()?.adopt(head),
             None => *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head,
         }
         Ok(head)
     }
 
-    /// See [`Journal::idle`]: has the writer move what was appended into the main file.
+    /// See [`Journal::idle`]: moves what was appended into the main file.
     pub fn idle(&mut self) {
-        let Some(orders) = self.orders() else { return };
-        match orders.try_send(Order::Checkpoint) {
-            // A full queue is not idle, and a writer that has ended says so at the next append.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        // Somebody else who writes is not idle, and a lost writer is told of by the next append.
+        if let Some(Ok(mut writer)) = self.shared.as_ref().map(|shared| shared.writer.try_lock()) {
+            writer.checkpoint();
         }
     }
 
@@ -175,10 +162,6 @@ impl SqliteJournal {
     /// Other writers and readers go on meanwhile.
     pub fn backup_to(&self, target: &Path) -> Result<Verified, JournalError> {
         check::backup(&self.path, target, self.limits.busy)
-    }
-
-    fn orders(&self) -> Option<&SyncSender<Order>> {
-        self.writer.as_ref().and_then(|writer| writer.orders.as_ref())
     }
 }
 

@@ -1,8 +1,9 @@
-//! The one thread that writes. It commits what waits in its queue together and never waits
-//! for more to come.
+//! Writing: what waits at the same time is committed together, and nobody waits for more to come.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -16,22 +17,14 @@ use crate::error::JournalError;
 /// Once a transaction holds this many bytes no further batch is added to it.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
-/// What the writer is asked to do.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Store a batch and answer.
-    Append(Batch),
-    /// A replay came to this head: build on it if the own one is in doubt, and answer.
-    Adopt(Head, SyncSender<()>),
-    /// Nothing else is to be done: tidy up.
-    Checkpoint,
-}
+/// What came of an append.
+type Appended = Result<Head, JournalError>;
 
 /// The rows of one append, and who waits for them.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) rows: Vec<Row>,
-    pub(super) reply: SyncSender<Result<Head, JournalError>>,
+    rows: Vec<Row>,
+    reply: SyncSender<Appended>,
 }
 
 impl Batch {
@@ -40,7 +33,36 @@ impl Batch {
     }
 }
 
-/// What the thread owns.
+/// Appends that wait, oldest first: at most one for each thread that appends.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    waiting: Mutex<VecDeque<Batch>>,
+}
+
+impl Batches {
+    /// Puts rows in line; what comes of them arrives at the receiver.
+    pub(super) fn put(&self, rows: Vec<Row>) -> Receiver<Appended> {
+        let (reply, answer) = sync_channel(1);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(Batch { rows, reply });
+        answer
+    }
+
+    /// What is to be committed together now.
+    pub(super) fn take(&self) -> Vec<Batch> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut group = Vec::new();
+        let mut bytes: usize = 0;
+        while bytes < GROUP_BYTES_MAX
+            && let Some(batch) = waiting.pop_front()
+        {
+            bytes = bytes.saturating_add(batch.bytes());
+            group.push(batch);
+        }
+        group
+    }
+}
+
+/// The connection that writes, and what it builds on.
 pub(super) struct Writer {
     path: PathBuf,
     connection: Connection,
@@ -67,45 +89,8 @@ impl Writer {
         Self { path: path.to_owned(), connection, file, head, behind: false, unmoved: true, shown }
     }
 
-    /// Works until nobody can give orders any more.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
-        let mut next = None;
-        while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
-            match order {
-                Order::Append(batch) => next = self.append(batch, orders),
-                Order::Adopt(head, reply) => {
-                    self.adopt(head);
-                    // Who no longer listens has no use for the answer.
-                    let _ = reply.send(());
-                }
-                Order::Checkpoint => self.checkpoint(),
-            }
-        }
-    }
-
-    /// Commits `first` with all batches that already wait. Returns the order after them.
-    fn append(&mut self, first: Batch, orders: &Receiver<Order>) -> Option<Order> {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        let mut next = None;
-        while bytes < GROUP_BYTES_MAX {
-            match orders.try_recv() {
-                Ok(Order::Append(batch)) => {
-                    bytes = bytes.saturating_add(batch.bytes());
-                    group.push(batch);
-                }
-                Ok(other) => {
-                    next = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        self.answer(group);
-        next
-    }
-
-    fn answer(&mut self, group: Vec<Batch>) {
+    /// Commits the batches and answers each.
+    pub(super) fn append(&mut self, group: Vec<Batch>) {
         let heads = if self.behind { Err(JournalError::Behind) } else { self.commit(&group) };
         match heads {
             Ok(heads) => {
@@ -162,7 +147,8 @@ impl Writer {
         Ok(heads)
     }
 
-    fn adopt(&mut self, head: Head) {
+    /// A replay came to this head: builds on it if the own one is in doubt.
+    pub(super) fn adopt(&mut self, head: Head) {
         if self.behind {
             self.behind = false;
             self.head = head;
@@ -172,7 +158,7 @@ impl Writer {
 
     /// Moves what can be moved without waiting for readers. A failure costs nothing: the entries
     /// stay in the log, and the next append meets the same trouble and reports it.
-    fn checkpoint(&mut self) {
+    pub(super) fn checkpoint(&mut self) {
         if self.unmoved && !self.behind {
             let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
                 Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
@@ -183,5 +169,11 @@ impl Writer {
 
     fn show(&self) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = self.head;
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("path", &self.path).field("head", &self.head).finish_non_exhaustive()
     }
 }
