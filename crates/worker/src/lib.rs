@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod births;
 pub mod client;
 pub mod command_line;
 mod error;

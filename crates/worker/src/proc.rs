@@ -132,6 +132,12 @@ pub(crate) fn last_pid() -> Option<u32> {
     text.split_ascii_whitespace().last()?.parse().ok()
 }
 
+/// How many pids there are; the kernel's own default where it does not say.
+pub(crate) fn pid_max() -> u64 {
+    let text = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    text.trim().parse().unwrap_or(32_768)
+}
+
 /// What tells this boot of the machine from all others.
 pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())

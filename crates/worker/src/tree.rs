@@ -265,57 +265,6 @@ pub(crate) fn marked(me: u32, facts: &dyn Facts, all: &[Stat]) -> BTreeMap<Strin
     marked
 }
 
-/// What the quick look after an exit says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quick {
-    /// Nothing of the tree is left.
-    Clean,
-    /// Something may be: look at everything.
-    Unsure,
-}
-
-/// Pids beyond this distance from the main process's are not looked at one by one.
-const QUICK_PIDS_MAX: u32 = 512;
-
-/// A cheap proof, for short runs, that a main process left nothing behind.
-///
-/// What it started has a pid between its own and the last one given out. `leaders` are the main
-/// processes of this worker. Only right when pids cannot have been given out all around since
-/// it started, so the caller asks only about runs of at most a second.
-pub(crate) fn quick(leader: u32, me: u32, leaders: &BTreeSet<u32>) -> Quick {
-    let Some(last) = proc::last_pid() else { return Quick::Unsure };
-    if last < leader || last - leader > QUICK_PIDS_MAX {
-        return Quick::Unsure;
-    }
-    for pid in leader + 1..=last {
-        if leaders.contains(&pid) {
-            continue;
-        }
-        let Some(stat) = proc::stat(pid) else { continue };
-        if !belongs_elsewhere(stat, me, leaders) {
-            return Quick::Unsure;
-        }
-    }
-    Quick::Clean
-}
-
-/// Whether the chain of parents ends at another main process, or outside of this worker.
-fn belongs_elsewhere(mut stat: Stat, me: u32, leaders: &BTreeSet<u32>) -> bool {
-    for _ in 0..64 {
-        if stat.ppid == me {
-            return false;
-        }
-        if leaders.contains(&stat.ppid) || stat.ppid <= 1 {
-            return true;
-        }
-        match proc::stat(stat.ppid) {
-            Some(parent) => stat = parent,
-            None => return false,
-        }
-    }
-    false
-}
-
 /// Sends `signal` to exactly this process; `None` when it is gone. The descriptor becomes
 /// readable when the process ends.
 pub(crate) fn signal(who: Identity, signal: Signal) -> Option<OwnedFd> {

@@ -15,9 +15,10 @@ use rustix::process::{
 
 use super::live::{LeaderExit, Live, Stage, span};
 use super::{Token, Worker, millis, wall};
+use crate::births::Quick;
 use crate::proc::{self, Identity};
 use crate::protocol::FromWorker;
-use crate::tree::{self, Found, ProcFacts, Quarry, Quick, Table};
+use crate::tree::{self, Found, ProcFacts, Quarry, Table};
 
 /// What is left after an exit gets this long to end by itself, uncounted: the last member of a
 /// pipeline is often a moment later than the shell.
@@ -33,8 +34,6 @@ const DOUBT_MAX: Duration = Duration::from_secs(10);
 const KILL_AGAIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 /// After this time people are told that something cannot be killed.
 const LAMENT_AFTER: Duration = Duration::from_secs(10);
-/// Runs up to this long are proven dead by the quick way: pids cannot have gone round by then.
-const QUICK_MAX: Duration = Duration::from_secs(1);
 /// Looks at all processes per turn while orphans are being reaped.
 const ROUNDS_MAX: u32 = 8;
 /// Members per attempt whose end wakes us; the others are found by the deadline.
@@ -58,7 +57,7 @@ impl Worker {
         let is_quick = match live.stage {
             Stage::Running | Stage::Interrupting { .. } => {
                 live.stage = Stage::Settling;
-                elapsed <= QUICK_MAX && tree::quick(pid, self.me, &self.leaders) == Quick::Clean
+                self.births.quick(pid, elapsed, self.me, &self.leaders) == Quick::Clean
             }
             Stage::Terminating { .. } => {
                 live.stage = Stage::SweepTerm { until: now + SWEEP_GRACE };
@@ -113,12 +112,15 @@ impl Worker {
     /// One look at all processes for everyone who needs one.
     pub(super) fn scan(&mut self) {
         self.to_scan.retain(|attempt| self.live.get(attempt).is_some_and(Live::has_tree));
-        if self.to_scan.is_empty() || self.scan_not_before.is_some_and(|moment| moment > self.now) {
+        if self.to_scan.is_empty() || self.scan_not_before() > Some(self.now) {
             return;
         }
+        let begin = Instant::now();
         let found = self.look();
+        let end = Instant::now();
+        self.scan_rest = end + (end - begin);
         // The look failed, or orphans ended faster than they could be reaped: soon again.
-        self.scan_not_before = found.is_none().then(|| self.now + KILL_AGAIN[0]);
+        self.scan_failed = found.is_none().then(|| self.now + KILL_AGAIN[0]);
         let Some(found) = found else { return };
         // One that looks so twice was started without an environment.
         let is_doubtful = found.vanished || !found.blank.is_subset(&self.blank);
@@ -129,6 +131,20 @@ impl Worker {
                 self.scanned(attempt, members);
             }
         }
+    }
+
+    /// The moment before which no look is taken, while somebody needs one.
+    ///
+    /// On a machine with many processes a look is dear. Attempts that have just ended can wait:
+    /// looks for them take half of our time at most, and those that end meanwhile share the next
+    /// one. What is being killed cannot: it might slip away.
+    pub(super) fn scan_not_before(&self) -> Option<Instant> {
+        let is_urgent = |attempt: &AttemptId| {
+            self.live.get(attempt).is_some_and(|live| !matches!(live.stage, Stage::Settling))
+        };
+        let rest = (!self.to_scan.iter().any(is_urgent)).then_some(self.scan_rest);
+        let waits = !self.to_scan.is_empty();
+        rest.into_iter().chain(self.scan_failed).max().filter(|_| waits)
     }
 
     /// Whether an empty look may be believed; for own attempts always, as their orphans wait for us.
