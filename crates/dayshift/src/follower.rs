@@ -3,11 +3,11 @@
 //! for a terminal or a file.
 
 mod files;
+mod queue;
 mod terminal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::paths::Paths;
 use crate::store;
 use files::Files;
 pub(crate) use files::write_report;
+use queue::Queue;
 pub(crate) use terminal::Style;
 use terminal::Terminal;
 
@@ -36,8 +37,9 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// One thing to follow.
+#[derive(Debug)]
 enum News {
-    Committed(Arc<[Entry]>),
+    Committed(Vec<Entry>),
     WriteReport(RunId),
     Said(String),
     Finish,
@@ -46,37 +48,37 @@ enum News {
 /// The way to the follower.
 #[derive(Debug, Clone)]
 pub(crate) struct Follower {
-    news: Sender<News>,
+    news: Arc<Queue<News>>,
 }
 
 impl Follower {
     /// Entries that are durable now.
     pub(crate) fn committed(&self, entries: &[Entry]) {
-        let _ = self.news.send(News::Committed(entries.into()));
+        self.news.put(News::Committed(entries.to_vec()));
     }
 
     /// Tells people something that no entry tells.
     pub(crate) fn say(&self, text: &str) {
-        let _ = self.news.send(News::Said(text.to_owned()));
+        self.news.put(News::Said(text.to_owned()));
     }
 
     /// Writes the run's report and tells the engine where it is.
     pub(crate) fn write_report(&self, run: RunId) {
-        let _ = self.news.send(News::WriteReport(run));
+        self.news.put_urgent(News::WriteReport(run));
     }
 }
 
 /// Waits for the follower's last files.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    news: Sender<News>,
+    news: Arc<Queue<News>>,
     thread: JoinHandle<()>,
 }
 
 impl Ending {
     /// Everything that was committed is in the files when this returns.
     pub(crate) fn finish(self) {
-        let _ = self.news.send(News::Finish);
+        self.news.put_urgent(News::Finish);
         let _ = self.thread.join();
     }
 }
@@ -135,11 +137,12 @@ pub(crate) fn read(
 
 /// Starts a follower.
 pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Result<(Follower, Ending)> {
-    let (news, receiver) = channel();
+    let news = Arc::new(Queue::default());
+    let heard = Arc::clone(&news);
     let Start { mut files, state, guard, mut sweeper } = begin;
     let mut terminal = Terminal::new(style);
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
-        follow(state, &receiver, &mut files, &mut terminal, &guard, &handle, &mut sweeper);
+        follow(state, &heard, &mut files, &mut terminal, &guard, &handle, &mut sweeper);
         sweeper.finish();
     })?;
     Ok((Follower { news: news.clone() }, Ending { news, thread }))
@@ -147,7 +150,7 @@ pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Resu
 
 fn follow(
     mut state: State,
-    news: &Receiver<News>,
+    news: &Queue<News>,
     files: &mut Files,
     terminal: &mut Terminal,
     guard: &Guard,
@@ -158,41 +161,38 @@ fn follow(
     let mut is_stale = true;
     loop {
         let pause = pause(&state, is_stale, written.elapsed(), terminal);
-        let message = match pause {
-            Some(pause) => news.recv_timeout(pause),
-            None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match message {
-            Ok(News::Committed(entries)) => {
-                for entry in entries.iter() {
-                    state.apply(entry);
-                    files.entry(&state, entry);
-                    terminal.entry(&state, entry);
+        for message in news.take(pause) {
+            match message {
+                News::Committed(entries) => {
+                    for entry in entries {
+                        state.apply(&entry);
+                        files.entry(&state, &entry);
+                        terminal.entry(&state, &entry);
+                    }
+                    is_stale = true;
                 }
-                is_stale = true;
-            }
-            Ok(News::WriteReport(run)) => {
-                files.write(&state);
-                handle.report(match files.report(&state, run) {
-                    Ok(path) => Report::ReportWritten { run, path },
-                    Err(message) => Report::Failed {
-                        obligation: Obligation::WriteReport(run),
-                        failure: Failure::new(FailureClass::Transient, message),
-                    },
-                });
-                sweeper.sweep(&state, now());
-            }
-            Ok(News::Said(text)) => {
-                files.say(&text);
-                terminal.say(&text);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(News::Finish) | Err(RecvTimeoutError::Disconnected) => {
-                if guard.is_in_place(handle) {
+                News::WriteReport(run) => {
                     files.write(&state);
+                    handle.report(match files.report(&state, run) {
+                        Ok(path) => Report::ReportWritten { run, path },
+                        Err(message) => Report::Failed {
+                            obligation: Obligation::WriteReport(run),
+                            failure: Failure::new(FailureClass::Transient, message),
+                        },
+                    });
+                    sweeper.sweep(&state, now());
                 }
-                terminal.finish();
-                return;
+                News::Said(text) => {
+                    files.say(&text);
+                    terminal.say(&text);
+                }
+                News::Finish => {
+                    if guard.is_in_place(handle) {
+                        files.write(&state);
+                    }
+                    terminal.finish();
+                    return;
+                }
             }
         }
         terminal.draw(&state);

@@ -93,7 +93,7 @@ impl World {
         self.link.killer()
     }
 
-    fn start(&self, state: &State, attempt: AttemptId) {
+    fn start(&mut self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::RunAttempt(attempt);
         match launch::build(&self.shared, state, attempt) {
             Ok((launch, watch)) if launch.secrets.is_empty() => {
@@ -122,7 +122,7 @@ impl World {
         self.shared.secrets.ask(names, Box::new(then));
     }
 
-    fn stop(&self, state: &State, attempt: AttemptId) {
+    fn stop(&mut self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::StopAttempt(attempt);
         if let Some(watch) = launch::watch(&self.shared, state, attempt) {
             self.shared.watches().entry(attempt).or_insert(watch);
@@ -143,6 +143,10 @@ impl Outside for World {
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }
+    }
+
+    fn performed(&mut self) {
+        self.link.flush();
     }
 
     fn committed(&mut self, _: &State, entries: &[Entry]) {

@@ -35,6 +35,9 @@ pub trait Outside {
     /// Starts what is owed.
     fn perform(&mut self, state: &State, obligation: Obligation);
 
+    /// Everything that this turn owes was handed over.
+    fn performed(&mut self) {}
+
     /// Entries that are durable now, with the state after them: for views, and for telling
     /// the worker what it may forget. Each entry is told once and in order, also one of an append
     /// that failed and was durable all the same. Must not block.

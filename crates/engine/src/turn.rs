@@ -207,6 +207,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
                 self.outside.perform(&self.state, obligation);
             }
         }
+        self.outside.performed();
     }
 
     /// A failed append is a crash in small: what was decided is dropped, and the state is

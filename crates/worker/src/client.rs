@@ -42,7 +42,7 @@ pub struct Welcome {
 
 impl Client {
     /// Connects as the engine, in the words of version `protocol`, and waits up to `within` to be
-    /// welcomed; then every message goes to `on_message` as with [`Client::connect`].
+    /// welcomed; then every message goes to `on_messages` as with [`Client::connect`].
     ///
     /// [`WorkerError::OtherVersion`]: the worker cannot be spoken to, and ends when nothing of it
     /// lives any more.
@@ -50,7 +50,7 @@ impl Client {
         socket: &Path,
         protocol: u32,
         within: Millis,
-        on_message: impl FnMut(FromWorker) + Send + 'static,
+        on_messages: impl FnMut(Vec<FromWorker>) + Send + 'static,
         on_gone: impl FnOnce() + Send + 'static,
     ) -> Result<(Self, Welcome), WorkerError> {
         let failed = |source| WorkerError::Socket { path: socket.to_owned(), source };
@@ -64,37 +64,38 @@ impl Client {
         let greeting = answer(&stream, &mut framer, welcome).map_err(failed)?;
         let welcome = greeting.map_err(|message| WorkerError::OtherVersion { message })?;
         stream.set_read_timeout(None).map_err(failed)?;
-        let client = Self::listen(stream, framer, on_message, on_gone).map_err(failed)?;
+        let client = Self::listen(stream, framer, on_messages, on_gone).map_err(failed)?;
         Ok((client, welcome))
     }
 
-    /// Connects, and hands every message to `on_message` on a thread of its own.
+    /// Connects, and hands messages to `on_messages` on a thread of its own: all that came
+    /// together at once, in order.
     ///
     /// `on_gone` is called once, on that thread, when the worker closed the connection or died;
     /// not when the client was dropped. The caller says [`ToWorker::Hello`] first.
     pub fn connect(
         socket: &Path,
-        on_message: impl FnMut(FromWorker) + Send + 'static,
+        on_messages: impl FnMut(Vec<FromWorker>) + Send + 'static,
         on_gone: impl FnOnce() + Send + 'static,
     ) -> Result<Self, WorkerError> {
         let failed = |source| WorkerError::Socket { path: socket.to_owned(), source };
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_write_timeout(Some(WRITE_WITHIN)).map_err(failed)?;
-        Self::listen(stream, Framer::default(), on_message, on_gone).map_err(failed)
+        Self::listen(stream, Framer::default(), on_messages, on_gone).map_err(failed)
     }
 
     /// Reads on a thread of its own; `framer` holds what was read before.
     fn listen(
         stream: UnixStream,
         framer: Framer,
-        mut on_message: impl FnMut(FromWorker) + Send + 'static,
+        mut on_messages: impl FnMut(Vec<FromWorker>) + Send + 'static,
         on_gone: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let reader = stream.try_clone()?;
         let is_closing = Arc::new(AtomicBool::new(false));
         let is_dropped = Arc::clone(&is_closing);
         let listen = move || {
-            read_all(reader, framer, &mut on_message);
+            read_all(reader, framer, &mut on_messages);
             if !is_dropped.load(Ordering::SeqCst) {
                 on_gone();
             }
@@ -105,9 +106,14 @@ impl Client {
 
     /// Sends one message. After an error the connection is closed, and `on_gone` is called.
     pub fn send(&self, message: &ToWorker) -> Result<(), WorkerError> {
-        let bytes = encode(message).map_err(WorkerError::Send)?;
+        self.send_bytes(&encode(message).map_err(WorkerError::Send)?)
+    }
+
+    /// Sends messages that were encoded one after the other, in one go. Errors as in
+    /// [`Client::send`].
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), WorkerError> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.write_all(&bytes).map_err(|error| {
+        stream.write_all(bytes).map_err(|error| {
             // Part of the message may be out: nothing sensible can follow it.
             let _ = stream.shutdown(Shutdown::Both);
             WorkerError::Send(error)
@@ -160,23 +166,24 @@ fn welcome(message: FromWorker) -> Option<Result<Welcome, String>> {
     }
 }
 
-fn read_all(mut stream: UnixStream, mut framer: Framer, on_message: &mut dyn FnMut(FromWorker)) {
+fn read_all(mut stream: UnixStream, mut framer: Framer, on_messages: &mut dyn FnMut(Vec<FromWorker>)) {
     let mut buffer = vec![0_u8; 64 * 1024];
     loop {
-        loop {
+        let mut messages = Vec::new();
+        let is_sound = loop {
             match framer.next_line() {
                 // A word that we do not know comes from a newer worker: it can do without an answer.
-                Ok(Some(line)) => {
-                    if let Ok(message) = serde_json::from_slice(&line) {
-                        on_message(message);
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => {
-                    let _ = stream.shutdown(Shutdown::Both);
-                    return;
-                }
+                Ok(Some(line)) => messages.extend(serde_json::from_slice::<FromWorker>(&line)),
+                Ok(None) => break true,
+                Err(_) => break false,
             }
+        };
+        if !messages.is_empty() {
+            on_messages(messages);
+        }
+        if !is_sound {
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
         }
         match stream.read(&mut buffer) {
             Ok(0) => return,

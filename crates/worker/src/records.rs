@@ -121,6 +121,9 @@ impl Records {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
         if let Err(error) = self.file.write_all(&self.waiting) {
             // Part of it may be there: cut back, so that the next line starts on a line of its own.
             let _ = self.file.set_len(self.bytes);

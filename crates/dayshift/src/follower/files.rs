@@ -11,6 +11,7 @@ use anyhow::Context;
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State};
+use dayshift_core::types::JobWork;
 use dayshift_views::{ProcessFacts, ReportExtra, RunLog};
 
 use crate::cli::now;
@@ -88,7 +89,9 @@ impl Files {
             | Event::RepetitionSeen { attempt, .. }
             | Event::StopOrdered { attempt, .. } => self.touch(state, *attempt),
             Event::AttemptEnded { attempt, .. } => {
-                self.ended.insert(*attempt);
+                if is_streamed(state, *attempt) {
+                    self.ended.insert(*attempt);
+                }
                 self.touch(state, *attempt);
             }
             Event::GateDecided { job, .. }
@@ -207,6 +210,14 @@ impl Files {
 fn is_worth_a_file(state: &State, task: TaskId) -> bool {
     let Some(row) = state.task(task) else { return false };
     state.agent_of(row).is_some() || has_log(state, task) || !state.spec(row).gates.is_empty()
+}
+
+/// Whether the attempt's raw output is kept for a parser: an agent's is, a plain command's not.
+fn is_streamed(state: &State, attempt: AttemptId) -> bool {
+    state.attempt(attempt).is_some_and(|attempt| {
+        let job = state.job_of(attempt);
+        matches!(job.work, JobWork::Work) && state.agent_of(state.task_of(job)).is_some()
+    })
 }
 
 /// Whether an attempt of the task printed something, or may still.

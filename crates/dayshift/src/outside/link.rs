@@ -1,6 +1,7 @@
 //! The connection to the worker: made when first needed, made again when it breaks.
 
 use std::cell::Cell;
+use std::io;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
 use dayshift_core::time::Millis;
-use dayshift_core::types::{FailureClass, Obligation};
+use dayshift_core::types::{Failure, FailureClass, Obligation};
 use dayshift_worker::WorkerError;
 use dayshift_worker::client::{Client, Welcome, ensure_running};
-use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, Refusal, ToWorker};
+use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, Refusal, ToWorker, encode};
 
 use super::{Shared, watch};
 use crate::cli::output;
@@ -33,6 +34,7 @@ const NAMED_MAX: usize = 8;
 type Slot = Arc<Mutex<Option<Client>>>;
 
 /// What the speaking thread is asked to do.
+#[derive(Debug)]
 enum Word {
     /// Say this; the obligation has failed if that cannot be.
     Owed(Obligation, ToWorker),
@@ -42,12 +44,32 @@ enum Word {
     Reconnect,
 }
 
-/// The way to the worker. Saying something never waits: a thread of its own connects, starts
-/// a worker where none lives, and sends.
+impl Word {
+    /// Appends what is to be said, if anything.
+    fn encode(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Owed(_, message) | Self::Loose(message) => bytes.extend_from_slice(&encode(message)?),
+            Self::Reconnect => {}
+        }
+        Ok(())
+    }
+
+    /// It could not be said.
+    fn fail(&self, shared: &Shared, reason: &str) {
+        match self {
+            Self::Owed(obligation, _) => shared.failed(*obligation, FailureClass::Transient, reason),
+            Self::Loose(_) | Self::Reconnect => {}
+        }
+    }
+}
+
+/// The way to the worker. Saying something never waits: what is said within one turn is gathered,
+/// then a thread of its own connects, starts a worker where none lives, and sends it in one go.
 #[derive(Debug)]
 pub(super) struct Link {
     shared: Arc<Shared>,
     slot: Slot,
+    gathered: Vec<Word>,
     words: Words,
 }
 
@@ -55,14 +77,20 @@ pub(super) struct Link {
 #[derive(Debug, Clone)]
 pub(super) struct Words {
     shared: Arc<Shared>,
-    queue: Sender<Word>,
+    queue: Sender<Vec<Word>>,
 }
 
 impl Words {
     /// Says something to the worker; if that cannot be, the obligation has failed.
     pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
-        if self.queue.send(Word::Owed(obligation, message)).is_err() {
-            self.shared.failed(obligation, FailureClass::Transient, "no thread speaks to the worker");
+        self.send_all(vec![Word::Owed(obligation, message)]);
+    }
+
+    fn send_all(&self, words: Vec<Word>) {
+        if let Err(unsaid) = self.queue.send(words) {
+            for word in &unsaid.0 {
+                word.fail(&self.shared, "no thread speaks to the worker");
+            }
         }
     }
 }
@@ -76,12 +104,19 @@ impl Link {
         // Without the thread nothing is ever said; the obligations fail one by one then.
         let _ = std::thread::Builder::new().name("link".to_owned()).spawn(move || speaker.serve(&receiver));
         let words = Words { shared: shared.clone(), queue };
-        Self { shared, slot, words }
+        Self { shared, slot, gathered: Vec::new(), words }
     }
 
     /// Says something to the worker; if that cannot be, the obligation has failed.
-    pub(super) fn send(&self, obligation: Obligation, message: ToWorker) {
-        self.words.send(obligation, message);
+    pub(super) fn send(&mut self, obligation: Obligation, message: ToWorker) {
+        self.gathered.push(Word::Owed(obligation, message));
+    }
+
+    /// What was gathered goes out.
+    pub(super) fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.words.send_all(std::mem::take(&mut self.gathered));
+        }
     }
 
     /// The same for other threads.
@@ -90,8 +125,8 @@ impl Link {
     }
 
     /// The end of an attempt is durable: the worker may forget it.
-    pub(super) fn settled(&self, attempt: AttemptId) {
-        let _ = self.words.queue.send(Word::Loose(ToWorker::Settled { attempt }));
+    pub(super) fn settled(&mut self, attempt: AttemptId) {
+        self.gathered.push(Word::Loose(ToWorker::Settled { attempt }));
     }
 
     /// Something that kills every live tree at once, from any thread.
@@ -114,23 +149,30 @@ impl Link {
 struct Speaker {
     shared: Arc<Shared>,
     slot: Slot,
-    words: Sender<Word>,
+    words: Sender<Vec<Word>>,
     failed: Option<(Instant, String)>,
 }
 
 impl Speaker {
-    fn serve(&mut self, words: &Receiver<Word>) {
-        for word in words {
-            match word {
-                Word::Owed(obligation, message) => {
-                    if let Err(reason) = self.connected().and_then(|()| self.say(&message)) {
-                        self.shared.failed(obligation, FailureClass::Transient, reason);
-                    }
+    fn serve(&mut self, words: &Receiver<Vec<Word>>) {
+        for mut said in words {
+            said.extend(words.try_iter().flatten());
+            let mut bytes = Vec::new();
+            said.retain(|word| match word.encode(&mut bytes) {
+                Ok(()) => true,
+                Err(error) => {
+                    word.fail(&self.shared, &error.to_string());
+                    false
                 }
-                // The next worker forgets what no engine asks for.
-                Word::Loose(message) => drop(self.say(&message)),
+            });
+            // The next worker forgets what no engine asks for.
+            let is_loose = said.iter().all(|word| matches!(word, Word::Loose(_)));
+            let connected = if is_loose { Ok(()) } else { self.connected() };
+            if let Err(reason) = connected.and_then(|()| self.say(&bytes)) {
                 // Who waits for something asks again, and hears why there is no worker.
-                Word::Reconnect => drop(self.connected()),
+                for word in &said {
+                    word.fail(&self.shared, &reason);
+                }
             }
         }
     }
@@ -146,11 +188,11 @@ impl Speaker {
         Ok(())
     }
 
-    fn say(&self, message: &ToWorker) -> Result<(), String> {
+    fn say(&self, bytes: &[u8]) -> Result<(), String> {
         let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = slot.as_ref().map_or_else(
             || Err("it has just gone".to_owned()),
-            |client| client.send(message).map_err(|error| error.to_string()),
+            |client| client.send_bytes(bytes).map_err(|error| error.to_string()),
         );
         let has_failed = slot.is_some() && sent.is_err();
         drop(slot);
@@ -185,10 +227,10 @@ impl Speaker {
             .map_err(|error| format!("no worker came up: failed to {error}"))?;
         let (shared, gone) = (self.shared.clone(), self.shared.clone());
         let (slot, words) = (self.slot.clone(), self.words.clone());
-        let on_message = move |message| heard(&shared, message);
+        let on_messages = move |messages| hear(&shared, messages);
         let on_gone = move || broken(&gone, &slot, &words);
         let (client, welcome) =
-            Client::engage(&socket, PROTOCOL_VERSION, START_MAX, on_message, on_gone).map_err(why_not)?;
+            Client::engage(&socket, PROTOCOL_VERSION, START_MAX, on_messages, on_gone).map_err(why_not)?;
         if !welcome.live.is_empty() {
             self.shared.follower.say(&taken_over(&welcome, is_new.get()));
         }
@@ -244,23 +286,31 @@ fn taken_over(welcome: &Welcome, is_new: bool) -> String {
     }
 }
 
-/// Turns the worker's words into reports.
-fn heard(shared: &Arc<Shared>, message: FromWorker) {
+/// Turns the worker's words into reports; what came together is decided on together.
+fn hear(shared: &Arc<Shared>, messages: Vec<FromWorker>) {
+    let mut reports = Vec::new();
+    for message in messages {
+        heard(shared, message, &mut reports);
+    }
+    if !reports.is_empty() {
+        shared.handle.reports(reports);
+    }
+}
+
+fn heard(shared: &Arc<Shared>, message: FromWorker, reports: &mut Vec<Report>) {
     match message {
-        FromWorker::Started { attempt, pid, .. } => {
-            shared.handle.report(Report::AgentStarted { attempt, pid });
-        }
-        FromWorker::Output { attempt, .. } => watch::read_more(shared, attempt),
-        FromWorker::Ended { attempt, end } => watch::ended(shared, attempt, end),
-        FromWorker::Probed { attempt, probe } => shared.handle.report(Report::Probed { attempt, probe }),
+        FromWorker::Started { attempt, pid, .. } => reports.push(Report::AgentStarted { attempt, pid }),
+        FromWorker::Output { attempt, .. } => watch::read_more(shared, attempt, reports),
+        FromWorker::Ended { attempt, end } => watch::ended(shared, attempt, end, reports),
+        FromWorker::Probed { attempt, probe } => reports.push(Report::Probed { attempt, probe }),
         FromWorker::Welcome { .. } | FromWorker::Live { .. } => {}
         FromWorker::Refused { attempt: Some(attempt), reason: Refusal::NoFacts, message } => {
             shared.failed(Obligation::ProbeAgent(attempt), FailureClass::Transient, message);
         }
         FromWorker::Refused { attempt: Some(attempt), message, .. } => {
-            for obligation in of_attempt(attempt) {
-                shared.failed(obligation, FailureClass::Transient, format!("the worker refused: {message}"));
-            }
+            let failure = Failure::new(FailureClass::Transient, format!("the worker refused: {message}"));
+            let all = of_attempt(attempt);
+            reports.extend(all.map(|obligation| Report::Failed { obligation, failure: failure.clone() }));
         }
         FromWorker::Refused { attempt: None, message, .. } => {
             log::line(
@@ -286,11 +336,11 @@ fn of_attempt(attempt: AttemptId) -> [Obligation; 3] {
 }
 
 /// The connection is gone: whatever was being watched over it is owed again.
-fn broken(shared: &Arc<Shared>, slot: &Slot, words: &Sender<Word>) {
+fn broken(shared: &Arc<Shared>, slot: &Slot, words: &Sender<Vec<Word>>) {
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let live: Vec<AttemptId> = shared.watches().keys().copied().collect();
     if !live.is_empty() {
-        let _ = words.send(Word::Reconnect);
+        let _ = words.send(vec![Word::Reconnect]);
     }
     for attempt in live {
         for obligation in of_attempt(attempt) {

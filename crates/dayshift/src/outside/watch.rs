@@ -61,14 +61,9 @@ impl Reader {
 }
 
 /// There is more in the attempt's stream.
-pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId) {
-    let mut reports = Vec::new();
+pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId, reports: &mut Vec<Report>) {
     if let Some(reader) = shared.watches().get_mut(&attempt).and_then(|watch| watch.reader.as_mut()) {
-        reader.read(attempt, &mut reports);
-    }
-    // Outside of the lock: the inbox may be full, and the engine needs the lock to empty it.
-    for report in reports {
-        shared.handle.report(report);
+        reader.read(attempt, reports);
     }
 }
 
@@ -92,33 +87,32 @@ fn report(attempt: AttemptId, heard: Heard, clean: &mut Redactor) -> Option<Repo
 }
 
 /// The attempt's process tree is gone.
-pub(super) fn ended(shared: &Arc<Shared>, attempt: AttemptId, process: ProcessEnd) {
-    let mut reports = Vec::new();
-    {
-        let mut watches = shared.watches();
-        // Told before we asked: without knowing who it is, nobody could say what its output
-        // means. What is owed of it will ask, and the worker then tells it again.
-        let Some(watch) = watches.get_mut(&attempt) else { return };
-        let told = match watch.reader.as_mut() {
-            None => Told { verdict: verdict(&process.exit), ..Told::default() },
-            Some(reader) => {
-                reader.read(attempt, &mut reports);
-                conclude(reader, &process.exit)
-            }
-        };
-        reports.push(Report::ProcessEnded {
-            attempt,
-            process: Box::new(process),
-            claim: told.claim,
-            verdict: told.verdict,
-            unfinished: told.unfinished,
-            session_lost: told.session_lost,
-            spend: told.spend,
-        });
-    }
-    for report in reports {
-        shared.handle.report(report);
-    }
+pub(super) fn ended(
+    shared: &Arc<Shared>,
+    attempt: AttemptId,
+    process: ProcessEnd,
+    reports: &mut Vec<Report>,
+) {
+    let mut watches = shared.watches();
+    // Told before we asked: without knowing who it is, nobody could say what its output
+    // means. What is owed of it will ask, and the worker then tells it again.
+    let Some(watch) = watches.get_mut(&attempt) else { return };
+    let told = match watch.reader.as_mut() {
+        None => Told { verdict: verdict(&process.exit), ..Told::default() },
+        Some(reader) => {
+            reader.read(attempt, reports);
+            conclude(reader, &process.exit)
+        }
+    };
+    reports.push(Report::ProcessEnded {
+        attempt,
+        process: Box::new(process),
+        claim: told.claim,
+        verdict: told.verdict,
+        unfinished: told.unfinished,
+        session_lost: told.session_lost,
+        spend: told.spend,
+    });
 }
 
 /// What output and exit come to.

@@ -29,6 +29,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{WaitId, WaitIdOptions, set_child_subreaper, setsid, waitid};
 
+use crate::births::Births;
 use crate::error::WorkerError;
 pub use crate::output::recorder::{Redact, Redactor};
 use crate::output::writer::Writer;
@@ -167,7 +168,11 @@ struct Worker {
     /// Orphans that the last look saw without an environment.
     blank: BTreeSet<Identity>,
     /// The last look failed: not before this moment again.
-    scan_not_before: Option<Instant>,
+    scan_failed: Option<Instant>,
+    /// The last look was taken so lately that one that is not urgent waits until then.
+    scan_rest: Instant,
+    /// What the pids given out lately are.
+    births: Births,
     /// Whose pipes are not read because the disk is behind.
     starved: BTreeSet<AttemptId>,
     now: Instant,
@@ -257,7 +262,9 @@ impl Worker {
             to_scan: BTreeSet::new(),
             taken_down: BTreeSet::new(),
             blank: BTreeSet::new(),
-            scan_not_before: None,
+            scan_failed: None,
+            scan_rest: now,
+            births: Births::new(proc::pid_max()),
             starved: BTreeSet::new(),
             now,
             housekeeping: now + HOUSEKEEPING,
@@ -318,9 +325,11 @@ impl Worker {
     fn end_of_turn(&mut self) {
         self.fire_deadlines();
         self.scan();
+        self.records.flush_lazily();
         if self.records.is_big() {
             self.compact();
         }
+        self.send_due();
         let is_idle = self.live.is_empty() && !self.peers.has_engine();
         self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(self.now));
     }
@@ -353,8 +362,8 @@ impl Worker {
         let next = lives
             .chain(housekeeping)
             .chain(idle)
-            .chain(self.scan_not_before)
-            .chain(self.peers.expiries())
+            .chain(self.scan_not_before())
+            .chain(self.peers.deadlines())
             .min()?;
         // Rounded up to whole milliseconds, or the kernel wakes us just before the deadline.
         let wait = next.saturating_duration_since(Instant::now()) + Duration::from_micros(999);

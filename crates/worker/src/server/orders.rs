@@ -143,9 +143,10 @@ impl Worker {
     fn spawned(&mut self, mut launch: Box<Launch>, begun: Begun, spawned: Spawned) {
         let attempt = launch.attempt;
         let identity = spawned.identity;
+        // Written at the end of the turn: should we die before, its mark tells whose it is.
         self.records.append_lazily(&Record::Spawned { attempt, pid: identity.pid, start: identity.start });
-        self.records.flush_lazily();
         self.leaders.insert(identity.pid);
+        self.births.started(identity.pid);
         let mut live = Live::new(begun, std::time::Instant::now());
         if let Stdin::Text(text) = std::mem::replace(&mut launch.stdin, Stdin::Null)
             && let Some(pipe) = spawned.stdin
@@ -164,7 +165,7 @@ impl Worker {
         live.leader = Some(Leader { identity, pidfd: Some(spawned.pidfd) });
         self.live.insert(attempt, live);
         self.feed_stdin(attempt);
-        self.tell(&FromWorker::Started { attempt, pid: identity.pid, at });
+        self.tell_in_passing(&FromWorker::Started { attempt, pid: identity.pid, at });
         if watched.iter().any(Result::is_err) {
             // Out of memory for epoll: it cannot be watched, so it must not run.
             self.stop(attempt, Millis(0), true);

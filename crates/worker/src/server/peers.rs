@@ -23,6 +23,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const PEERS_MAX: usize = 32;
 /// Bytes that may wait for one peer; one that does not read is let go and asks again.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long news that nobody waits for stay here for others to go with: at most jobs of an instant
+/// it makes one message, and one turn of the engine, of two.
+const PASSING_MAX: Duration = Duration::from_millis(10);
 /// At the end, how long a peer is given to take what waits for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,8 @@ struct Peer {
     framer: Framer,
     waiting: Vec<u8>,
     sent: usize,
+    /// When what waits is to go out.
+    due: Option<Instant>,
     /// Epoll tells when it can be written to.
     is_blocked: bool,
     expires: Option<Instant>,
@@ -57,11 +62,12 @@ impl Peers {
     /// Whether the engine has taken everything that was sent to it.
     pub(super) fn is_engine_keeping_up(&self) -> bool {
         let engine = self.engine.and_then(|id| self.all.get(&id));
-        engine.is_some_and(|peer| peer.waiting.is_empty())
+        engine.is_some_and(|peer| !peer.is_blocked)
     }
 
-    pub(super) fn expiries(&self) -> impl Iterator<Item = Instant> {
-        self.all.values().filter_map(|peer| peer.expires)
+    /// When somebody is to be let go, or to be told something.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.all.values().flat_map(|peer| [peer.expires, peer.due]).flatten()
     }
 
     /// Gives what waits a last chance to go out.
@@ -145,6 +151,7 @@ impl Worker {
                     framer: Framer::default(),
                     waiting: Vec::new(),
                     sent: 0,
+                    due: None,
                     is_blocked: false,
                     expires,
                 };
@@ -173,6 +180,7 @@ impl Worker {
     /// The latest engine wins; the one before is let go.
     pub(super) fn crown(&mut self, id: u32) {
         if let Some(before) = self.peers.engine.filter(|before| *before != id) {
+            self.write_to(before);
             self.drop_peer(before);
         }
         self.peers.engine = Some(id);
@@ -216,28 +224,57 @@ impl Worker {
         self.send_to(id, &FromWorker::Refused { attempt, reason, message: message.to_owned() });
     }
 
-    /// Tells the engine; when none is connected nobody hears it, and it asks when it comes.
+    /// Tells the engine at the end of this turn, with everything else that there is to tell; when
+    /// none is connected nobody hears it, and it asks when it comes.
     pub(super) fn tell(&mut self, message: &FromWorker) {
         if let Some(id) = self.peers.engine {
-            self.send_to(id, message);
+            self.put(id, message, self.now);
         }
     }
 
+    /// Tells the engine with the next message, or a moment later.
+    pub(super) fn tell_in_passing(&mut self, message: &FromWorker) {
+        if let Some(id) = self.peers.engine {
+            self.put(id, message, self.now + PASSING_MAX);
+        }
+    }
+
+    /// Tells a peer at once.
     pub(super) fn send_to(&mut self, id: u32, message: &FromWorker) {
+        self.put(id, message, self.now);
+        if self.peers.all.get(&id).is_some_and(|peer| !peer.is_blocked) {
+            self.write_to(id);
+        }
+    }
+
+    fn put(&mut self, id: u32, message: &FromWorker, due: Instant) {
         // Our own messages always encode; one that did not would be asked for again.
         let Ok(bytes) = encode(message) else { return };
         let Some(peer) = self.peers.all.get_mut(&id) else { return };
         peer.waiting.extend_from_slice(&bytes);
-        if peer.waiting.len() - peer.sent > WAITING_BYTES_MAX {
-            return self.drop_peer(id);
-        }
         if !peer.is_blocked {
+            peer.due = Some(peer.due.map_or(due, |before| before.min(due)));
+        }
+        if peer.waiting.len() - peer.sent > WAITING_BYTES_MAX {
+            self.drop_peer(id);
+        }
+    }
+
+    /// Sends the engine what is to go out now.
+    pub(super) fn send_due(&mut self) {
+        let now = self.now;
+        let is_due = |peer: &Peer| peer.due.is_some_and(|due| due <= now);
+        if let Some(id) = self.peers.engine
+            && self.peers.all.get(&id).is_some_and(is_due)
+        {
             self.write_to(id);
         }
     }
 
     fn write_to(&mut self, id: u32) {
         let Some(peer) = self.peers.all.get_mut(&id) else { return };
+        // What cannot go out now goes as soon as epoll says so.
+        peer.due = None;
         while peer.sent < peer.waiting.len() {
             match peer.stream.write(&peer.waiting[peer.sent..]) {
                 Ok(written) => peer.sent += written,

@@ -123,8 +123,12 @@ impl Home {
     /// A connection that has not said hello.
     pub(crate) fn guest(&self) -> Engine {
         let (sender, messages) = mpsc::channel();
-        let client =
-            Client::connect(&self.socket(), move |message| drop(sender.send(message)), || ()).unwrap();
+        let hear = move |messages: Vec<FromWorker>| {
+            for message in messages {
+                let _ = sender.send(message);
+            }
+        };
+        let client = Client::connect(&self.socket(), hear, || ()).unwrap();
         Engine { client, messages }
     }
 

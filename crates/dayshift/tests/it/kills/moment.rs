@@ -31,7 +31,7 @@ pub(super) enum What {
     /// From the order to start a process to its end.
     Running,
     Collecting,
-    /// The journal's thread was in the middle of writing or syncing its log.
+    /// The journal was in the middle of a commit.
     Commit,
 }
 
@@ -50,9 +50,9 @@ pub(super) fn phases(journal: &Path) -> BTreeSet<What> {
     state.live().map(phase_of).collect()
 }
 
-/// Waits for `moment`, then kills the engine. It is stopped first, for as long as it takes to read
-/// what the thread that writes the journal is at; nothing of it goes on in between. `None` when
-/// it had ended before; else whether it was in the middle of a commit.
+/// Waits for `moment`, then kills the engine. It is stopped first, for as long as it takes to see
+/// whether it writes to its journal; nothing of it goes on in between. `None` when it had ended
+/// before; else whether it was in the middle of a commit.
 pub(super) fn kill_engine(engine: &mut Child, begun: Instant, moment: Duration) -> Option<bool> {
     wait_until(LONG, "the moment", || begun.elapsed() >= moment);
     if engine.try_wait().unwrap().is_some() {
@@ -61,7 +61,7 @@ pub(super) fn kill_engine(engine: &mut Child, begun: Instant, moment: Duration) 
     let pid = engine.id();
     signal(pid, Signal::STOP);
     wait_until(LONG, "every thread of the engine to stand", || threads(pid).all(|thread| stands(&thread)));
-    let is_commit = threads(pid).any(|thread| is_in_log(&thread));
+    let is_commit = is_in_commit(pid);
     signal(pid, Signal::KILL);
     let status = engine.wait().unwrap();
     // It may have ended just before the signal came.
@@ -80,13 +80,14 @@ fn stands(thread: &Path) -> bool {
     state.is_none_or(|state| matches!(state, 'T' | 'Z' | 'X'))
 }
 
-/// Whether a thread is inside a call on the write-ahead log: the first argument of the call is a
-/// descriptor of that file.
-fn is_in_log(thread: &Path) -> bool {
-    let comm = fs::read_to_string(thread.join("comm")).unwrap_or_default();
-    let call = fs::read_to_string(thread.join("syscall")).unwrap_or_default();
-    let first = call.split(' ').nth(1).and_then(|word| word.strip_prefix("0x"));
-    let Some(descriptor) = first.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else { return false };
-    let file = fs::read_link(thread.join("fd").join(descriptor.to_string())).unwrap_or_default();
-    comm.trim_end() == "journal" && file.to_string_lossy().ends_with("-wal")
+/// Whether a process writes to its journal: from the begin of a transaction to its end `SQLite`
+/// holds the lock of writers, which is byte 120 of the file with the log's index.
+fn is_in_commit(pid: u32) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(3) == Some(&"WRITE")
+            && words.get(4) == Some(&pid.to_string().as_str())
+            && words.get(6..) == Some(&["120", "120"])
+    })
 }
