@@ -23,7 +23,7 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum ConfigCommand {
-    /// Print them [default]
+    /// Print them, as `config` alone does
     Show,
 }
 
