@@ -1,6 +1,8 @@
 //! What parallel work is worth: command agents on a repository of some hundred files, in worktrees, with a gate each.
 //! `cargo xtask criteria` measures with longer agents and holds the figures against what is promised.
 
+#![expect(clippy::print_stdout, reason = "figures for those who ask for them")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,32 @@ const CLEAN_MAX: Duration = Duration::from_mins(1);
 const TRACKING_PERCENT_MAX: f64 = 5.0;
 /// How many of the tasks that meet a transient failure have to succeed by themselves, in percent.
 const RECOVERED_PERCENT_MIN: usize = 90;
+
+/// What was wanted and what was measured.
+#[derive(Default)]
+struct Table {
+    rows: String,
+    missed: usize,
+}
+
+impl Table {
+    fn row(&mut self, what: &str, wanted: &str, measured: &str, is_met: bool) {
+        self.missed += usize::from(!is_met);
+        let mark = if is_met { "" } else { " MISSED" };
+        writeln!(self.rows, "| {what} | {wanted} | {measured}{mark} |").unwrap();
+    }
+
+    fn at_most(&mut self, what: &str, wanted: Duration, measured: Duration) {
+        let (most, took) = (format!("<= {} s", wanted.as_secs()), format!("{:.2} s", measured.as_secs_f64()));
+        self.row(what, &most, &took, measured <= wanted);
+    }
+
+    /// Prints the table; it must not have missed anything.
+    fn hold(&self) {
+        println!("| criterion | wanted | measured |\n|--|--|--|\n{}", self.rows);
+        assert_eq!(self.missed, 0, "{}", self.rows);
+    }
+}
 
 /// A site whose repository has something to check out.
 fn large_site() -> Site {
@@ -74,33 +102,25 @@ struct Figures {
     started: Duration,
     /// From the last agent's end to the exit: results, gates, worktrees, the report.
     clean: Duration,
-    /// CPU of the thread that writes all that people and programs follow the work by.
-    follower: Duration,
 }
 
 /// Runs `count` tasks with `slots` and proves that all of them succeeded and nothing of them is left but their results.
 fn measure(count: usize, slots: usize, work: &str) -> Figures {
-    measure_in(&large_site(), count, slots, work)
-}
-
-fn measure_in(site: &Site, count: usize, slots: usize, work: &str) -> Figures {
-    let file = day(site, count, work);
+    let site = large_site();
+    let file = day(&site, count, work);
     let (repo, slots) = (site.path().display().to_string(), slots.to_string());
     let clock = SystemTime::now();
     let begun = Instant::now();
-    let mut run = site.start(["run", &file, "--repo", &repo, "--max-parallel", &slots]);
-    let follower = cpu_of_thread(&mut run, "follower");
+    let ran = site.run(["run", &file, "--repo", &repo, "--max-parallel", &slots]);
     let wall = begun.elapsed();
-    let ran = Ran::of(&run.wait_with_output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
     for task in 0..count {
         let changed = site.repo.git(&["diff", "--name-only", "main", &format!("dayshift/R1/{task:03}")]);
         assert_eq!(changed.trim_end(), format!("part-00/file-{task:03}.txt"), "{ran:?}");
     }
     assert_eq!(site.repo.git(&["worktree", "list"]).lines().count(), 1, "a worktree is left");
-    let since = |ending: &str| latest(&marks(site), ending).duration_since(clock).unwrap_or_default();
-    let figures =
-        Figures { wall, started: since("began"), clean: wall.saturating_sub(since("ended")), follower };
+    let since = |ending: &str| latest(&marks(&site), ending).duration_since(clock).unwrap_or_default();
+    let figures = Figures { wall, started: since("began"), clean: wall.saturating_sub(since("ended")) };
     site.wait_for_worker_to_leave();
     figures
 }
@@ -137,54 +157,53 @@ fn percent(part: Duration, whole: Duration) -> f64 {
 }
 
 /// All tasks at once, for each width. Each agent waits until all are there: with fewer at once the run would never end.
-fn widths(table: &mut String) {
+fn widths(table: &mut Table) {
     for width in WIDTHS {
-        let work = format!("until [ $(ls MARKS | grep -c began) -ge {width} ]; do sleep 0.2; done; sleep 1");
-        let Figures { started, clean, .. } = measure(width, width, &work);
-        row(table, &format!("{width} tasks at {width} slots: all at work"), STARTED_MAX, started);
-        row(table, &format!("... gates run, results saved, {width} worktrees gone"), CLEAN_MAX, clean);
-        assert!(started <= STARTED_MAX && clean <= CLEAN_MAX, "{table}");
+        let work = format!("until [ $(ls MARKS | grep -c began) -ge {width} ]; do sleep 0.5; done; sleep 1");
+        let Figures { started, clean, wall: _ } = measure(width, width, &work);
+        table.at_most(&format!("{width} tasks at {width} slots: all at work"), STARTED_MAX, started);
+        table.at_most(&format!("... gates run, results saved, {width} worktrees gone"), CLEAN_MAX, clean);
     }
 }
 
-fn row(table: &mut String, what: &str, wanted: Duration, measured: Duration) {
-    writeln!(table, "| {what} | <= {} s | {:.2} s |", wanted.as_secs(), measured.as_secs_f64()).unwrap();
-}
-
 /// The same file with a slot for each task and with one slot.
-fn speed_up(table: &mut String, agent_s: u32, wanted: f64) {
+fn speed_up(table: &mut Table, agent_s: u32, wanted: f64) {
     let work = format!("sleep {agent_s}");
     let parallel = measure(TASKS, TASKS, &work);
     let sequential = measure(TASKS, 1, &work);
     let factor = sequential.wall.as_secs_f64() / parallel.wall.as_secs_f64();
-    writeln!(
-        table,
-        "| {TASKS} tasks of {agent_s} s at {TASKS} slots against one slot | >= {wanted} x | {factor:.2} x ({:.2} s, {:.2} s) |",
-        sequential.wall.as_secs_f64(),
-        parallel.wall.as_secs_f64()
-    )
-    .unwrap();
-    assert!(factor >= wanted, "{table}");
+    let (one, all) = (sequential.wall.as_secs_f64(), parallel.wall.as_secs_f64());
+    table.row(
+        &format!("{TASKS} tasks of {agent_s} s at {TASKS} slots against one slot"),
+        &format!(">= {wanted} x"),
+        &format!("{factor:.2} x ({one:.2} s, {all:.2} s)"),
+        factor >= wanted,
+    );
 }
 
 /// What the thread that writes terminal, status files, registry and run log takes beside jobs that compute and talk.
-fn tracking(table: &mut String, rounds: u32) {
+fn tracking(table: &mut Table, rounds: u32) {
     let work = format!(
         "round=0; while [ $round -lt {rounds} ]; do echo round $round; step=0; \
          while [ $step -lt 20000 ]; do step=$((step+1)); done; round=$((round+1)); done; times > MARKS/$DAYSHIFT_TASK.times"
     );
     let site = large_site();
-    let figures = measure_in(&site, TASKS, TASKS, &work);
+    let file = day(&site, TASKS, &work);
+    let repo = site.path().display().to_string();
+    let mut run = site.start(["run", &file, "--repo", &repo, "--max-parallel", "8"]);
+    let follower = cpu_of_thread(&mut run, "follower");
+    let ran = Ran::of(&run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    site.wait_for_worker_to_leave();
     let jobs = cpu_of_jobs(&marks(&site));
-    let share = percent(figures.follower, jobs);
-    writeln!(
-        table,
-        "| tracking, in CPU of {TASKS} jobs that compute and print | <= {TRACKING_PERCENT_MAX} % | {share:.2} % ({:.3} s of {:.1} s) |",
-        figures.follower.as_secs_f64(),
-        jobs.as_secs_f64()
-    )
-    .unwrap();
-    assert!(figures.follower > Duration::ZERO && share <= TRACKING_PERCENT_MAX, "{table}");
+    let share = percent(follower, jobs);
+    let (used, of) = (follower.as_secs_f64(), jobs.as_secs_f64());
+    table.row(
+        &format!("following {TASKS} jobs that compute and print, in their CPU time"),
+        &format!("<= {TRACKING_PERCENT_MAX} %"),
+        &format!("{share:.2} % ({used:.3} s of {of:.1} s)"),
+        follower > Duration::ZERO && share <= TRACKING_PERCENT_MAX,
+    );
 }
 
 /// The sum of what the agents' shells said about themselves: lines of two times like `0m1.25s`.
@@ -220,7 +239,7 @@ const FAULTS: [fn() -> Turn; 4] = [
 ];
 
 /// Tasks that meet one or two transient failures, in the middle of tasks that meet none.
-fn recovery(table: &mut String, hurt: usize, healthy: usize) {
+fn recovery(table: &mut Table, hurt: usize, healthy: usize) {
     let site = Site::new();
     let mut agents = String::new();
     for (index, trouble) in TROUBLES.iter().enumerate() {
@@ -259,19 +278,22 @@ fn recovery(table: &mut String, hurt: usize, healthy: usize) {
         site.tasks().iter().filter(is_good).count()
     };
     let (recovered, well) = (succeeded("hurt-"), succeeded("well-"));
-    writeln!(
-        table,
-        "| {hurt} tasks whose agents fail for a while | >= {RECOVERED_PERCENT_MIN} % recover | {recovered} of {hurt} |\n\
-         | {healthy} healthy tasks beside them | 100 % succeed | {well} of {healthy} |"
-    )
-    .unwrap();
-    assert!(recovered * 100 >= hurt * RECOVERED_PERCENT_MIN, "{table}\n{ran:?}");
-    assert_eq!(well, healthy, "{table}\n{ran:?}");
+    if recovered < hurt || well < healthy {
+        println!("{ran:?}");
+    }
+    table.row(
+        &format!("{hurt} tasks whose agents fail once or twice in passing"),
+        &format!(">= {RECOVERED_PERCENT_MIN} % recover"),
+        &format!("{recovered} of {hurt}"),
+        recovered * 100 >= hurt * RECOVERED_PERCENT_MIN,
+    );
+    let all = format!("{well} of {healthy}");
+    table.row(&format!("{healthy} healthy tasks beside them"), "100 % succeed", &all, well == healthy);
     site.wait_for_worker_to_leave();
 }
 
 /// The same with the real agent CLI, whose model's server fails for a while.
-fn recovery_of_claude(table: &mut String) {
+fn recovery_of_claude(table: &mut Table) {
     let Some(cli) = claude_cli_or_skip("claude recovers from its server's failures") else { return };
     let site = Site::new();
     let mut scenarios = Vec::new();
@@ -297,56 +319,57 @@ fn recovery_of_claude(table: &mut String) {
     let ran = Ran::of(&with_claude(&site, &cli, &server, &words).output().unwrap());
     let recovered = site.tasks().iter().filter(|task| task["outcome"] == "succeeded").count();
     let faults = FAULTS.len();
-    writeln!(
-        table,
-        "| {faults} claude tasks: 529, 429, 500, a dropped connection, twice each | >= {RECOVERED_PERCENT_MIN} % recover | {recovered} of {faults} |"
-    )
-    .unwrap();
-    assert!(recovered * 100 >= faults * RECOVERED_PERCENT_MIN, "{table}\n{ran:?}");
+    table.row(
+        &format!("{faults} claude tasks whose model answers 529, 429, 500 or not at all, twice"),
+        &format!(">= {RECOVERED_PERCENT_MIN} % recover"),
+        &format!("{recovered} of {faults}"),
+        recovered * 100 >= faults * RECOVERED_PERCENT_MIN,
+    );
+    if recovered < faults {
+        println!("{ran:?}");
+    }
     site.wait_for_worker_to_leave();
 }
 
-const HEAD: &str = "| criterion | wanted | measured |\n|--|--|--|\n";
-
 #[test]
 fn two_to_sixteen_tasks_are_at_work_at_once_and_their_worktrees_are_gone_in_time() {
-    let mut table = HEAD.to_owned();
+    let mut table = Table::default();
     widths(&mut table);
-    println!("{table}");
+    table.hold();
 }
 
 #[test]
 fn eight_tasks_at_once_take_a_fraction_of_one_after_the_other() {
-    let mut table = HEAD.to_owned();
+    let mut table = Table::default();
     // Short agents on a machine that runs other tests: far from what is promised, and far from no gain.
     speed_up(&mut table, 1, 2.0);
-    println!("{table}");
+    table.hold();
 }
 
 #[test]
 fn following_the_work_costs_little_of_it() {
-    let mut table = HEAD.to_owned();
+    let mut table = Table::default();
     tracking(&mut table, 20);
-    println!("{table}");
+    table.hold();
 }
 
 #[test]
 fn transient_failures_are_got_over_without_help() {
-    let mut table = HEAD.to_owned();
+    let mut table = Table::default();
     recovery(&mut table, 12, 6);
-    println!("{table}");
+    table.hold();
 }
 
 #[test]
 #[ignore = "two minutes of agents that sleep: cargo xtask criteria"]
 fn long_criteria() {
-    let mut table = HEAD.to_owned();
+    let mut table = Table::default();
     widths(&mut table);
-    for (agent_s, wanted) in [(2, 4.0), (5, 7.0)] {
+    for (agent_s, wanted) in [(1, 3.0), (5, 7.0)] {
         speed_up(&mut table, agent_s, wanted);
     }
     tracking(&mut table, 200);
     recovery(&mut table, 60, 30);
     recovery_of_claude(&mut table);
-    println!("{table}");
+    table.hold();
 }
