@@ -361,11 +361,11 @@ fn transient_failures_are_got_over_without_help() {
 }
 
 #[test]
-#[ignore = "two minutes of agents that sleep: cargo xtask criteria"]
+#[ignore = "four minutes of agents that sleep: cargo xtask criteria"]
 fn long_criteria() {
     let mut table = Table::default();
     widths(&mut table);
-    for (agent_s, wanted) in [(1, 3.0), (5, 7.0)] {
+    for (agent_s, wanted) in [(1, 3.0), (5, 5.0), (10, 7.0)] {
         speed_up(&mut table, agent_s, wanted);
     }
     tracking(&mut table, 200);
