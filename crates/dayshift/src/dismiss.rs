@@ -42,7 +42,9 @@ pub(crate) fn dismiss(paths: &Paths, if_none: IfNone, patience: Duration) -> Res
     let (sender, words) = channel();
     let hear = move |messages: Vec<FromWorker>| {
         // Who has stopped listening has no use for them.
-        messages.into_iter().for_each(|message| drop(sender.send(message)));
+        for message in messages {
+            let _ = sender.send(message);
+        }
     };
     let client = match (Client::connect(&socket, hear, || {}), if_none) {
         (Ok(client), _) => client,
