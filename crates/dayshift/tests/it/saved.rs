@@ -381,9 +381,11 @@ fn a_clean_state_waits_for_whoever_lives() {
     let day = day(&site, "", "steps:\n  - write: {path: h.txt, text: h}\n  - hang: true\n", tasks);
     let repo = site.path().display().to_string();
     let mut engine = site.start(["run", &day, "--repo", &repo]);
-    let root = || site.json(["task", "h", "--json"])["workspace"]["root"].as_str().map(str::to_owned);
-    let file = || root().map(|root| std::path::Path::new(&root).join("h.txt"));
-    wait_until(LONG, "the journal", || site.state().join("dayshift.db").exists());
+    // Until the run is taken in, there is no such task, and no JSON about it.
+    let file = || {
+        let task: serde_json::Value = serde_json::from_str(&site.run(["task", "h", "--json"]).out).ok()?;
+        Some(std::path::Path::new(task["workspace"]["root"].as_str()?).join("h.txt"))
+    };
     wait_until(LONG, "the agent to work", || file().is_some_and(|file| file.exists()));
     let file = file().unwrap();
     for command in ["clean-state", "uninstall"] {
