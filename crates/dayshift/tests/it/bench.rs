@@ -1,79 +1,103 @@
-//! `cargo xtask bench --runs N`: a thousand tiny jobs and a chain of two hundred, against the
-//! floor (spawn and wait, nothing else) in the same rounds.
+//! `cargo xtask bench --runs N`: what dayshift adds to the work itself, against a floor (spawn and
+//! wait, nothing else) and the light peers that are installed, in the same rounds, on the disk of
+//! the build folder and in memory.
 
-use std::fmt::Write as _;
+mod contestants;
+mod floor;
+mod measure;
+mod planning;
+mod works;
+
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::common::Site;
+use contestants::Contestant;
+use measure::Cost;
+use works::Work;
 
-/// Jobs at once.
-const WIDTH: usize = 8;
-
-/// Spawns `count` times `/bin/true`, `width` at a time.
-fn floor(count: usize, width: usize) -> Duration {
-    let begun = Instant::now();
-    let mut live = std::collections::VecDeque::new();
-    for _ in 0..count {
-        if live.len() == width {
-            let mut child: std::process::Child = live.pop_front().unwrap();
-            assert!(child.wait().unwrap().success());
-        }
-        live.push_back(Command::new("/bin/true").stdin(Stdio::null()).spawn().unwrap());
-    }
-    for mut child in live {
-        assert!(child.wait().unwrap().success());
-    }
-    begun.elapsed()
-}
-
-fn dayshift(count: usize, is_chain: bool) -> Duration {
-    let site = Site::new();
-    let mut day = String::from("date: 2026-11-20\ntasks:\n");
-    for job in 0..count {
-        let needs = if is_chain && job > 0 { format!("j{}", job - 1) } else { String::new() };
-        writeln!(
-            day,
-            "  - {{id: j{job}, name: j{job}, run: /bin/true, workspace: scratch, needs: [{needs}]}}"
-        )
-        .unwrap();
-    }
-    let file = site.home.path().join("day.yaml");
-    fs::write(&file, day).unwrap();
-    let width = WIDTH.to_string();
-    let begun = Instant::now();
-    let ran = site.run([
-        "run",
-        file.to_str().unwrap(),
-        "--max-parallel",
-        &width,
-        "--repo",
-        site.path().to_str().unwrap(),
-    ]);
-    let took = begun.elapsed();
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    site.wait_for_worker_to_leave();
-    took
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
+/// Runs of each contestant that are needed before a median means something.
+const RUNS: usize = 5;
 
 #[test]
 #[ignore = "a benchmark of its own: cargo xtask bench"]
 fn long_bench_against_the_floor() {
-    let runs: usize =
-        std::env::var("DAYSHIFT_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    println!("| work | floor s | dayshift s | ratio | runs |\n|--|--|--|--|--|");
-    for (name, count, is_chain) in [("noop1000", 1_000, false), ("chain200", 200, true)] {
-        let width = if is_chain { 1 } else { WIDTH };
-        let rounds: Vec<(Duration, Duration)> =
-            (0..runs.max(1)).map(|_| (floor(count, width), dayshift(count, is_chain))).collect();
-        let floor = median(rounds.iter().map(|round| round.0).collect()).as_secs_f64();
-        let ours = median(rounds.iter().map(|round| round.1).collect()).as_secs_f64();
-        println!("| {name} | {floor:.3} | {ours:.3} | {:.2} | {runs} |", ours / floor);
+    let runs = std::env::var("DAYSHIFT_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(RUNS);
+    println!("dayshift {}, load {}", env!("CARGO_PKG_VERSION"), load());
+    for place in places() {
+        println!("\n## {} ({})\n", place.display(), file_system(&place));
+        println!("{HEAD}");
+        for work in works::all() {
+            println!("{}", rows(&place, &work, if work.is_long() { 1 } else { runs.max(1) }));
+        }
+        println!("\n{}", planning::table(&place));
     }
+    println!("\n{}", planning::steps());
+}
+
+const HEAD: &str =
+    "| work | contestant | runs | wall s (min to max) | x floor | CPU s | x floor | memory MB |
+|--|--|--|--|--|--|--|--|";
+
+/// Interleaved rounds: what disturbs the machine disturbs all of them.
+fn rows(place: &Path, work: &Work, runs: usize) -> String {
+    let contestants = contestants::for_work(work);
+    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contestants.len()];
+    // Folders stay until all is measured: to remove many files makes the next ones dearer.
+    let mut folders = Vec::new();
+    for _ in 0..runs {
+        for (contestant, costs) in contestants.iter().zip(&mut costs) {
+            let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(place).unwrap();
+            costs.push(contestant.run(work, folder.path()));
+            folders.push(folder);
+        }
+    }
+    let floor = (measure::median(&costs[0], |cost| cost.wall), measure::median(&costs[0], |cost| cost.cpu));
+    let rows = contestants.iter().zip(&costs).map(|(contestant, costs)| row(work, *contestant, costs, floor));
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+fn row(work: &Work, contestant: Contestant, costs: &[Cost], floor: (f64, f64)) -> String {
+    let walls = || costs.iter().map(|cost| cost.wall);
+    let (wall, cpu) = (measure::median(costs, |cost| cost.wall), measure::median(costs, |cost| cost.cpu));
+    let memory = measure::median(costs, |cost| cost.memory_mb);
+    let memory = if memory > 0.0 { format!("{memory:.0} {}", work.memory_word()) } else { String::new() };
+    format!(
+        "| {} | {} | {} | {wall:.3} ({:.3} to {:.3}) | {:.2} | {cpu:.2} | {:.2} | {memory} |",
+        work.name,
+        contestant.name(),
+        costs.len(),
+        walls().fold(f64::INFINITY, f64::min),
+        walls().fold(0.0, f64::max),
+        wall / floor.0,
+        cpu / floor.1.max(0.01),
+    )
+}
+
+/// The build folder's disk and, where there is one, a file system in memory.
+fn places() -> Vec<PathBuf> {
+    let memory = Path::new("/dev/shm");
+    let disk = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    [disk].into_iter().chain(memory.is_dir().then(|| memory.to_owned())).collect()
+}
+
+fn file_system(place: &Path) -> String {
+    match rustix::fs::statfs(place).map(|stat| stat.f_type) {
+        Ok(0xEF53) => "ext4".to_owned(),
+        Ok(0x0102_1994) => "tmpfs".to_owned(),
+        Ok(0x9123_683E) => "btrfs".to_owned(),
+        Ok(0x5846_5342) => "xfs".to_owned(),
+        Ok(other) => format!("file system {other:#x}"),
+        Err(error) => format!("unknown file system: {error}"),
+    }
+}
+
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
+/// A number that no other run of this program has, for names.
+fn unique() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()
 }
