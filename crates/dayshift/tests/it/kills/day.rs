@@ -15,13 +15,23 @@ const COMMANDS: usize = 26;
 pub(super) const JOBS: usize = 2 * WORKTREES + COMMANDS;
 
 /// Every job takes its own lock for as long as a process of it lives, so that the kernel tells
-/// when two attempts of it overlap. It takes at least 50 ms and has a child in a session of its own.
+/// when two attempts of it overlap. One that is being killed may hold the lock for a moment after it
+/// has done anything for the last time: then its memory, and with it its command line, is gone.
+/// It takes at least 50 ms and has a child in a session of its own.
 const JOB: &str = r#"#!/bin/sh
 marks=HOME/marks
-exec 9>> "HOME/lock-$DAYSHIFT_JOB"
+lock="HOME/lock-$DAYSHIFT_JOB"
+exec 9>> "$lock"
 mark() { echo "$1 $DAYSHIFT_JOB $DAYSHIFT_ATTEMPT $(date +%s%N) $$" >> "$marks"; }
-flock --nonblock 9 || mark overlap
+others() {
+    for process in /proc/[0-9]*; do
+        if [ "${process#/proc/}" != $$ ] && [ "$(readlink "$process/fd/9")" = "$lock" ]; then
+            tr '\0' ' ' < "$process/cmdline" 2> /dev/null
+        fi
+    done
+}
 mark begin
+if ! flock --nonblock 9 && [ -n "$(others 9>&-)" ]; then mark overlap; fi
 setsid sleep 0.05 &
 if [ "$1" = agent ]; then echo "$DAYSHIFT_ATTEMPT" > "$DAYSHIFT_TASK.txt"; fi
 sleep 0.06

@@ -16,6 +16,7 @@ use crate::common::Site;
 /// What the marks tell of one attempt, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
+    began: u128,
     /// Its work came to its last line at this moment.
     pub(super) ended: Option<u128>,
     /// Its main process, which leads its group.
@@ -40,13 +41,26 @@ impl Marks {
             let mark = marks.attempts.entry((job.to_owned(), attempt.to_owned())).or_default();
             mark.pid = pid.parse().unwrap();
             match what {
-                "begin" => {}
+                "begin" => mark.began = at.parse().unwrap(),
                 "end" => mark.ended = Some(at.parse().unwrap()),
                 "overlap" => marks.overlaps += 1,
                 other => panic!("what is the mark `{other}`?"),
             }
         }
+        marks.overlaps += marks.crossings();
         marks
+    }
+
+    /// Pairs of attempts of one job of which each began before the other came to its end.
+    fn crossings(&self) -> usize {
+        let mut spans: BTreeMap<&str, Vec<(u128, u128)>> = BTreeMap::new();
+        for ((job, _), mark) in &self.attempts {
+            spans.entry(job).or_default().extend(mark.ended.map(|ended| (mark.began, ended)));
+        }
+        for spans in spans.values_mut() {
+            spans.sort_unstable();
+        }
+        spans.values().flat_map(|spans| spans.windows(2)).filter(|pair| pair[1].0 < pair[0].1).count()
     }
 
     /// Jobs whose work came to its end in more than one attempt.
