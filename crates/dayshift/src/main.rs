@@ -2,6 +2,7 @@
 
 mod backup;
 mod cli;
+mod clock;
 mod control;
 mod disk;
 mod dismiss;

@@ -21,6 +21,7 @@ use dayshift_intake::SecretSource;
 use dayshift_worker::protocol::{Launch, ToWorker};
 
 use crate::backup::Backups;
+use crate::clock::EngineClock;
 use crate::follower::Follower;
 use crate::paths::{self, Paths};
 use crew::Crew;
@@ -39,6 +40,8 @@ pub(crate) struct Setting {
     pub(crate) grace: Millis,
     /// How much of an attempt's output is kept, in bytes.
     pub(crate) task_log_bytes: u64,
+    /// The engine's time.
+    pub(crate) clock: EngineClock,
     /// Where the user's secrets come from, by variable.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
 }

@@ -107,6 +107,11 @@ impl Paths {
         self.state.join("engine.lock")
     }
 
+    /// How the engine's time and this boot's clock hang together.
+    pub(crate) fn clock(&self) -> PathBuf {
+        self.state.join("engine.clock")
+    }
+
     /// The socket that steering commands speak to.
     pub(crate) fn engine_socket(&self) -> PathBuf {
         self.runtime.join("engine.sock")

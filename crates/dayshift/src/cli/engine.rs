@@ -11,16 +11,17 @@ use dayshift_core::input::Request;
 use dayshift_core::state::{JobState, Run, RunMode, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{HoldReason, Outcome};
-use dayshift_engine::{Answer, Clock, Handle, Lock, Observer, Service};
+use dayshift_engine::{Answer, Handle, Lock, Observer, Service};
 use dayshift_intake::Config;
 
 use super::signals::{self, GRACE, Interrupt};
-use super::{now, output, settings};
+use super::{output, settings};
 use crate::backup;
+use crate::clock::EngineClock;
 use crate::control;
 use crate::dismiss::{IfNone, dismiss};
 use crate::failure::{Code, Failure};
-use crate::follower::{self, Style};
+use crate::follower::{self, Follower, Style};
 use crate::health::Health;
 use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
@@ -29,16 +30,6 @@ use crate::store::{self, Store};
 
 /// How long an interrupt waits for the agents while the journal cannot be written.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The wall clock.
-#[derive(Debug, Clone, Copy)]
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        now()
-    }
-}
 
 /// What the engine is to do before it looks on.
 pub(crate) enum Errand {
@@ -72,15 +63,6 @@ pub(crate) fn run(
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
     let limits = log::Limits::of(config);
-    let setting = Setting {
-        environment: std::env::vars_os().collect(),
-        grace: match errand {
-            Errand::Stop { is_urgent: true, .. } => Millis(0),
-            Errand::Stop { is_urgent: false, .. } | Errand::Submit { .. } | Errand::Continue(_) => GRACE,
-        },
-        secrets: config.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect(),
-        task_log_bytes: u64::from(config.task_log_size_mb.value) * log::MB,
-    };
     let mut ending = None;
     let mut killer = None;
     log::limit(limits);
@@ -90,19 +72,25 @@ pub(crate) fn run(
     let begin = follower::read(paths, health.clone(), settings::disk_budget(config))?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone())?;
-    let opened = Service::open(store, WallClock, |handle| {
+    let clock = EngineClock::open(paths, begin.state());
+    let setting = setting(&errand, config, clock.clone());
+    let mut voice = None;
+    let opened = Service::open(store, clock.clone(), |handle| {
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
         ending = Some(end);
+        voice = Some(follower.clone());
         let world = World::new(paths.clone(), setting, handle, follower, backups);
         killer = Some(world.killer());
         world
     });
     let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Storage, error.to_string()))?;
     control::serve(&paths.engine_socket(), handle.clone(), health.clone())?;
-    let killer = killer.expect("the world was made");
+    let (killer, voice) = killer.zip(voice).expect("the world was made");
     let interrupt = signals::watch(handle.clone(), killer)?;
     let mut watcher = Watcher {
         handle,
+        clock,
+        voice,
         interrupt,
         is_interrupting: false,
         wanted: requests(errand),
@@ -140,6 +128,20 @@ pub(crate) fn run(
     match watcher.refused {
         Some(failure) => Err(failure.into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
+    }
+}
+
+/// What the adapters are told once.
+fn setting(errand: &Errand, config: &Config, clock: EngineClock) -> Setting {
+    Setting {
+        environment: std::env::vars_os().collect(),
+        grace: match errand {
+            Errand::Stop { is_urgent: true, .. } => Millis(0),
+            Errand::Stop { is_urgent: false, .. } | Errand::Submit { .. } | Errand::Continue(_) => GRACE,
+        },
+        clock,
+        secrets: config.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect(),
+        task_log_bytes: u64::from(config.task_log_size_mb.value) * log::MB,
     }
 }
 
@@ -194,6 +196,8 @@ fn requests(errand: Errand) -> Vec<Pending> {
 /// Knows when there is nothing left to do.
 struct Watcher {
     handle: Handle,
+    clock: EngineClock,
+    voice: Follower,
     interrupt: Interrupt,
     is_interrupting: bool,
     wanted: Vec<Pending>,
@@ -264,6 +268,9 @@ impl Observer for Watcher {
         if self.is_frozen_told && self.health.journal_trouble().is_none() {
             self.is_frozen_told = false;
             output::error("the journal can be written again: the work goes on");
+        }
+        if let Some(notice) = self.clock.turned(state) {
+            self.voice.say(&notice);
         }
         self.hear(state);
         self.interrupt();

@@ -9,11 +9,11 @@ use dayshift_engine::Lock;
 use serde_json::Value;
 
 use super::standing::{Orphaned, Troubles};
-use super::{Common, now, output, place};
+use super::{Common, output, place};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
-use crate::{follower, store};
+use crate::{clock, follower, store};
 
 /// How often a watched view looks again.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
             status["engine"] = engine_json(&paths);
             serde_json::to_string_pretty(&status)?
         } else {
-            let mut text = dayshift_views::status_text(&state, now());
+            let mut text = dayshift_views::status_text(&state, clock::now(&paths, &state));
             text.push_str(&troubles.text(&state));
             text.push_str(&frozen_text(&paths));
             text.push_str(&orphaned.map_or_else(String::new, |orphaned| without_engine(&orphaned, &state)));
@@ -129,12 +129,13 @@ pub(crate) fn list_tasks(mut common: Common, named: Option<PathBuf>) -> Result<C
 
 /// One task whole.
 pub(crate) fn task(common: &Common, id: &str) -> Result<Code> {
-    let (state, _) = place::read(&place::existing(common)?)?;
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
     let task = place::task(&state, id)?.id;
     if common.json {
         output::json(&dayshift_views::task_json(&state, task))?;
     } else {
-        output::print(&dayshift_views::task_tree(&state, task, now()))?;
+        output::print(&dayshift_views::task_tree(&state, task, clock::now(&paths, &state)))?;
     }
     Ok(Code::Done)
 }

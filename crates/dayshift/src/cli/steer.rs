@@ -13,6 +13,7 @@ use dayshift_core::{step, validate};
 use dayshift_engine::{Journal, Lock, LockError};
 
 use super::{Common, output, place};
+use crate::clock;
 use crate::control::{self, Reply};
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
@@ -117,7 +118,8 @@ pub(crate) fn append(paths: &Paths, id: String, request: Request) -> Result<()> 
     store.replay(&mut |entry| state.apply(entry)).map_err(fault)?;
     store::refuse_cut(paths, &state)?;
     validate(&state, &request).map_err(|refusal| Failure::new(Code::Invalid, refusal.message))?;
-    let decided = step(&mut state, now(), Input::Request { id, request });
+    let now = clock::now(paths, &state);
+    let decided = step(&mut state, now, Input::Request { id, request });
     store.append(&decided.entries).map_err(fault)?;
     Ok(())
 }

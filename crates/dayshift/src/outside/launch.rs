@@ -9,6 +9,7 @@ use dayshift_core::ids::AttemptId;
 use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, State, Task};
 use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, Scope, TaskWork, WorkspaceKind};
+use dayshift_engine::Clock;
 use dayshift_guard::{Redactor, environment};
 use dayshift_intake::prompt::{self, PromptInput};
 use dayshift_worker::command_line;
@@ -212,7 +213,7 @@ fn agent_start(
             resume: subject.attempt.resume.as_deref(),
             session_choice: None,
             model: subject.attempt.route.model.as_deref(),
-            budget_left: budget_left(subject),
+            budget_left: budget_left(shared, subject),
             self_exe: &own_binary().display().to_string(),
             scenario_file: &scenario_file.display().to_string(),
         },
@@ -239,10 +240,11 @@ fn agent_start(
 }
 
 /// What the attempt may still cost: the tightest of the limits that it works under.
-fn budget_left(subject: &Subject<'_>) -> Option<Micros> {
+fn budget_left(shared: &Shared, subject: &Subject<'_>) -> Option<Micros> {
     let run = subject.task.run;
     let scopes = [Scope::Job(subject.job.id), Scope::Task(subject.task.id), Scope::Run(run), Scope::Day];
-    let accounts = scopes.into_iter().filter_map(|scope| subject.state.account(scope, crate::cli::now()));
+    let accounts =
+        scopes.into_iter().filter_map(|scope| subject.state.account(scope, shared.setting.clock.now()));
     accounts.filter(|account| account.limit.cost.is_some()).map(|account| account.left().cost).min()
 }
 
