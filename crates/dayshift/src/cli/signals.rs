@@ -34,8 +34,8 @@ const LEAVE_ANYHOW: Duration = Duration::from_millis(900);
 /// How long after a second signal the engine ends whatever still stands.
 const FORCE_MAX: Duration = Duration::from_millis(600);
 
-/// How long a program that works for us in person has between SIGTERM and SIGKILL.
-const HELPER_GRACE: Duration = Duration::from_millis(150);
+/// How long a program that works for us in person is waited for after SIGTERM.
+const HELPER_GRACE: Duration = Duration::from_millis(250);
 
 /// Whether the engine was told to stop, and when.
 #[derive(Debug, Clone, Default)]
@@ -119,19 +119,16 @@ fn leave(code: Code) -> ! {
 
 /// Ends the programs that work for us in person, git above all: what they did half is done again
 /// by the next engine. Each leads a group in our session; the worker and its agents are in others.
+/// They are not killed: a killed git leaves its locks behind, and nothing could be collected or
+/// prepared there any more.
 pub(super) fn end_helpers() {
-    signal_helpers(Signal::TERM);
+    for helper in helpers() {
+        // Gone already is as good.
+        let _ = kill_process_group(helper, Signal::TERM);
+    }
     let begun = Instant::now();
     while begun.elapsed() < HELPER_GRACE && !helpers().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
-    }
-    signal_helpers(Signal::KILL);
-}
-
-fn signal_helpers(signal: Signal) {
-    for helper in helpers() {
-        // Gone already is as good.
-        let _ = kill_process_group(helper, signal);
     }
 }
 
