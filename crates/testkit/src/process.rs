@@ -44,6 +44,14 @@ pub fn processes_with_env(marker: &str) -> Vec<u32> {
     found
 }
 
+/// The CPU time that this thread has used so far; zero where the kernel does not tell. Other than a clock on the
+/// wall it does not run while other tests have the processor.
+pub fn thread_cpu() -> Duration {
+    let spent = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = spent.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}
+
 /// The most memory that this process ever had resident, in bytes; zero where the kernel does not tell.
 pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -7,19 +7,19 @@
 
 #![expect(clippy::print_stdout, reason = "figures for those who ask for them")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dayshift_agents::{Conclusion, Parser, readable};
 use dayshift_core::money::Micros;
 use dayshift_core::types::{Dialect, Exit};
-use dayshift_testkit::{Dice, mutate_stream, peak_memory};
+use dayshift_testkit::{Dice, mutate_stream, peak_memory, thread_cpu};
 use serde_json::Value;
 
 use crate::support::{Recording, claude, recordings, run};
 
 const SEED: u64 = 0x5eed_57a7;
 const MUTATIONS: usize = 5_000;
-/// The longest that reading one mutant may take; none comes near.
+/// The most CPU time that reading one mutant may take; none comes near.
 const READ_MAX: Duration = Duration::from_secs(2);
 /// The most memory that the test may ever have held, recordings and mutants included.
 const MEMORY_BYTES_MAX: u64 = 200_000_000;
@@ -44,15 +44,9 @@ fn check(dialect: &Dialect) {
         let case =
             format!("{} and {}, seed {SEED:#x} round {round}: {:?}", recording.name, other.name, mutant.what);
         let piece = 1 + dice.below(100_000);
-        let timed = || {
-            let begun = Instant::now();
-            (read(dialect, &mutant.bytes, piece, &exit), begun.elapsed())
-        };
-        let (mut conclusion, mut took) = timed();
-        if took > READ_MAX {
-            // Other tests run beside this one.
-            (conclusion, took) = timed();
-        }
+        let begun = thread_cpu();
+        let conclusion = read(dialect, &mutant.bytes, piece, &exit);
+        let took = thread_cpu().saturating_sub(begun);
         assert!(took <= READ_MAX, "{case} took {took:?}");
         slowest = slowest.max(took);
         if conclusion.verdict.is_ok() {

@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dayshift_intake::init::{Facts, example};
 use dayshift_intake::{Loaded, Report, Source};
-use dayshift_testkit::{DayMutation, Dice, mutate_day, peak_memory};
+use dayshift_testkit::{DayMutation, Dice, mutate_day, peak_memory, thread_cpu};
 
 use crate::common::{files, load_git, source};
 
@@ -27,7 +27,7 @@ const SEED: u64 = 0x5eed_da75;
 const MUTATIONS: u32 = 5_000;
 /// The least share of them that is refused, in percent.
 const REFUSED_MIN: u32 = 60;
-/// The longest that one file may take. Nothing comes near; a loaded machine must not fail the test.
+/// The most CPU time that one file may take. Nothing comes near.
 const LOAD_MAX: Duration = Duration::from_secs(2);
 /// The most memory that the whole test may ever have held, all files and the mutants themselves included.
 const MEMORY_BYTES_MAX: u64 = 200_000_000;
@@ -126,7 +126,9 @@ fn mutate(original: &Source, seed: u64) -> Tally {
         let DayMutation { bytes, size, what } = mutate_day(&mut dice, text);
         let bytes = [before.as_bytes(), &bytes, after.as_bytes()].concat();
         let case = format!("{} seed {seed:#x} round {round}: {what}", original.path);
-        let (is_refused, took) = timed(original, &bytes, &case);
+        let begun = thread_cpu();
+        let is_refused = is_refused(original, bytes, &case);
+        let took = thread_cpu().saturating_sub(begun);
         assert!(took <= LOAD_MAX, "{case} took {took:?}");
         tally.slowest = tally.slowest.max(took);
         tally.refused += u32::from(is_refused);
@@ -135,16 +137,6 @@ fn mutate(original: &Source, seed: u64) -> Tally {
         }
     }
     tally
-}
-
-/// Whether a mutant is refused, and how long that took. What is slow is loaded once more: other tests run beside it.
-fn timed(original: &Source, bytes: &[u8], case: &str) -> (bool, Duration) {
-    let once = || {
-        let begun = Instant::now();
-        (is_refused(original, bytes.to_vec(), case), begun.elapsed())
-    };
-    let (is_refused, took) = once();
-    if took > LOAD_MAX { once() } else { (is_refused, took) }
 }
 
 /// Loads a source. The example with front matter needs the task of another prompt file.
