@@ -291,7 +291,8 @@ pub struct Attempt {
     pub repeated: Option<(String, u32)>,
     /// The commit that holds all it left, where that was collected.
     pub snapshot: Option<String>,
-    /// What its workspace took on the disk at its end, in bytes; 0 where nobody counted.
+    /// Bytes of the files in its workspace that it, or work before it, made or changed, at its end
+    /// (see [`Collected::disk_bytes`]); 0 where nobody counted.
     pub disk_bytes: u64,
     /// The session it was told to go on with.
     pub resume: Option<String>,

@@ -513,7 +513,8 @@ pub struct Collected {
     pub summary: Option<String>,
     /// Things people should know (agent made commits, a submodule was left out).
     pub notes: Vec<String>,
-    /// What the workspace takes on the disk, in bytes; 0 where nobody counted.
+    /// Bytes of the created and modified files that are named here, as they lie in the workspace;
+    /// 0 where nobody counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disk_bytes: u64,
 }

@@ -25,7 +25,7 @@ use crate::health::Health;
 use crate::paths::Paths;
 use crate::store;
 use files::Files;
-pub(crate) use files::write_report;
+pub(crate) use files::report_again;
 use queue::Queue;
 pub(crate) use terminal::Style;
 use terminal::Terminal;

@@ -1,20 +1,23 @@
 //! The end-of-day report: what was asked, what came of it, with the evidence, and what to do
 //! next. It can be written at any time; a run in progress is called so.
 
+mod advice;
+mod asked;
 mod ends;
+mod measured;
+mod speed;
 mod task;
 
-use std::collections::BTreeMap;
-
 use dayshift_core::ids::RunId;
-use dayshift_core::money::Micros;
 use dayshift_core::state::{Account, Run, RunMode, State, Task};
 use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::Scope;
 
 use crate::money;
+use crate::people::People;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{code, date, local, md, md_of, percent, put};
-use crate::words::{attempt_time, attempts, has_spent, key};
+use crate::words::{attempt_time, attempts, key};
 
 /// How many tasks are told in full; the others get a line each.
 const TASKS_FULL_MAX: usize = 300;
@@ -29,6 +32,8 @@ pub struct ReportExtra {
     pub head: Option<String>,
     /// Sentences for the report's notes.
     pub notes: Vec<String>,
+    /// What people were asked and decided, up to the same entry as the state.
+    pub people: People,
     /// The moment of writing.
     pub now: Timestamp,
     /// The zone that people's dates and times are told in.
@@ -44,6 +49,9 @@ pub fn report(state: &State, run: RunId, extra: &ReportExtra) -> String {
     let mut text = title(run, extra);
     opening(&mut text, state, run, &tasks, extra);
     summary(&mut text, state, run, &tasks, extra);
+    measured::by_type(&mut text, state, &tasks, extra.now);
+    measured::forecast(&mut text, state, &tasks, extra.now);
+    speed::section(&mut text, state, run, &tasks, extra.now);
     text.push_str("\n## Tasks\n");
     for task in tasks.iter().take(TASKS_FULL_MAX) {
         self::task::section(&mut text, state, task, extra);
@@ -52,8 +60,10 @@ pub fn report(state: &State, run: RunId, extra: &ReportExtra) -> String {
     ends::deferred(&mut text, state, &tasks);
     ends::skipped(&mut text, state, &tasks);
     ends::problems(&mut text, state, &tasks);
+    asked::section(&mut text, state, run, extra);
     ends::warnings(&mut text, run);
     ends::notes(&mut text, state, &tasks, extra);
+    advice::section(&mut text, state, run, &tasks, extra);
     ends::next_steps(&mut text, state, run, &tasks);
     if let Some(head) = &extra.head {
         put!(text, "\n---\n\nJournal head: {}\n", code(head));
@@ -133,16 +143,18 @@ fn summary(text: &mut String, state: &State, run: &Run, tasks: &[&Task], extra: 
     ));
     rows.push(("Cost", money::cost(run.account.spent)));
     rows.push(("Limit", limit(run)));
+    let day = state.account(Scope::Day, extra.now).map_or_else(String::new, |day| money::of_limit(&day));
+    rows.push(("All runs of the day of writing", day));
     rows.push(("Tokens", tokens_line(run.account.spent.tokens)));
     if run.account.spent.api_calls > 0 {
         rows.push(("API calls", run.account.spent.api_calls.to_string()));
     }
+    measured::rows(&mut rows, state, tasks, &extra.people);
     text.push_str("\n## Summary\n\n| | |\n|--|--|\n");
     for (name, value) in rows {
         put!(text, "| {name} | {value} |\n");
     }
     put!(text, "\nBudget steps reached: {}\n", steps_reached(state, run, tasks));
-    cost_by_area(text, state, tasks);
 }
 
 fn wall(run: &Run, now: Timestamp) -> Millis {
@@ -191,23 +203,5 @@ fn step(account: &Account) -> Option<String> {
         95.. => Some("95 % (nothing more that costs money starts)".to_owned()),
         percent if account.warned => Some(format!("{percent} % (warned)")),
         _ => None,
-    }
-}
-
-fn cost_by_area(text: &mut String, state: &State, tasks: &[&Task]) {
-    let mut by_area: BTreeMap<&str, (usize, Micros)> = BTreeMap::new();
-    for task in tasks.iter().filter(|task| has_spent(task.account.spent)) {
-        let area = state.spec(task).area.as_deref().unwrap_or("");
-        let entry = by_area.entry(area).or_default();
-        entry.0 += 1;
-        entry.1 += task.account.spent.cost;
-    }
-    if by_area.keys().all(|area| area.is_empty()) {
-        return;
-    }
-    text.push_str("\nCost by area:\n\n");
-    for (area, (number, cost)) in by_area.iter().take(SECTION_LINES_MAX) {
-        let area = if area.is_empty() { "(none)".to_owned() } else { md_of(area, 100) };
-        put!(text, "- {area}: {cost} ({})\n", crate::text::count(*number, "task"));
     }
 }

@@ -3,6 +3,7 @@
 
 mod forms;
 mod hostile;
+mod sections;
 mod snapshots;
 mod world;
 

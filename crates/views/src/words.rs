@@ -1,7 +1,7 @@
 //! What the state means, in one word or one line: shared by all views.
 
 use dayshift_core::ids::{AttemptId, RunId};
-use dayshift_core::money::{Micros, Spend};
+use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
@@ -405,11 +405,6 @@ pub(crate) fn last_moment(state: &State, task: &Task) -> Timestamp {
         .flatten()
         .max()
         .unwrap_or(submitted)
-}
-
-/// Whether an amount says anything: plain commands spend nothing.
-pub(crate) fn has_spent(spend: Spend) -> bool {
-    spend != Spend::default()
 }
 
 /// The run that an obligation belongs to.

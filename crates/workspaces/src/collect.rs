@@ -50,6 +50,7 @@ pub fn collect(source: &Source<'_>, order: &CollectOrder) -> Result<Collected, W
         }
     };
     collected.summary = summary(root);
+    collected.disk_bytes = disk_bytes(root, &collected);
     if collected.notes.len() > NOTES_MAX {
         let more = collected.notes.len() - NOTES_MAX;
         collected.notes.truncate(NOTES_MAX);
@@ -229,6 +230,19 @@ fn plain_folder(root: &Path, before: &Manifest, wanted: &[Deliverable]) -> Resul
     }
     result::set_lists(&mut collected, difference.created, difference.modified, difference.deleted);
     Ok(collected)
+}
+
+/// Bytes of the created and modified files, by their lengths, links themselves and not what they
+/// point to; of the first thousand names of each list. What git ignores is not counted: a look at
+/// every file of a large build would cost more than the figure is worth.
+fn disk_bytes(root: &Path, collected: &Collected) -> u64 {
+    let names = collected.files_created.iter().chain(&collected.files_modified);
+    let lengths = names
+        .filter_map(|name| paths::inside(name))
+        .filter_map(|name| root.join(name).symlink_metadata().ok())
+        .filter(|metadata| !metadata.is_dir())
+        .map(|metadata| metadata.len());
+    lengths.fold(0, u64::saturating_add)
 }
 
 /// The agent's words in `.dayshift-notes/`; links on the way are not followed.

@@ -20,6 +20,7 @@ fn untracked_files_are_in_and_ignored_ones_are_not() {
     let ready = world.prepare(1);
     let there = root(&ready);
     write(&there, "new/deep/file.txt", "new");
+    write(&there, "old.txt", "changed");
     write(&there, "build.log", "ignored");
     write(&there, "target/out", "ignored");
     write(&there, ".dayshift-questions/q.md", "a question");
@@ -28,6 +29,7 @@ fn untracked_files_are_in_and_ignored_ones_are_not() {
     let wanted = [Deliverable::Exists("build.log".into())];
     let collected = world.judge(1, 1, WORKTREE, &ready, &wanted);
     assert_eq!(collected.files_created, ["new/deep/file.txt"]);
+    assert_eq!(collected.disk_bytes, 10, "what was created and changed, and nothing that is ignored");
     assert_eq!(collected.summary.as_deref(), Some("What I did.\n\nAnd what is left."));
     assert!(!collected.deliverables[0].1);
     assert!(collected.notes.iter().any(|note| note.contains("build.log") && note.contains("ignored")));

@@ -145,7 +145,7 @@ pub(crate) fn report(common: &Common, which: Option<&str>) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let run = place::run(&state, which)?;
-    let path = follower::write_report(&paths, &state, run)?;
+    let path = follower::report_again(&paths, run)?;
     if common.json {
         output::json(&serde_json::json!({ "run": run, "report": path }))?;
     } else {

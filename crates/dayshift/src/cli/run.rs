@@ -127,7 +127,7 @@ fn foreground(
     runs.dedup();
     for run in runs.iter().filter_map(|run| state.run(*run)).filter(|run| !run.is_closed()) {
         // A closed run's report is owed and written; one that waits or was stopped has one too.
-        match follower::write_report(paths, &state, run.id) {
+        match follower::report_again(paths, run.id) {
             Ok(report) => output::error(&format!("{} is not over; its report so far: {report}", run.id)),
             Err(error) => output::error(&format!("warning: {} is not over, and {error:#}", run.id)),
         }

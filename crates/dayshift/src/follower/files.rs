@@ -12,7 +12,7 @@ use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State};
 use dayshift_core::types::JobWork;
-use dayshift_views::{ProcessFacts, ReportExtra, RunLog};
+use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
 use crate::cli::now;
 use crate::failure::Failure;
@@ -27,6 +27,7 @@ const OWN_LOGS: &[&str] = &["dayshift", "engine", "worker"];
 pub(super) struct Files {
     paths: Paths,
     run_log: RunLog,
+    people: People,
     run_log_pending: String,
     /// What is pending is the whole run log, from its first line on.
     is_run_log_whole: bool,
@@ -41,6 +42,7 @@ impl Files {
         Self {
             paths,
             run_log: RunLog::new(),
+            people: People::new(),
             run_log_pending: String::new(),
             is_run_log_whole: false,
             stale: BTreeSet::new(),
@@ -54,7 +56,9 @@ impl Files {
     /// Returns the state that the journal comes to, so that it is read once.
     pub(super) fn rebuild(&mut self) -> Result<State, Failure> {
         let (run_log, pending) = (&mut self.run_log, &mut self.run_log_pending);
+        let people = &mut self.people;
         let read = store::read(&self.paths.journal(), |state, entry| {
+            people.push(state, entry);
             pending.push_str(&run_log.push(state, entry));
         })?;
         let state = read.map_or_else(State::new, |(state, _)| state);
@@ -77,6 +81,7 @@ impl Files {
     /// Notes what an entry makes stale.
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));
+        self.people.push(state, entry);
         log::entry(&self.paths, state, entry);
         match &entry.event {
             Event::AttemptOpened { attempt, .. }
@@ -200,7 +205,7 @@ impl Files {
 
     /// Writes the run's report and says where.
     pub(super) fn report(&self, state: &State, run: RunId) -> Result<String, String> {
-        write_report(&self.paths, state, run).map_err(|error| format!("{error:#}"))
+        write_report(&self.paths, state, run, self.people.clone()).map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -232,11 +237,19 @@ fn has_log(state: &State, task: TaskId) -> bool {
     })
 }
 
+/// Writes the report of a run again, from the journal alone, and returns its path.
+pub(crate) fn report_again(paths: &Paths, run: RunId) -> anyhow::Result<String> {
+    let mut people = People::new();
+    let read = store::read(&paths.journal(), |state, entry| people.push(state, entry))?;
+    let state = read.map_or_else(State::new, |(state, _)| state);
+    write_report(paths, &state, run, people)
+}
+
 /// Writes the report of a run and returns its path.
-pub(crate) fn write_report(paths: &Paths, state: &State, run: RunId) -> anyhow::Result<String> {
+fn write_report(paths: &Paths, state: &State, run: RunId, people: People) -> anyhow::Result<String> {
     let head = store::head(&paths.journal());
     let zone = jiff::tz::TimeZone::system();
-    let extra = ReportExtra { head, notes: notes(state, run), now: now(), zone };
+    let extra = ReportExtra { head, notes: notes(state, run), people, now: now(), zone };
     let text = dayshift_views::report(state, run, &extra);
     let folder = paths.reports();
     let path = folder.join(format!("{}-report.md", report_stem(state, run)));

@@ -46,6 +46,31 @@ fn a_red_gate_goes_back_to_the_agent_with_what_it_printed() {
     assert_eq!(site.repo.git(&["show", "dayshift/R1/a:a.txt"]).trim_end(), "right");
     let report = site.report();
     assert!(report.contains("right"), "{report}");
+    for section in [
+        "Summary",
+        "By type and agent",
+        "Predicted and true",
+        "Speed",
+        "Tasks",
+        "Problems",
+        "Questions and decisions",
+        "Notes",
+        "Recommendations",
+        "Next steps",
+    ] {
+        let is_there = report.contains(&format!("\n## {section}\n"));
+        assert_eq!(is_there, section != "Problems", "{section}: {report}");
+    }
+    for fact in [
+        "| Retry success (work that was tried more than once) | 1 of 1 (100 %) |",
+        ", disk 5 B",
+        "Journal head: `",
+    ] {
+        assert!(report.contains(fact), "`{fact}` is missing in {report}");
+    }
+    assert!(report.contains("The gate `right` was red in 1 of 2 runs"), "{report}");
+    let written = site.run(["report", "R1"]);
+    assert!(written.code == 0 && site.report().contains("No person was asked anything."), "{written:?}");
 }
 
 #[test]

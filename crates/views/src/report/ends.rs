@@ -17,7 +17,7 @@ const FINDINGS_LINES_MAX: usize = 20;
 const PROBLEMS_MAX: usize = 100;
 
 /// Writes a section when there is something in it.
-fn section(text: &mut String, title: &str, lines: &[String]) {
+pub(super) fn section(text: &mut String, title: &str, lines: &[String]) {
     if lines.is_empty() {
         return;
     }

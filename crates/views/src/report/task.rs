@@ -4,7 +4,7 @@ use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, Phase, State, Task};
 use dayshift_core::types::{Collected, JobWork, Outcome};
 
-use super::{ReportExtra, tokens_line};
+use super::{ReportExtra, measured, tokens_line};
 use crate::money;
 use crate::steps::{jobs, progress_percent};
 use crate::task::{files, wanted};
@@ -134,13 +134,17 @@ fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportEx
         };
         let resumed = if attempt.resume.is_some() { ", session resumed" } else { "" };
         let label = md(&job_label(job));
-        let cost = match attempt.spend.cost {
-            Micros::ZERO => String::new(),
-            cost => format!(", {cost}"),
+        let cost = match (attempt.spend.cost, attempt.spend.unpriced) {
+            (Micros::ZERO, false) => String::new(),
+            (_, _) => format!(", {}", money::cost(attempt.spend)),
+        };
+        let used = match measured::used(attempt) {
+            used if used.is_empty() => used,
+            used => format!("; {used}"),
         };
         put!(
             text,
-            "  - {} {label} {}: {} ({}{cost}{resumed}; {})\n",
+            "  - {} {label} {}: {} ({}{cost}{resumed}; {}{used})\n",
             attempt.id,
             attempt.number,
             md(&end),

@@ -9,7 +9,7 @@ use dayshift_core::types::{Deliverable, Exit, TaskSpec};
 use super::World;
 use super::world::{START, command, going_on, mixed, run_spec, task};
 use crate::text::{code, code_block, fit, line, line_of, md, quote, safe, shell_word};
-use crate::{ReportExtra, RunLog};
+use crate::{People, ReportExtra, RunLog};
 
 const EVIL: &str = "a\x1b[31m|b\r\n# c\u{202e}d\u{9b}2J <img src=x> [l](u) `x` \u{7}";
 
@@ -39,7 +39,13 @@ fn hostile() -> World {
 /// Every view of a state.
 fn views(state: &State, now: Timestamp) -> Vec<String> {
     let zone = jiff::tz::TimeZone::UTC;
-    let extra = ReportExtra { head: Some(EVIL.to_owned()), notes: vec![EVIL.to_owned()], now, zone };
+    let extra = ReportExtra {
+        head: Some(EVIL.to_owned()),
+        notes: vec![EVIL.to_owned()],
+        people: People::new(),
+        now,
+        zone,
+    };
     let mut texts = vec![
         crate::report(state, RunId(1), &extra),
         crate::status_text(state, now),
@@ -107,7 +113,7 @@ fn a_large_run_stays_readable() {
         world.end(&key, Exit::Code(i32::from(number % 7 == 0)), 0.0, &"line\n".repeat(500));
     }
     let zone = jiff::tz::TimeZone::UTC;
-    let extra = ReportExtra { head: None, notes: Vec::new(), now: world.now, zone };
+    let extra = ReportExtra { head: None, notes: Vec::new(), people: world.people(), now: world.now, zone };
     let report = crate::report(&world.state, RunId(1), &extra);
     assert!(report.len() < 256 * 1024, "{}", report.len());
     assert!(report.contains("- ✅ t699: succeeded"), "tasks beyond the limit get a line");
@@ -138,15 +144,22 @@ fn outside_fences(text: &str) -> Vec<&str> {
 fn no_name_becomes_structure() {
     let world = hostile();
     let zone = jiff::tz::TimeZone::UTC;
-    let extra = ReportExtra { head: None, notes: Vec::new(), now: world.now, zone };
+    let extra = ReportExtra { head: None, notes: Vec::new(), people: world.people(), now: world.now, zone };
     let report = crate::report(&world.state, RunId(1), &extra);
     let outside = outside_fences(&report);
     let headings = outside.iter().filter(|line| line.starts_with("# ")).count();
     assert_eq!(headings, 1, "only the title");
-    let table: Vec<&&str> = outside.iter().filter(|line| line.starts_with('|')).collect();
-    assert!(table.len() >= 8);
-    for row in table {
-        assert_eq!(row.matches('|').count(), 3, "{row}");
+    let mut tables: Vec<Vec<usize>> = vec![Vec::new()];
+    for line in &outside {
+        match (line.starts_with('|'), tables.last_mut()) {
+            (true, Some(table)) => table.push(line.replace("\\|", "").matches('|').count()),
+            (_, _) => tables.push(Vec::new()),
+        }
+    }
+    tables.retain(|table| !table.is_empty());
+    assert_eq!(tables.len(), 2, "the summary and the types");
+    for table in tables {
+        assert!(table.len() >= 3 && table.iter().all(|bars| *bars == table[0]), "{table:?}: {report}");
     }
     for line in outside {
         let bare = line.replace("\\<", "").replace("\\[", "");

@@ -6,12 +6,13 @@ use dayshift_core::time::{Millis, Timestamp};
 
 use super::World;
 use super::world::{START, going_on, mixed};
-use crate::{ReportExtra, RunLog};
+use crate::{People, ReportExtra, RunLog};
 
-fn extra(now: Timestamp) -> ReportExtra {
+pub(super) fn extra(now: Timestamp, people: People) -> ReportExtra {
     ReportExtra {
         head: Some("ab".repeat(32)),
         notes: vec!["The sandbox was off.".to_owned()],
+        people,
         now,
         zone: jiff::tz::TimeZone::UTC,
     }
@@ -39,7 +40,10 @@ fn progress(world: &World) -> String {
 fn the_end_of_a_mixed_day() {
     let mut world = mixed();
     let run = RunId(1);
-    insta::assert_snapshot!("mixed_report", crate::report(&world.state, run, &extra(world.now)));
+    insta::assert_snapshot!(
+        "mixed_report",
+        crate::report(&world.state, run, &extra(world.now, world.people()))
+    );
     insta::assert_snapshot!("mixed_run_log", run_log(&world));
     insta::assert_snapshot!("mixed_status", crate::status_text(&world.state, world.now));
     insta::assert_snapshot!("mixed_summary", crate::summary(&world.state));
@@ -56,7 +60,7 @@ fn a_day_in_progress() {
     let mut world = going_on();
     let run = RunId(1);
     let now = world.now + Millis::seconds(12);
-    insta::assert_snapshot!("going_on_report", crate::report(&world.state, run, &extra(now)));
+    insta::assert_snapshot!("going_on_report", crate::report(&world.state, run, &extra(now, world.people())));
     insta::assert_snapshot!("going_on_status", crate::status_text(&world.state, now));
     insta::assert_snapshot!("going_on_active", crate::active(&world.state));
     insta::assert_snapshot!("going_on_live", crate::live_lines(&world.state, now, 60).join("\n"));
@@ -77,7 +81,7 @@ fn nothing_at_all() {
     assert_eq!(crate::list_tasks(&state, Some("done")), "No tasks.\n");
     assert_eq!(crate::live_lines(&state, START, 80), Vec::<String>::new());
     assert_eq!(crate::status_json(&state), serde_json::json!({"runs": []}));
-    assert!(crate::report(&state, RunId(7), &extra(START)).contains("There is no run R7"));
+    assert!(crate::report(&state, RunId(7), &extra(START, People::new())).contains("There is no run R7"));
     assert!(crate::run_brief(&state, RunId(7)).contains("There is no run R7"));
     assert!(crate::task_tree(&state, dayshift_core::ids::TaskId(0), START).contains("There is no task T0"));
     assert_eq!(crate::task_json(&state, dayshift_core::ids::TaskId(3)), serde_json::Value::Null);

@@ -177,6 +177,13 @@ impl World {
         }
     }
 
+    /// What people were asked and decided.
+    pub(super) fn people(&self) -> crate::People {
+        let mut people = crate::People::new();
+        self.replay(|state, entry| people.push(state, entry));
+        people
+    }
+
     /// Every entry with the state that held after it.
     pub(super) fn replay(&self, mut look: impl FnMut(&State, &Entry)) {
         let mut state = State::new();

@@ -1,0 +1,205 @@
+//! What people were asked and what they decided: when, and after how long. The state does not
+//! remember it; it is kept from the entries, as the run log is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayshift_core::event::{Entry, Event};
+use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::state::State;
+use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::types::{Outcome, Scope, StopReason};
+
+use crate::money;
+use crate::text::{line, line_of};
+use crate::words::key;
+
+/// How many questions and decisions are remembered; of later ones only the number is known.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// A hold: something that waited, or waits, for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) run: RunId,
+    pub(crate) task: TaskId,
+    pub(crate) why: String,
+    pub(crate) at: Timestamp,
+    /// When it went on or was ended, and by what.
+    pub(crate) decided: Option<(Timestamp, String)>,
+}
+
+impl Asked {
+    /// From asking to going on; up to `now` while nobody has decided.
+    pub(crate) fn waited(&self, now: Timestamp) -> Millis {
+        self.decided.as_ref().map_or(now, |(at, _)| *at) - self.at
+    }
+}
+
+/// What a person did that nobody had asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) run: RunId,
+    /// The task that it was about; `None`: the run or the day.
+    pub(crate) task: Option<TaskId>,
+    pub(crate) at: Timestamp,
+    pub(crate) what: String,
+}
+
+/// Remembers what people were asked and what they decided, entry by entry.
+#[derive(Debug, Clone, Default)]
+pub struct People {
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) decisions: Vec<Decision>,
+    /// Which of `asked` are open, by task.
+    open: BTreeMap<TaskId, Vec<usize>>,
+    /// What came after the limit.
+    pub(crate) forgotten: u64,
+    /// The request that reopened a task last: what it reopened besides was no second decision.
+    reopening: Option<String>,
+}
+
+impl People {
+    /// Nobody was asked anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of an entry; `state` is what holds after it.
+    pub fn push(&mut self, state: &State, entry: &Entry) {
+        let at = entry.at;
+        match &entry.event {
+            Event::JobHeld { job, reason } => {
+                if let Some(task) = state.job(*job).and_then(|job| state.task(job.task)) {
+                    let why = line(reason.message());
+                    self.ask(Asked { run: task.run, task: task.id, why, at, decided: None });
+                }
+            }
+            Event::JobReleased { job } => {
+                if let Some(job) = state.job(*job) {
+                    self.answer(job.task, at, "its limit let it go on");
+                }
+            }
+            Event::TaskReopened { task } => self.reopened(state, *task, entry),
+            Event::TaskClosed { task, outcome: Outcome::Cancelled { by } } => {
+                self.decide_task(state, *task, at, &format!("cancelled by {}", line_of(by, 80)));
+            }
+            // Skipped, failed: it waits for nobody any more, and nobody decided on it.
+            Event::TaskClosed { task, .. } => {
+                self.answer(*task, at, "the task ended");
+            }
+            Event::StopOrdered { attempt, reason: StopReason::JobCancelled { by } } => {
+                if let Some(job) = state.attempt(*attempt).map(|attempt| state.job_of(attempt)) {
+                    let what = format!("{} cancelled by {}", line_of(&job.name, 80), line_of(by, 80));
+                    self.decide_task(state, job.task, at, &what);
+                }
+            }
+            Event::JobFinished { job, outcome: Outcome::Cancelled { by } } => {
+                if let Some(job) = state.job(*job) {
+                    self.answer(job.task, at, &format!("cancelled by {}", line_of(by, 80)));
+                }
+            }
+            Event::BudgetSet { scope, limit, by } => {
+                if let Some((run, whose)) = money::whose(state, *scope) {
+                    let what = format!("{whose} limit set to {limit} by {}", line_of(by, 80));
+                    self.decide(Decision { run, task: task_of(state, *scope), at, what });
+                }
+            }
+            Event::RunPaused { run, by } => {
+                self.decide_run(*run, at, &format!("paused by {}", line_of(by, 80)));
+            }
+            Event::RunDraining { run, by } => {
+                self.decide_run(*run, at, &format!("drained by {}", line_of(by, 80)));
+            }
+            Event::RunResumed { run } => self.decide_run(*run, at, "resumed"),
+            Event::RunSubmitted { .. }
+            | Event::RunClosed { .. }
+            | Event::AttemptOpened { .. }
+            | Event::WorkspaceReady { .. }
+            | Event::AgentStarted { .. }
+            | Event::SessionNamed { .. }
+            | Event::CostCharged { .. }
+            | Event::ProcessEnded { .. }
+            | Event::StopOrdered { .. }
+            | Event::AttemptEnded { .. }
+            | Event::GateDecided { .. }
+            | Event::RetryScheduled { .. }
+            | Event::WorkSentBack { .. }
+            | Event::JobFinished { .. }
+            | Event::BudgetWarned { .. }
+            | Event::AttemptProbed { .. }
+            | Event::RepetitionSeen { .. }
+            | Event::DiskChanged { .. }
+            | Event::ObligationFailed { .. }
+            | Event::WorkspaceReleased { .. }
+            | Event::ReportWritten { .. } => {}
+        }
+    }
+
+    /// The tasks that a person had to do with: was asked about, or decided on.
+    pub(crate) fn touched(&self) -> BTreeSet<TaskId> {
+        let asked = self.asked.iter().map(|asked| asked.task);
+        asked.chain(self.decisions.iter().filter_map(|decision| decision.task)).collect()
+    }
+
+    /// A task that a person let try again; what was skipped because of it comes with it.
+    fn reopened(&mut self, state: &State, task: TaskId, entry: &Entry) {
+        let is_first = entry.cause.is_none() || self.reopening != entry.cause;
+        self.reopening.clone_from(&entry.cause);
+        let was_asked = self.answer(task, entry.at, "let go on");
+        if is_first && !was_asked {
+            self.note(state, task, entry.at, "let try again");
+        }
+    }
+
+    fn decide_task(&mut self, state: &State, task: TaskId, at: Timestamp, what: &str) {
+        if !self.answer(task, at, what) {
+            self.note(state, task, at, what);
+        }
+    }
+
+    fn note(&mut self, state: &State, task: TaskId, at: Timestamp, what: &str) {
+        if let Some(row) = state.task(task) {
+            let what = format!("{}: {what}", key(state, row));
+            self.decide(Decision { run: row.run, task: Some(task), at, what });
+        }
+    }
+
+    fn decide_run(&mut self, run: RunId, at: Timestamp, what: &str) {
+        self.decide(Decision { run, task: None, at, what: format!("{run}: {what}") });
+    }
+
+    /// Ends what the task waits for; whether it waited for anything.
+    fn answer(&mut self, task: TaskId, at: Timestamp, what: &str) -> bool {
+        let open = self.open.remove(&task).unwrap_or_default();
+        for index in &open {
+            if let Some(asked) = self.asked.get_mut(*index) {
+                asked.decided = Some((at, what.to_owned()));
+            }
+        }
+        !open.is_empty()
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        if self.asked.len() < REMEMBERED_MAX {
+            self.open.entry(asked.task).or_default().push(self.asked.len());
+            self.asked.push(asked);
+        } else {
+            self.forgotten = self.forgotten.saturating_add(1);
+        }
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        if self.decisions.len() < REMEMBERED_MAX {
+            self.decisions.push(decision);
+        } else {
+            self.forgotten = self.forgotten.saturating_add(1);
+        }
+    }
+}
+
+fn task_of(state: &State, scope: Scope) -> Option<TaskId> {
+    match scope {
+        Scope::Day | Scope::Run(_) => None,
+        Scope::Task(task) => Some(task),
+        Scope::Job(job) => state.job(job).map(|job| job.task),
+    }
+}
