@@ -80,21 +80,23 @@ impl Ending {
     }
 }
 
-/// Starts the thread, which begins with a copy of what is there.
-pub(crate) fn start(paths: Paths) -> std::io::Result<(Backups, Ending)> {
+/// Starts the thread, which begins with a copy of what is there. No copy is made that would leave less
+/// than `spare` bytes free.
+pub(crate) fn start(paths: Paths, spare: u64) -> std::io::Result<(Backups, Ending)> {
     let (orders, receiver) = channel();
-    let thread =
-        std::thread::Builder::new().name("backup".to_owned()).spawn(move || serve(&paths, &receiver))?;
+    let thread = std::thread::Builder::new()
+        .name("backup".to_owned())
+        .spawn(move || serve(&paths, spare, &receiver))?;
     let orders = Backups { orders };
     Ok((orders.clone(), Ending { orders, thread }))
 }
 
-fn serve(paths: &Paths, orders: &Receiver<()>) {
+fn serve(paths: &Paths, spare: u64, orders: &Receiver<()>) {
     // The engine proves the whole journal when it starts: the copy made then outlasts the later ones.
-    let first = take(paths, None);
+    let first = take(paths, spare, None);
     loop {
         let is_over = orders.recv().is_err() || wait_for_calm(orders) == Calm::Over;
-        take(paths, first);
+        take(paths, spare, first);
         if is_over {
             return;
         }
@@ -102,8 +104,8 @@ fn serve(paths: &Paths, orders: &Receiver<()>) {
 }
 
 /// Makes a copy unless nothing was added since the newest; returns how many entries the newest has.
-fn take(paths: &Paths, spared: Option<u64>) -> Option<u64> {
-    let taken = try_take(paths);
+fn take(paths: &Paths, spare: u64, spared: Option<u64>) -> Option<u64> {
+    let taken = try_take(paths, spare);
     match taken {
         Ok(seq) => {
             thin_out(paths, spared);
@@ -117,7 +119,7 @@ fn take(paths: &Paths, spared: Option<u64>) -> Option<u64> {
     }
 }
 
-fn try_take(paths: &Paths) -> Result<Option<u64>, String> {
+fn try_take(paths: &Paths, spare: u64) -> Result<Option<u64>, String> {
     let journal = SqliteJournal::open(&paths.journal(), Open::ReadOnly).map_err(|error| error.to_string())?;
     let (seq, newest) = (journal.head().seq, newest(paths).map(|backup| backup.seq));
     if seq == 0 || newest >= Some(seq) {
@@ -125,7 +127,7 @@ fn try_take(paths: &Paths) -> Result<Option<u64>, String> {
     }
     let bytes = fs::metadata(paths.journal()).map_or(0, |file| file.len());
     let room = disk::free(&paths.state).unwrap_or(u64::MAX);
-    if room < bytes.saturating_mul(2).saturating_add(disk::SPARED_BYTES) {
+    if room < bytes.saturating_mul(2).saturating_add(spare) {
         return Err(format!("only {} MB are free", room / disk::MB));
     }
     let fault = |error: std::io::Error| format!("{}: {error}", paths.backups().display());

@@ -5,6 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use dayshift_core::input::Report;
+use dayshift_core::types::DiskLevel;
+
+use crate::paths::Paths;
+
 /// A larger tree is not counted to its end; what is said then is a lower bound.
 const ENTRIES_MAX: u64 = 20_000_000;
 
@@ -32,10 +37,28 @@ pub(crate) fn usage(path: &Path) -> u64 {
 }
 
 /// One megabyte, as people are told of it.
-pub(crate) const MB: u64 = 1024 * 1024;
+pub(crate) const MB: u64 = 1_000_000;
 
-/// What is left free by everything that can be done without, in bytes.
-pub(crate) const SPARED_BYTES: u64 = 64 * MB;
+/// What is set about the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// How much state and workspaces may use before old logs go.
+    pub(crate) budget: u64,
+    /// Below this much free, people are warned.
+    pub(crate) warn: u64,
+    /// Below this much free, nothing new starts.
+    pub(crate) pause: u64,
+}
+
+/// What an engine has to hear of the disks that it works on: how much the fuller one has free. Nothing
+/// while there was plenty and there is.
+pub(crate) fn news(paths: &Paths, marks: Marks, known: DiskLevel) -> Option<Report> {
+    let folders = [paths.state.clone(), paths.workspaces()];
+    let free_bytes = folders.iter().filter_map(|folder| folder.ancestors().find_map(free)).min()?;
+    let is_plain = known == DiskLevel::Fine && free_bytes >= marks.warn.max(marks.pause);
+    let report = Report::DiskFree { free_bytes, warn_bytes: marks.warn, pause_bytes: marks.pause };
+    (!is_plain).then_some(report)
+}
 
 /// How many bytes an ordinary user may still write to the file system of `folder`; `None` when it
 /// cannot be measured.

@@ -6,7 +6,6 @@ mod files;
 mod queue;
 mod terminal;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,11 +14,12 @@ use dayshift_core::event::Entry;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
-use dayshift_core::types::{Failure, FailureClass, Obligation};
+use dayshift_core::types::{DiskLevel, Failure, FailureClass, Obligation};
 use dayshift_engine::Handle;
 use dayshift_journal::FileId;
 
 use crate::cli::now;
+use crate::disk::{self, Marks};
 use crate::gc::Sweeper;
 use crate::health::Health;
 use crate::paths::Paths;
@@ -98,12 +98,13 @@ impl Start {
     }
 }
 
-/// Sees that the journal is still the file that it was. The writer looks before each commit; while
-/// agents work in silence there is none.
+/// Looks at what can go away under an engine: the journal, and the room on the disk. The writer looks
+/// at its file before each commit; while agents work in silence there is none.
 struct Guard {
-    journal: PathBuf,
+    paths: Paths,
     file: Option<FileId>,
     health: Arc<Health>,
+    marks: Marks,
 }
 
 impl Guard {
@@ -111,28 +112,35 @@ impl Guard {
     /// deleted would come back.
     fn is_in_place(&self, handle: &Handle) -> bool {
         // A file system that does not answer is no proof.
-        let is_in_place = FileId::of(&self.journal).map_or(true, |found| found == self.file);
+        let is_in_place = FileId::of(&self.paths.journal()).map_or(true, |found| found == self.file);
         if !is_in_place && self.health.gone().is_none() {
-            self.health.journal_is_gone(store::exchanged(&self.journal).to_string());
+            self.health.journal_is_gone(store::exchanged(&self.paths.journal()).to_string());
             handle.wake();
         }
         is_in_place
+    }
+
+    /// Tells the engine how much room there is, when that may change something.
+    fn measure(&self, known: DiskLevel, handle: &Handle) {
+        if let Some(news) = disk::news(&self.paths, self.marks, known) {
+            handle.report(news);
+        }
     }
 }
 
 /// Reads the journal for a follower. It must be done before the engine decides anything, else
 /// the follower would hear twice of what is decided meanwhile. Logs are freed when they do not fit
-/// into `disk_budget` bytes.
+/// into the disk budget of `marks`.
 pub(crate) fn read(
     paths: &Paths,
     health: Arc<Health>,
-    disk_budget: u64,
+    marks: Marks,
 ) -> Result<Start, crate::failure::Failure> {
     let file = FileId::of(&paths.journal()).unwrap_or_default();
-    let guard = Guard { journal: paths.journal(), file, health };
+    let guard = Guard { paths: paths.clone(), file, health, marks };
     let mut files = Files::new(paths.clone());
     let state = files.rebuild()?;
-    Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), disk_budget) })
+    Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), marks.budget) })
 }
 
 /// Starts a follower.
@@ -197,8 +205,9 @@ fn follow(
         }
         terminal.draw(&state);
         let is_due = is_stale && written.elapsed() >= FILES_EVERY;
-        let is_beat = state.live().next().is_some() && written.elapsed() >= HEARTBEAT_EVERY;
+        let is_beat = needs_beat(&state) && written.elapsed() >= HEARTBEAT_EVERY;
         if is_due || is_beat {
+            guard.measure(state.disk(), handle);
             if guard.is_in_place(handle) {
                 files.write(&state);
             }
@@ -208,10 +217,16 @@ fn follow(
     }
 }
 
+/// Whether the world has to be looked at by the clock: while an agent lives, and while work waits for
+/// room on the disk.
+fn needs_beat(state: &State) -> bool {
+    state.live().next().is_some() || (state.disk() == DiskLevel::Short && !state.is_at_rest())
+}
+
 /// How long nothing has to be done; for ever when nothing lives and all is written.
 fn pause(state: &State, is_stale: bool, since: Duration, terminal: &Terminal) -> Option<Duration> {
     let is_live = state.live().next().is_some();
-    let file = match (is_stale, is_live) {
+    let file = match (is_stale, needs_beat(state)) {
         (true, _) => Some(FILES_EVERY.saturating_sub(since)),
         (false, true) => Some(HEARTBEAT_EVERY.saturating_sub(since)),
         (false, false) => None,

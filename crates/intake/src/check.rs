@@ -274,6 +274,9 @@ fn fault(node: &Node, form: Form) -> Fault {
         Form::Count { max } => {
             fits(value::count(node, max).is_some(), &format!("write a whole number from 1 to {max}"))
         }
+        Form::FromZero { max } => {
+            fits(value::from_zero(node, max).is_some(), &format!("write a whole number from 0 to {max}"))
+        }
         Form::Tokens => fits(value::tokens(node).is_some(), "write a whole number such as 500000"),
         Form::Duration => {
             fits(value::duration(node).is_some(), "write 300ms, 20m, 4h or 1h30m, or seconds as a number")
@@ -318,8 +321,11 @@ fn one_of(text: &str, words: &[&'static str]) -> Fault {
 }
 
 fn is_text_where_a_number_belongs(node: &Node, form: Form) -> bool {
-    matches!(form, Form::Money | Form::Share | Form::Count { .. } | Form::Tokens | Form::Bool)
-        && matches!(&node.kind, Kind::Text(text) if !text.trim().is_empty())
+    let is_number = matches!(
+        form,
+        Form::Money | Form::Share | Form::Count { .. } | Form::FromZero { .. } | Form::Tokens | Form::Bool
+    );
+    is_number && matches!(&node.kind, Kind::Text(text) if !text.trim().is_empty())
 }
 
 /// What a form wants, in words.
@@ -332,6 +338,7 @@ fn expected(form: Form) -> String {
         Form::Money => "an amount in dollars of zero or more".to_owned(),
         Form::Share => "a share from 0 to 1".to_owned(),
         Form::Count { max } => format!("a whole number from 1 to {max}"),
+        Form::FromZero { max } => format!("a whole number from 0 to {max}"),
         Form::Tokens => "a number of tokens".to_owned(),
         Form::Duration => "a span of time above zero and at most 30 days".to_owned(),
         Form::Bool => "true or false".to_owned(),

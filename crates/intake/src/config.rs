@@ -14,7 +14,7 @@ use crate::form::Form;
 use crate::load::{Source, flag_error, read_agent, read_gate};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
-use crate::tables::{CONFIG, DISK_GB_MAX, SLOTS_MAX};
+use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
 use crate::value;
 
@@ -81,6 +81,10 @@ pub struct Config {
     pub log_keep_days: Setting<u32>,
     /// How much of one attempt's output is kept, in megabytes (1,048,576 bytes); 256 when nobody says.
     pub task_log_size_mb: Setting<u32>,
+    /// Below how many free megabytes people are warned; 1,000 when nobody says.
+    pub disk_warn_mb: Setting<u32>,
+    /// Below how many free megabytes nothing new starts; 500 when nobody says.
+    pub disk_pause_mb: Setting<u32>,
     /// The agent of tasks that name none; `claude` when nobody says.
     pub agent: Setting<String>,
     /// The files that a run without files reads, as written.
@@ -107,6 +111,8 @@ impl Default for Config {
             log_size_mb: Setting::new(10, Origin::BuiltIn),
             log_keep_days: Setting::new(30, Origin::BuiltIn),
             task_log_size_mb: Setting::new(256, Origin::BuiltIn),
+            disk_warn_mb: Setting::new(1_000, Origin::BuiltIn),
+            disk_pause_mb: Setting::new(500, Origin::BuiltIn),
             agent: Setting::new("claude".to_owned(), Origin::BuiltIn),
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
@@ -136,6 +142,10 @@ pub struct Partial {
     pub log_keep_days: Option<Setting<u32>>,
     /// See [`Config::task_log_size_mb`].
     pub task_log_size_mb: Option<Setting<u32>>,
+    /// See [`Config::disk_warn_mb`].
+    pub disk_warn_mb: Option<Setting<u32>>,
+    /// See [`Config::disk_pause_mb`].
+    pub disk_pause_mb: Option<Setting<u32>>,
     /// See [`Config::agent`].
     pub agent: Option<Setting<String>>,
     /// See [`Config::tasks`].
@@ -167,6 +177,8 @@ impl Config {
         put(&mut self.log_size_mb, layer.log_size_mb);
         put(&mut self.log_keep_days, layer.log_keep_days);
         put(&mut self.task_log_size_mb, layer.task_log_size_mb);
+        put(&mut self.disk_warn_mb, layer.disk_warn_mb);
+        put(&mut self.disk_pause_mb, layer.disk_pause_mb);
         put(&mut self.agent, layer.agent);
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
@@ -215,6 +227,8 @@ impl Config {
             row("log_size_mb", self.log_size_mb.value.to_string(), &self.log_size_mb.origin),
             row("log_keep_days", self.log_keep_days.value.to_string(), &self.log_keep_days.origin),
             row("task_log_size_mb", self.task_log_size_mb.value.to_string(), &self.task_log_size_mb.origin),
+            row("disk_warn_mb", self.disk_warn_mb.value.to_string(), &self.disk_warn_mb.origin),
+            row("disk_pause_mb", self.disk_pause_mb.value.to_string(), &self.disk_pause_mb.origin),
             row("agent", self.agent.value.clone(), &self.agent.origin),
             row("tasks", self.tasks.value.join(", "), &self.tasks.origin),
         ];
@@ -329,6 +343,10 @@ fn read_partial(
         log_size_mb: count("log_size_mb"),
         log_keep_days: count("log_keep_days"),
         task_log_size_mb: count("task_log_size_mb"),
+        disk_warn_mb: fields.whole("disk_warn_mb").map(|value| Setting::new(value, origin("disk_warn_mb"))),
+        disk_pause_mb: fields
+            .whole("disk_pause_mb")
+            .map(|value| Setting::new(value, origin("disk_pause_mb"))),
         agent: fields.line("agent").map(|value| Setting::new(value, origin("agent"))),
         tasks: fields.entry("tasks").map(|entry| Setting::new(fields.words("tasks"), place(entry.pos))),
         ..Partial::default()
@@ -378,7 +396,9 @@ fn refuse_secrets(sink: &mut Sink<'_>, fields: Fields<'_>) {
 /// not run code or spend more by being opened. All of it is one finding.
 fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, below: &Config) {
     let is_higher = |limit: &Setting<Micros>| limit.value > below.max_daily_cost.value;
-    let is_lower = |limit: &Setting<u32>| limit.value < below.disk_budget_gb.value;
+    let is_lower = |limit: Option<&Setting<u32>>, mine: &Setting<u32>| {
+        limit.is_some_and(|limit| limit.value < mine.value)
+    };
     let is_more = |limit: &Setting<Option<u64>>| {
         below.max_daily_tokens.value.is_some_and(|mine| limit.value > Some(mine))
     };
@@ -389,7 +409,9 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("telegram", true),
         ("layout", true),
         ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
-        ("disk_budget_gb", partial.disk_budget_gb.as_ref().is_some_and(is_lower)),
+        ("disk_budget_gb", is_lower(partial.disk_budget_gb.as_ref(), &below.disk_budget_gb)),
+        ("disk_warn_mb", is_lower(partial.disk_warn_mb.as_ref(), &below.disk_warn_mb)),
+        ("disk_pause_mb", is_lower(partial.disk_pause_mb.as_ref(), &below.disk_pause_mb)),
         ("max_daily_tokens", partial.max_daily_tokens.as_ref().is_some_and(is_more)),
     ];
     let said: Vec<_> = needs_trust
@@ -449,6 +471,17 @@ pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, R
         match text.parse::<u32>().ok().filter(|count| (1..=DISK_GB_MAX).contains(count)) {
             Some(count) => partial.disk_budget_gb = Some(Setting::new(count, origin(name))),
             None => bad(name, &text, &format!("give whole gigabytes from 1 to {DISK_GB_MAX}")),
+        }
+    }
+    for (name, mark) in [
+        ("DAYSHIFT_DISK_WARN_MB", &mut partial.disk_warn_mb),
+        ("DAYSHIFT_DISK_PAUSE_MB", &mut partial.disk_pause_mb),
+    ] {
+        if let Some(text) = given(name) {
+            match text.parse::<u32>().ok().filter(|count| *count <= DISK_MB_MAX) {
+                Some(count) => *mark = Some(Setting::new(count, origin(name))),
+                None => bad(name, &text, &format!("give whole megabytes from 0 to {DISK_MB_MAX}")),
+            }
         }
     }
     let name = "DAYSHIFT_AGENT";

@@ -73,6 +73,14 @@ impl<'n> Fields<'n> {
         self.node(name).and_then(|node| value::count(node, max))
     }
 
+    pub(crate) fn whole(&self, name: &str) -> Option<u32> {
+        let max = match self.table.key(name)?.form {
+            Form::FromZero { max } => max,
+            _ => u32::MAX,
+        };
+        self.node(name).and_then(|node| value::from_zero(node, max))
+    }
+
     pub(crate) fn tokens(&self, name: &str) -> Option<u64> {
         self.node(name).and_then(value::tokens)
     }

@@ -21,6 +21,11 @@ pub(crate) enum Form {
         /// The largest number allowed.
         max: u32,
     },
+    /// A whole number from 0 to `max`, where 0 means never.
+    FromZero {
+        /// The largest number allowed.
+        max: u32,
+    },
     /// A number of tokens, from 1.
     Tokens,
     /// `20m`, `1h30m`, or seconds as a number.

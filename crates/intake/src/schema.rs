@@ -65,6 +65,7 @@ fn form_schema(form: Form) -> Value {
         Form::Money => json!({"type": "number", "minimum": 0, "maximum": value::MONEY_MAX.usd()}),
         Form::Share => json!({"type": "number", "minimum": 0, "maximum": 1}),
         Form::Count { max } => json!({"type": "integer", "minimum": 1, "maximum": max}),
+        Form::FromZero { max } => json!({"type": "integer", "minimum": 0, "maximum": max}),
         Form::Tokens => json!({"type": "integer", "minimum": 1, "maximum": value::TOKENS_MAX}),
         Form::Duration => json!({
             "type": ["string", "number"],

@@ -12,6 +12,10 @@ pub(crate) const DISK_GB_MAX: u32 = 1_000_000;
 const LOG_MB_MAX: u32 = 4_096;
 /// The longest time that a log can be kept, in days: ten years.
 const LOG_DAYS_MAX: u32 = 3_650;
+
+/// The highest mark for a disk's free room, in megabytes: a petabyte.
+pub(crate) const DISK_MB_MAX: u32 = 1_000_000_000;
+
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -218,6 +222,16 @@ pub(crate) static CONFIG: Table = Table {
             "task_log_size_mb",
             Form::Count { max: LOG_MB_MAX },
             "How many megabytes of one attempt's output are kept: its beginning and its end.",
+        ),
+        Key::new(
+            "disk_warn_mb",
+            Form::FromZero { max: DISK_MB_MAX },
+            "Below how many free megabytes people are warned; 0 is never.",
+        ),
+        Key::new(
+            "disk_pause_mb",
+            Form::FromZero { max: DISK_MB_MAX },
+            "Below how many free megabytes nothing new starts; 0 is never.",
         ),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
         Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),

@@ -49,6 +49,11 @@ pub(crate) fn count(node: &Node, max: u32) -> Option<u32> {
     }
 }
 
+/// A whole number from 0 to `max`.
+pub(crate) fn from_zero(node: &Node, max: u32) -> Option<u32> {
+    if matches!(node.kind, Kind::Int(0)) { Some(0) } else { count(node, max) }
+}
+
 /// The most tokens that can be asked for: 10^15.
 pub(crate) const TOKENS_MAX: u64 = 1_000_000_000_000_000;
 

@@ -18,9 +18,6 @@ use crate::outside::{expanded, fault_of_file};
 use crate::paths::{self, Paths};
 use crate::store;
 
-/// Below this much free disk, in bytes, people are warned.
-const DISK_WARN: u64 = 1024 * 1024 * 1024;
-
 /// The oldest git that has all that is used.
 const GIT_MIN: (u32, u32) = (2, 40);
 
@@ -211,7 +208,7 @@ fn repository(common: &Common) -> Vec<Finding> {
         Err(error) => findings.push(Finding::bad("config", error.to_string(), "see the lines named")),
     }
     findings.extend(remains::worktrees(&repo));
-    findings.push(disk("disk", &repo.path));
+    findings.push(disk("disk", &repo.path, warn_bytes(common)));
     findings
 }
 
@@ -235,12 +232,17 @@ fn secrets() -> Vec<Finding> {
     each.collect()
 }
 
-fn disk(what: &'static str, folder: &Path) -> Finding {
+/// Below this much free disk people are warned. What is wrong with the settings is another finding.
+fn warn_bytes(common: &Common) -> u64 {
+    settings::disk_marks(&settings::in_force(common).unwrap_or_default()).warn
+}
+
+fn disk(what: &'static str, folder: &Path, warn_bytes: u64) -> Finding {
     let Some(free) = crate::disk::free(folder) else {
         return Finding::warn(what, "cannot be measured", "look at `df`");
     };
     let text = format!("{} MB free at {}", free / crate::disk::MB, folder.display());
-    if free < DISK_WARN { Finding::warn(what, text, "free some space") } else { Finding::good(what, text) }
+    if free < warn_bytes { Finding::warn(what, text, "free some space") } else { Finding::good(what, text) }
 }
 
 fn state(common: &Common) -> Vec<Finding> {
@@ -256,7 +258,7 @@ fn state(common: &Common) -> Vec<Finding> {
         findings.push(machine::clock(None));
         return findings;
     }
-    findings.push(disk("state disk", &paths.state));
+    findings.push(disk("state disk", &paths.state, warn_bytes(common)));
     let mut latest = None;
     let read = store::read(&paths.journal(), |_, entry| latest = Some(entry.at));
     let state = read.ok().flatten().map(|(state, _)| state);

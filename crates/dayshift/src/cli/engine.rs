@@ -19,6 +19,7 @@ use super::{output, settings};
 use crate::backup;
 use crate::clock::EngineClock;
 use crate::control;
+use crate::disk;
 use crate::dismiss::{IfNone, dismiss};
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Follower, Style};
@@ -62,16 +63,16 @@ pub(crate) fn run(
 ) -> Result<(State, Vec<RunId>)> {
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
-    let limits = log::Limits::of(config);
+    let marks = settings::disk_marks(config);
     let mut ending = None;
     let mut killer = None;
-    log::limit(limits);
+    log::limit(log::Limits::of(config));
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
-    let begin = follower::read(paths, health.clone(), settings::disk_budget(config))?;
+    let begin = follower::read(paths, health.clone(), marks)?;
     store::refuse_cut(paths, begin.state())?;
-    let (backups, last_backup) = backup::start(paths.clone())?;
+    let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
     let clock = EngineClock::open(paths, begin.state());
     let setting = setting(&errand, config, clock.clone());
     let mut voice = None;
@@ -84,6 +85,10 @@ pub(crate) fn run(
         world
     });
     let (mut service, handle) = opened.map_err(|error| Failure::new(Code::Storage, error.to_string()))?;
+    // The first word in its inbox: nothing starts on a disk that is full.
+    if let Some(news) = disk::news(paths, marks, service.state().disk()) {
+        handle.report(news);
+    }
     control::serve(&paths.engine_socket(), handle.clone(), health.clone())?;
     let (killer, voice) = killer.zip(voice).expect("the world was made");
     let interrupt = signals::watch(handle.clone(), killer)?;
@@ -131,7 +136,7 @@ pub(crate) fn run(
     }
 }
 
-/// What the adapters are told once.
+/// What the shell around us and the settings give to agents.
 fn setting(errand: &Errand, config: &Config, clock: EngineClock) -> Setting {
     Setting {
         environment: std::env::vars_os().collect(),

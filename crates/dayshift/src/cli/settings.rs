@@ -11,6 +11,7 @@ use dayshift_intake::{Config, Diagnostic, Report, Source};
 use super::load::{invalid, read_text, source};
 use super::place::{self, Repo};
 use super::{Common, credentials, output};
+use crate::disk::{self, Marks};
 use crate::failure::Failure;
 use crate::paths;
 use crate::trust::{self, Exhibit, Standing};
@@ -61,9 +62,13 @@ pub(crate) fn in_force(common: &Common) -> Result<Config> {
     Ok(found.map_or(user, |found| found.config))
 }
 
-/// How many bytes state and workspaces may use.
-pub(crate) fn disk_budget(config: &Config) -> u64 {
-    u64::from(config.disk_budget_gb.value) * 1_000_000_000
+/// What is set about the disk.
+pub(crate) fn disk_marks(config: &Config) -> Marks {
+    Marks {
+        budget: u64::from(config.disk_budget_gb.value) * 1_000 * disk::MB,
+        warn: u64::from(config.disk_warn_mb.value) * disk::MB,
+        pause: u64::from(config.disk_pause_mb.value) * disk::MB,
+    }
 }
 
 /// The built-in settings with the user's own on top, and what is worth a look.

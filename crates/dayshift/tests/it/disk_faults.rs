@@ -229,7 +229,8 @@ fn one_failed_call_loses_nothing() {
         fault("rename", "EIO", 1),
     ];
     for fault in faults {
-        assert!(check(Victim::Worker, fault), "no such call: {fault:?}");
+        // On a busy machine the worker may have left before the engine came.
+        assert!((0..5).any(|_| check(Victim::Worker, fault)), "no such call: {fault:?}");
     }
 }
 
@@ -255,6 +256,8 @@ const SMALL_DISK: &str = "DAYSHIFT_TEST_SMALL_DISK";
 #[ignore = "a child of other tests"]
 fn child_on_a_small_disk() {
     let Some(disk) = std::env::var_os(SMALL_DISK).map(PathBuf::from) else { return };
+    nearly_full_pauses_new_work(&disk);
+    fs::remove_dir_all(disk.join("state")).unwrap();
     goes_on_when_there_is_room(&disk);
     fs::remove_dir_all(disk.join("state")).unwrap();
     an_interrupt_ends_it_while_the_disk_is_full(&disk);
@@ -281,9 +284,17 @@ fn many(site: &Site, seconds: &str) -> String {
 fn started(site: &Site, disk: &Path, seconds: &str) -> Child {
     let (day, repo) = (many(site, seconds), site.path().display().to_string());
     let state = disk.join("state").display().to_string();
-    let engine = site.start(["run", &day, "--repo", &repo, "--state", &state]);
+    // The marks for a nearly full disk are far above this small one.
+    let words = ["run", &day, "--repo", &repo, "--state", &state];
+    let engine = quiet(site.command(words)).spawn().unwrap();
     wait_until(LONG, "the first tasks", || marks(site).len() >= 2);
     engine
+}
+
+fn quiet(mut command: Command) -> Command {
+    command.env("DAYSHIFT_DISK_WARN_MB", "0").env("DAYSHIFT_DISK_PAUSE_MB", "0");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// Takes all room; returns the file that has it.
@@ -305,6 +316,41 @@ fn status(site: &Site, disk: &Path) -> serde_json::Value {
 
 fn is_frozen(site: &Site, disk: &Path) -> bool {
     status(site, disk)["engine"]["journal_trouble"].is_string()
+}
+
+/// Below the first mark people are told, below the second nothing new starts, and both once.
+fn nearly_full_pauses_new_work(disk: &Path) {
+    let site = Site::new();
+    let (day, repo) = (many(&site, "0.5"), site.path().display().to_string());
+    let state = disk.join("state").display().to_string();
+    let mut command = site.command(["run", &day, "--repo", &repo, "--state", &state]);
+    command.env("DAYSHIFT_DISK_WARN_MB", "1000").env("DAYSHIFT_DISK_PAUSE_MB", "1");
+    let mut engine = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(LONG, "the first tasks", || marks(&site).len() >= 2);
+    let hog = disk.join("hog");
+    let room = free_bytes(disk).saturating_sub(600_000);
+    fs::write(&hog, vec![1; usize::try_from(room).unwrap()]).unwrap();
+    wait_until(LONG, "the pause", || {
+        let shown = site.run(["status", "--state", &state]);
+        shown.out.contains("disk")
+    });
+    wait_until(LONG, "what had begun to end", || site.agents().is_empty());
+    let begun = marks(&site).len();
+    assert!(begun < 40 && engine.try_wait().unwrap().is_none(), "{begun} of 40");
+    fs::remove_file(hog).unwrap();
+    wait_until(LONG, "the end", || engine.try_wait().unwrap().is_some());
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!((ran.code, marks(&site).len()), (0, 40), "{ran:?}");
+    assert_eq!(ran.out.matches("the disk is nearly full").count(), 2, "before and after: {ran:?}");
+    assert_eq!(ran.out.matches("nothing starts until there is more").count(), 1, "{ran:?}");
+    site.wait_for_worker_to_leave();
+}
+
+/// Free for an ordinary user, in bytes, as `df` tells it.
+fn free_bytes(folder: &Path) -> u64 {
+    let output = Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().last().unwrap().trim().parse().unwrap()
 }
 
 fn goes_on_when_there_is_room(disk: &Path) {
@@ -352,8 +398,8 @@ fn an_interrupt_ends_it_while_the_disk_is_full(disk: &Path) {
     wait_until(LONG, "everything to have ended", || dayshift_testkit::processes_with_env(&home).is_empty());
     fs::remove_file(hog).unwrap();
     let repo = site.path().display().to_string();
-    let ran = site.run(["resume", "--repo", &repo, "--state", &state]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = quiet(site.command(["resume", "--repo", &repo, "--state", &state])).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
     assert_eq!(marks(&site).len(), 40);
     site.wait_for_worker_to_leave();
 }

@@ -17,6 +17,7 @@ max_concurrent_agents = 4
 agent = "fixer"
 tasks = ["days/today.yaml"]
 disk_budget_gb = 5
+disk_pause_mb = 0
 
 [gates]
 unit = "cargo test"
@@ -99,6 +100,7 @@ fn bad_variables_are_all_told() {
         "DAYSHIFT_COST_WARNING_THRESHOLD" => Some("NaN".to_owned()),
         "DAYSHIFT_MAX_CONCURRENT_AGENTS" => Some("0".to_owned()),
         "DAYSHIFT_DISK_BUDGET_GB" => Some("0.5".to_owned()),
+        "DAYSHIFT_DISK_PAUSE_MB" => Some("-1".to_owned()),
         "DAYSHIFT_AGENT" => Some(String::new()),
         _ => None,
     };
