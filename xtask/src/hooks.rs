@@ -34,7 +34,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
     Hook {
         name: "sim",
         words: " [--worlds N] [--seed S]",
-        about: "the simulator, longer or from one seed",
+        about: "the simulator: 100,000 worlds, or as many as are said, from a seed",
         package: "dayshift-sim",
         target: Target::Program("dayshift-sim"),
     },

@@ -64,10 +64,12 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
         .next();
     let delays = state.delays().map(|(_, delay)| delay.not_before);
     let probes = state.live().filter_map(|attempt| probe_due(state, attempt));
+    let has_day_limit = state.account(Scope::Day, now).is_some_and(|account| !account.limit.is_none());
     let another_day = state
         .held()
         .any(|job| match &job.state {
-            JobState::Held { reason: HoldReason::Budget { scope: Some(Scope::Day), .. } } => true,
+            // Whichever limit held it: by now it may be the day's that is in its way.
+            JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => has_day_limit,
             JobState::Held { reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } }
             | JobState::Blocked
             | JobState::Ready

@@ -1,14 +1,16 @@
 //! People and programs that ask for things, and ask again until they hear an answer.
 
-use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::ids::{JobId, RunId, TaskId};
 use dayshift_core::input::{Input, Request};
 use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Outcome, StopReason};
+use dayshift_core::types::{HoldReason, Outcome, Scope, StopReason};
 use dayshift_core::validate;
 
 use crate::check::{Broken, ensure};
+use crate::generate;
 use crate::rng::Rng;
+use crate::swarm::Swarm;
 
 /// How long a client waits before it asks again, in milliseconds.
 const PATIENCE: u64 = 400;
@@ -129,7 +131,7 @@ impl Client {
     }
 
     /// Asks for anything at all.
-    pub(crate) fn ask_something(&mut self, state: &State, rng: &mut Rng, now: u64) {
+    pub(crate) fn ask_something(&mut self, state: &State, rng: &mut Rng, swarm: &Swarm, now: u64) {
         let (runs, tasks) = (state.runs().count(), state.tasks().count());
         if runs == 0 {
             return;
@@ -139,7 +141,19 @@ impl Client {
         let is_paused = state.runs().any(|run| matches!(run.mode, RunMode::Paused { .. }));
         let by = "somebody".to_owned();
         let resume = if is_paused { 20 } else { 1 };
-        let kind = rng.weighted(&[(14, 0), (4, 1), (3, 2), (3, 3), (1, 4), (resume, 5)]);
+        let [drain, cancel_job, budget, forget] = swarm.asks;
+        let kind = rng.weighted(&[
+            (14, 0),
+            (4, 1),
+            (3, 2),
+            (3, 3),
+            (1, 4),
+            (resume, 5),
+            (drain, 6),
+            (cancel_job, 7),
+            (budget, 8),
+            (forget, 9),
+        ]);
         // Of those for which it makes sense, where there are any.
         let mut choose = |makes_sense: &dyn Fn(&Task) -> bool| {
             let tasks: Vec<TaskId> =
@@ -152,10 +166,49 @@ impl Client {
             2 => Request::PauseRun { run, by },
             3 => Request::Interrupt { by },
             4 => Request::CancelRun { run, by },
+            6 => Request::DrainRun { run, by },
+            7 => {
+                let task = choose(&|task| task.outcome().is_none());
+                let jobs: Vec<JobId> = state.task(task).map_or_else(Vec::new, |task| task.jobs.clone());
+                // The gates, where there are any.
+                let job = if jobs.len() > 1 { rng.pick(&jobs[1..]) } else { rng.pick(&jobs) };
+                Request::CancelJob { job, by }
+            }
+            8 => {
+                let scope = scope(state, rng, any, run);
+                let is_money = rng.chance(700);
+                let (money, tokens) = if is_money { (1_000, 300) } else { (0, 1_000) };
+                Request::SetBudget { scope, limit: generate::limit(rng, money, tokens), by }
+            }
+            9 => Request::ForgetWorkspace {
+                task: choose(&|task| matches!(task.workspace, WorkspaceState::Kept(..))),
+            },
             _ => Request::ResumeRun(run),
         };
         self.ask(now + rng.between(0, 500), request);
     }
+}
+
+/// Whose limit is to be set: often one that somebody waits for.
+fn scope(state: &State, rng: &mut Rng, task: TaskId, run: RunId) -> Scope {
+    let waited: Vec<Scope> = state
+        .held()
+        .filter_map(|job| match &job.state {
+            JobState::Held { reason: HoldReason::Budget { scope, .. } } => *scope,
+            JobState::Held { reason: HoldReason::Workspace { .. } }
+            | JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Done { .. } => None,
+        })
+        .collect();
+    if !waited.is_empty() && rng.chance(600) {
+        return rng.pick(&waited);
+    }
+    let job = state.task(task).and_then(|task| task.jobs.first().copied());
+    let job = job.map_or(Scope::Task(task), Scope::Job);
+    rng.pick(&[Scope::Day, Scope::Run(run), Scope::Task(task), job])
 }
 
 fn is_open(state: &State, run: RunId) -> bool {

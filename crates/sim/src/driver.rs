@@ -24,6 +24,13 @@ const RESUMES_MAX: u32 = 20;
 /// How long decisions may be held back, in milliseconds.
 const LAZY_MAX: u64 = 1_000;
 
+/// How many turns without news, one after the other, show that nothing but another day is
+/// waited for.
+const QUIET_MAX: u32 = 4;
+
+/// How many people ask at once in a storm.
+const CROWD: u32 = 25;
+
 /// From this pace on agents are slower than the news about them, in milliseconds.
 const PACE_MIN: u64 = 500;
 
@@ -65,6 +72,8 @@ pub(crate) struct Sim {
     is_calm: bool,
     resumes: u32,
     steps_max: u64,
+    /// Turns in a row that came from the clock alone and changed nothing.
+    quiet: u32,
 }
 
 impl Sim {
@@ -73,10 +82,9 @@ impl Sim {
         let swarm = Swarm::draw(&mut rng);
         let mut client = Client::default();
         let mut jobs = 0;
-        for number in 1..=rng.small(1, 2) {
-            let spec = generate::run_spec(&mut rng, &swarm, number);
+        for (index, spec) in generate::run_specs(&mut rng, &swarm).into_iter().enumerate() {
             jobs += spec.tasks.iter().map(|task| 1 + task.gates.len()).sum::<usize>();
-            let at = if number == 1 { 1 } else { rng.between(1, 60_000) };
+            let at = if index == 0 { 1 } else { rng.between(1, 60_000) };
             client.ask(at, Request::SubmitRun(Box::new(spec)));
         }
         let world = World::new(Rc::clone(shared), Rng::new(rng.next()), swarm.clone());
@@ -92,6 +100,7 @@ impl Sim {
             is_thorough,
             is_calm: false,
             resumes: 0,
+            quiet: 0,
         }
     }
 
@@ -132,8 +141,11 @@ impl Sim {
 
     fn next_at(&mut self) -> Option<u64> {
         let of_world = self.world().and_then(|world| world.next_at());
+        // Work that a day's limit holds is looked after once a day, for ever.
+        let is_quiet = self.quiet >= QUIET_MAX;
         let of_life = match &self.life {
             Life::Down { until, .. } => Some(*until),
+            Life::Up(_) if is_quiet => None,
             Life::Up(_) | Life::Between => self.wake,
         };
         [of_world, of_life, self.client.next_at()].into_iter().flatten().min()
@@ -141,11 +153,13 @@ impl Sim {
 
     fn calm_down(&mut self) {
         self.is_calm = true;
+        self.quiet = 0;
         self.shared.note("calm", About::Nothing);
         self.shared.failing.set(0);
+        self.shared.slow.set(0);
         self.client.calm_down();
         if let Some(world) = self.world() {
-            world.is_calm = true;
+            world.calm_down();
         }
     }
 
@@ -201,6 +215,9 @@ impl Sim {
         self.shared.note("open", About::Nothing);
         self.shared.failing.set(0);
         self.shared.fault.set(None);
+        self.shared.slow.set(0);
+        let mut world = world;
+        world.tell_disk_soon();
         let engine = Engine::open(journal, *world)
             .map_err(|error| ("open", format!("the engine cannot be opened: {error}")))?;
         self.life = Life::Up(Box::new(engine));
@@ -232,13 +249,21 @@ impl Sim {
             match self.rng.below(4) {
                 0 => self.shared.fault.set(Some(Fault::Nothing)),
                 1 => self.shared.fault.set(Some(Fault::Stored)),
-                _ => self.shared.failing.set(self.rng.small(1, 5)),
+                2 => self.shared.failing.set(self.rng.small(1, 5)),
+                _ => self.shared.failing.set(self.rng.small(10, 40)),
             }
         }
         let (dies, jumps) =
             (self.rng.chance(self.swarm.worker_dies), self.rng.chance(self.swarm.clock_jumps));
-        let jump = self.rng.pick(&[-5_000, -300, -1, 1, 2_000, 90_000, 7_200_000]);
+        let jump = self.rng.pick(&[-86_400_000, -5_000, -300, -1, 1, 2_000, 90_000, 7_200_000, 86_400_000]);
+        if self.rng.chance(self.swarm.slow_disk) {
+            self.shared.slow.set(self.rng.pick(&[150, 4_000, 45_000]));
+        }
+        let is_moved = self.rng.chance(self.swarm.disk_moves);
         if let Some(world) = self.world() {
+            if is_moved {
+                world.disk_moves();
+            }
             if dies {
                 world.worker_dies();
             }
@@ -251,7 +276,26 @@ impl Sim {
         if self.rng.chance(self.swarm.requests)
             && let Life::Up(engine) = &self.life
         {
-            self.client.ask_something(engine.state(), &mut self.rng, now);
+            self.client.ask_something(engine.state(), &mut self.rng, &self.swarm, now);
+        }
+        if self.rng.chance(self.swarm.storms) {
+            self.storm(now);
+        }
+    }
+
+    /// Many people ask at once, and everything on its way arrives now, some of it twice.
+    fn storm(&mut self, now: u64) {
+        self.shared.note("storm", About::Nothing);
+        if let Some(world) = self.world() {
+            world.tally.storms += 1;
+            world.pile_up();
+        }
+        if self.swarm.requests > 0
+            && let Life::Up(engine) = &self.life
+        {
+            for _ in 0..CROWD {
+                self.client.ask_something(engine.state(), &mut self.rng, &self.swarm, now);
+            }
         }
     }
 
@@ -275,16 +319,18 @@ impl Sim {
             Some(Death::Between) | None => {}
         }
         let wall = engine.outside().wall();
+        let begun = shared.now.get();
         let turned = engine.turn(wall, inputs);
         shared.fault.set(None);
+        shared.slow.set(0);
         let world = engine.outside();
         world.sync();
         if let Some(broken) = world.broken.take() {
             return Err(broken);
         }
-        if !is_news && world.tally.performs == performs && shared.entries.borrow().len() == entries {
-            world.tally.idle_steps += 1;
-        }
+        let is_idle =
+            !is_news && world.tally.performs == performs && shared.entries.borrow().len() == entries;
+        world.tally.slow_appends += u64::from(shared.now.get() > begun);
         if let Some(text) = shared.torn.take() {
             return Err(("torn-entry", format!("an entry is not the same when it is read back: {text}")));
         }
@@ -294,7 +340,15 @@ impl Sim {
                 self.die();
                 Ok(())
             }
-            Ok(turned) => self.after(&turned, wall),
+            Ok(turned) => {
+                // A frozen engine tries its journal again and again.
+                let is_idle = is_idle && turned.is_durable;
+                self.quiet = if is_idle { self.quiet + 1 } else { 0 };
+                if let Some(world) = self.world() {
+                    world.tally.idle_steps += u64::from(is_idle);
+                }
+                self.after(&turned, wall, begun)
+            }
         }
     }
 
@@ -315,26 +369,35 @@ impl Sim {
         }
     }
 
-    fn after(&mut self, turned: &Turned, wall: Timestamp) -> Result<(), Broken> {
+    fn after(&mut self, turned: &Turned, wall: Timestamp, begun: u64) -> Result<(), Broken> {
         let now = self.shared.now.get();
         turn::wakes_later(turned.wake, wall)?;
         self.flushes_soon(turned, wall)?;
-        self.wake = turned.wake.map(|wake| now + (wake - wall).0);
+        self.wake = turned.wake.map(|wake| begun + (wake - wall).0);
         let Life::Up(engine) = &mut self.life else { return Ok(()) };
         if !turned.is_durable {
+            engine.outside().deaf();
             engine.outside().tally.failed_appends += 1;
             self.client.wait(now);
             return Ok(());
         }
+        let world = engine.outside();
+        world.books.settled()?;
+        world.disk_is_known()?;
+        let is_whole = engine.lazy().is_empty();
+        if is_whole {
+            engine.outside().books.held_wait_for_something(wall, turned.wake)?;
+        }
         let state = engine.state();
         self.client.is_satisfied(state, wall)?;
         self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
-        turn::used_up_stops(state)?;
+        turn::drains_end(state)?;
         let tasks = u64::try_from(state.tasks().count()).unwrap_or(0);
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
             invariants::check(state, wall).map_err(|found| ("invariant", found))?;
             turn::nothing_is_stuck(state, wall)?;
             engine.outside().books.cancelled_stay_closed()?;
+            engine.outside().accounts_agree()?;
             self.same_as_journal()?;
         }
         Ok(())
@@ -381,6 +444,9 @@ impl Sim {
         let wall = engine.outside().wall();
         invariants::check(engine.state(), wall).map_err(|found| ("invariant", found))?;
         rest::is_at_rest(engine.state())?;
+        if self.wake.is_none() {
+            rest::nothing_sleeps(engine.state(), wall)?;
+        }
         if self.swarm.fault_turns == 0 && self.swarm.pace_max >= PACE_MIN {
             rest::limits_hold(engine.state())?;
         }
@@ -388,6 +454,7 @@ impl Sim {
         let world = engine.outside();
         world.is_tidy()?;
         world.books.cancelled_stay_closed()?;
+        world.accounts_agree()?;
         world.tally.dropped_reports += dropped;
         count(world);
         let (steps, idle) = (self.shared.step.get(), world.tally.idle_steps);
@@ -402,6 +469,7 @@ fn count(world: &mut World) {
     use dayshift_core::types::Outcome;
     let state = std::mem::take(&mut world.shadow);
     world.tally.worlds = 1;
+    world.tally.midnights = u64::from(!world.books.is_one_day());
     world.tally.tasks = state.tasks().count() as u64;
     world.tally.succeeded =
         state.tasks().filter(|task| task.outcome() == Some(&Outcome::Succeeded)).count() as u64;

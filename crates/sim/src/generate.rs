@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
-    Agent, Backoff, DayRule, Deliverable, Dialect, Gate, Level, Priority, Repetition, RunSpec, TaskNeed,
-    TaskSpec, TaskWork, When, WorkspaceKind,
+    Agent, Backoff, DayRule, Deliverable, Dialect, FailureClass, Gate, Level, Priority, Repetition, RunSpec,
+    TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use crate::rng::Rng;
@@ -15,11 +15,25 @@ use crate::swarm::Swarm;
 /// How far back a task looks for tasks to need.
 const REACH: usize = 4;
 
-/// Draws a run; `number` tells it from the world's other ones.
-pub(crate) fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32) -> RunSpec {
-    let agents = agents(rng);
+/// The fewest tasks of a world.
+const TASKS_MIN: u32 = 6;
+
+/// Draws the runs of a world, which have its tasks between them.
+pub(crate) fn run_specs(rng: &mut Rng, swarm: &Swarm) -> Vec<RunSpec> {
+    let total = rng.small(TASKS_MIN, swarm.tasks_max);
+    let first = if rng.chance(500) { total } else { rng.small(1, total - 1) };
+    let counts = [first, total - first];
+    (1..)
+        .zip(counts)
+        .filter(|(_, count)| *count > 0)
+        .map(|(number, count)| run_spec(rng, swarm, number, count))
+        .collect()
+}
+
+/// Draws a run of so many tasks; `number` tells it from the world's other ones.
+fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
+    let agents = agents(rng, swarm);
     let gates: Vec<Gate> = (0..3).map(|index| gate(rng, swarm, index)).collect();
-    let count = rng.small(1, swarm.tasks_max);
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for index in 0..count {
         let task = task(rng, swarm, index, &tasks);
@@ -34,9 +48,12 @@ pub(crate) fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32) -> RunSpec {
         fingerprint: format!("{number:08x}"),
         repo: rng.pick(&["/repo/one", "/repo/two"]).to_owned(),
         is_git: rng.chance(swarm.is_git),
-        budget: budget(rng, swarm),
-        day: DayRule::default(),
-        warn_percent: 75,
+        budget: limit(rng, swarm.budgets, swarm.tokens),
+        day: DayRule {
+            limit: limit(rng, swarm.day_budgets, swarm.tokens),
+            offset_minutes: swarm.offset_minutes,
+        },
+        warn_percent: rng.pick(&[50, 75, 75, 90]),
         slots_max: rng.small(1, 8),
         agents,
         gates,
@@ -45,23 +62,27 @@ pub(crate) fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32) -> RunSpec {
     }
 }
 
-fn agents(rng: &mut Rng) -> Vec<Agent> {
+fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
     let dialects = [
         Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() },
         Dialect::Command { run: "tool".to_owned(), cost: Micros(rng.pick(&[0, 200_000, 1_500_000])) },
         Dialect::Scripted { scenario: String::new() },
     ];
     let names = ["metered", "fixed", "scripted"];
-    let agent = |(name, dialect): (&str, Dialect)| Agent {
+    let mut agent = |(name, dialect): (&str, Dialect)| Agent {
         name: name.to_owned(),
         dialect,
         model: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
-        stall: None,
-        repetition: Repetition::default(),
+        stall: rng.chance(swarm.stalls).then(|| Millis(rng.pick(&[200_000, 900_000]))),
+        repetition: rng.pick(&[
+            Repetition { told_at: 2, stopped_at: 3 },
+            Repetition { told_at: 3, stopped_at: 6 },
+            Repetition::default(),
+        ]),
     };
-    names.into_iter().zip(dialects).map(agent).collect()
+    names.into_iter().zip(dialects).map(&mut agent).collect()
 }
 
 fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
@@ -74,9 +95,14 @@ fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
     }
 }
 
-fn budget(rng: &mut Rng, swarm: &Swarm) -> Limit {
+/// A limit: in money, in tokens, in both or in neither.
+pub(crate) fn limit(rng: &mut Rng, money: u32, tokens: u32) -> Limit {
     let amounts = [0, 300_000, 1_000_000, 3_500_000, 9_000_000, 30_000_000, 200_000_000];
-    if rng.chance(swarm.budgets) { Limit::of_cost(Micros(rng.pick(&amounts))) } else { Limit::NONE }
+    let counts = [0, 60_000, 250_000, 900_000, 4_000_000, 30_000_000];
+    Limit {
+        cost: rng.chance(money).then(|| Micros(rng.pick(&amounts))),
+        tokens: rng.chance(tokens).then(|| rng.pick(&counts)),
+    }
 }
 
 fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSpec {
@@ -99,6 +125,7 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
     };
     let [worktree, in_place, scratch] = swarm.places;
     let gates = (0..3).filter(|_| rng.chance(swarm.gates)).map(|index| format!("g{index}")).collect();
+    let timeout = rng.weighted(&[(1, 100), (2, 20_000), (6, 3_600_000)]);
     TaskSpec {
         key: format!("t{index}"),
         name: String::new(),
@@ -118,13 +145,14 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
             (in_place, WorkspaceKind::InPlace),
             (scratch, WorkspaceKind::Scratch),
         ]),
-        budget: budget(rng, swarm),
+        budget: limit(rng, swarm.budgets, swarm.tokens),
         attempts_max: rng.small(1, 4),
-        timeout: Millis(rng.weighted(&[(1, 100), (2, 20_000), (6, 3_600_000)])),
-        job_budget: Limit::NONE,
-        backoff: backoff(rng),
-        backoff_by_class: BTreeMap::new(),
-        stall: None,
+        timeout: Millis(timeout),
+        job_budget: limit(rng, swarm.job_budgets, swarm.tokens / 2),
+        backoff: backoff(rng, swarm),
+        backoff_by_class: backoff_by_class(rng, swarm),
+        // A part of the time limit, so that looks are few.
+        stall: rng.chance(swarm.stalls).then(|| Millis(timeout / rng.pick(&[2, 5, 10]))),
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         source: String::new(),
@@ -139,7 +167,21 @@ fn deliverables(rng: &mut Rng) -> Vec<Deliverable> {
     }
 }
 
-fn backoff(rng: &mut Rng) -> Backoff {
+fn backoff_by_class(rng: &mut Rng, swarm: &Swarm) -> BTreeMap<FailureClass, Backoff> {
+    let classes = [FailureClass::Transient, FailureClass::Work, FailureClass::Timeout];
+    let mut waits = BTreeMap::new();
+    for class in classes {
+        if rng.chance(swarm.waits_by_class) {
+            waits.insert(class, backoff(rng, swarm));
+        }
+    }
+    waits
+}
+
+fn backoff(rng: &mut Rng, swarm: &Swarm) -> Backoff {
+    if rng.chance(swarm.never) {
+        return Backoff::Never;
+    }
     match rng.below(3) {
         0 => Backoff::Immediate,
         1 => Backoff::Fixed { first: Millis(rng.pick(&[1, 1_000, 30_000])) },

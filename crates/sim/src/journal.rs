@@ -65,6 +65,11 @@ fn failure(message: &str) -> JournalFailure {
 
 impl Journal for SimJournal {
     fn append(&mut self, entries: &[Entry]) -> Result<(), JournalFailure> {
+        let slow = self.shared.slow.take();
+        if slow > 0 {
+            self.shared.note("slow disk", About::Nothing);
+            self.shared.now.set(self.shared.now.get() + slow);
+        }
         if self.is_full() {
             self.shared.note("disk full", About::Nothing);
             return Err(failure("no space left"));

@@ -75,7 +75,7 @@ fn conclude(
 }
 
 fn read(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
-    let options = Options { seed: 1, worlds: 1_000, time_max: None };
+    let options = Options { seed: 1, worlds: 100_000, time_max: None };
     let mut wish = Wish { options, replay: None, has_coverage: false };
     while let Some(word) = words.next() {
         if word == "--coverage" {
@@ -108,7 +108,7 @@ fn show(summary: &Summary, has_coverage: bool, elapsed: Duration) {
     println!(
         "worlds {} | steps {} (idle {}) | events {} | crashes {} | failed appends {} | worker deaths {} | \
          lost reports {} | repeated {} | dropped {} | performs {} | processes {} | requests {} | clock set {} | \
-         tasks {} (succeeded {}, waiting for a person {}) | state x event pairs {} | {:.1} s",
+         slow appends {} | storms {} | looks at silent agents {} | worlds over midnight {} | tasks {} (succeeded {}, waiting for a person {}) | state x event pairs {} | {:.1} s",
         tally.worlds,
         tally.steps,
         tally.idle_steps,
@@ -123,6 +123,10 @@ fn show(summary: &Summary, has_coverage: bool, elapsed: Duration) {
         tally.processes,
         tally.requests,
         tally.clock_jumps,
+        tally.slow_appends,
+        tally.storms,
+        tally.probes,
+        tally.midnights,
         tally.tasks,
         tally.succeeded,
         tally.held,

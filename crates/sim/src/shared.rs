@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) fault: Cell<Option<Fault>>,
     /// How many more appends and readings fail because the disk is full.
     pub(crate) failing: Cell<u32>,
+    /// How long the next append takes, in virtual milliseconds.
+    pub(crate) slow: Cell<u64>,
     /// An entry that did not survive the way to text and back.
     pub(crate) torn: RefCell<Option<String>>,
     notes: RefCell<VecDeque<Note>>,

@@ -71,11 +71,46 @@ pub(crate) struct Swarm {
     pub(crate) gates: u32,
     /// A gate is not required.
     pub(crate) optional_gates: u32,
-    /// A run or task has a budget.
+    /// A run or task has a limit in money.
     pub(crate) budgets: u32,
+    /// A day has a limit in money.
+    pub(crate) day_budgets: u32,
+    /// The jobs of a task have a limit in money.
+    pub(crate) job_budgets: u32,
+    /// Whatever may have a limit has one in tokens.
+    pub(crate) tokens: u32,
+    /// How far local clocks are ahead of UTC, in minutes.
+    pub(crate) offset_minutes: i32,
+    /// How long before midnight the world begins, in milliseconds.
+    pub(crate) evening: u64,
+    /// A turn of an agent has no price that anyone knows.
+    pub(crate) unpriced: u32,
+    /// An agent or a task has a limit of silence.
+    pub(crate) stalls: u32,
+    /// An agent falls silent, per turn of it.
+    pub(crate) silence: u32,
+    /// Weights of what a silent agent does: nothing, compute, start one process after the other.
+    pub(crate) silent_doing: [u32; 3],
+    /// A silent agent cannot be looked at.
+    pub(crate) probe_fails: u32,
+    /// An agent calls the same once more, per turn of it.
+    pub(crate) repeats: u32,
+    /// The room on the disk changes, per turn.
+    pub(crate) disk_moves: u32,
+    /// A task waits differently for a class of failures.
+    pub(crate) waits_by_class: u32,
+    /// A wait is for ever.
+    pub(crate) never: u32,
+    /// An append takes long, per turn.
+    pub(crate) slow_disk: u32,
+    /// Many things come at once, per turn.
+    pub(crate) storms: u32,
+    /// Weights of what people ask for: to drain, to cancel a job, a limit anew, to forget a
+    /// workspace.
+    pub(crate) asks: [u32; 4],
     /// Weights of claude-like, command, scripted agents and plain commands.
     pub(crate) works: [u32; 4],
-    /// The most tasks of a run.
+    /// The most tasks of a world.
     pub(crate) tasks_max: u32,
 }
 
@@ -114,8 +149,25 @@ impl Swarm {
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),
             budgets: sometimes(rng, &[300, 900]),
+            day_budgets: sometimes(rng, &[600, 1_000]),
+            job_budgets: sometimes(rng, &[200, 700]),
+            tokens: sometimes(rng, &[200, 700]),
+            offset_minutes: rng.pick(&[0, 60, 330, -480, 720]),
+            evening: rng.pick(&[3_000, 200_000, 7_200_000, 40_000_000]),
+            unpriced: sometimes(rng, &[100, 1_000]),
+            stalls: sometimes(rng, &[300, 900]),
+            silence: sometimes(rng, &[50, 300]),
+            silent_doing: rng.pick(&[[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 2, 1]]),
+            probe_fails: sometimes(rng, &[100, 600]),
+            repeats: sometimes(rng, &[400, 950]),
+            disk_moves: sometimes(rng, &[20, 120]),
+            waits_by_class: sometimes(rng, &[300, 800]),
+            never: sometimes(rng, &[100, 500]),
+            slow_disk: sometimes(rng, &[10, 150]),
+            storms: sometimes(rng, &[5, 40]),
+            asks: rng.pick(&[[0, 0, 0, 0], [4, 0, 0, 0], [0, 6, 0, 1], [0, 0, 12, 1], [2, 4, 6, 1]]),
             works: rng.pick(&[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [4, 2, 2, 2]]),
-            tasks_max: rng.weighted(&[(55, 4), (30, 10), (12, 20), (3, 40)]),
+            tasks_max: rng.weighted(&[(45, 8), (32, 12), (17, 24), (6, 60)]),
         }
     }
 }

@@ -14,7 +14,7 @@ use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Failure, FailureClass, Obligation};
+use dayshift_core::types::{Failure, Obligation};
 use dayshift_engine::Outside;
 
 use crate::check::Broken;
@@ -24,8 +24,14 @@ use crate::rng::Rng;
 use crate::shared::{About, Shared};
 use crate::swarm::Swarm;
 
-/// The moment at which worlds begin.
-const DAWN: u64 = 1_700_000_000_000;
+/// A midnight of UTC, before which worlds begin.
+const MIDNIGHT: u64 = 1_700_006_400_000;
+
+/// What little room on a disk is, in bytes.
+pub(crate) const DISK_WARN: u64 = 1_000;
+
+/// What too little room on a disk is, in bytes.
+pub(crate) const DISK_PAUSE: u64 = 500;
 
 /// Something that happens at its time.
 #[derive(Debug)]
@@ -44,6 +50,10 @@ enum Happening {
     Exit(AttemptId),
     /// A process is killed because it was asked to stop.
     Kill(AttemptId),
+    /// The worker looks at a silent process.
+    Look(AttemptId),
+    /// The engine is told how much room the disk has.
+    Disk,
 }
 
 /// Counts of one or many worlds.
@@ -77,6 +87,14 @@ pub struct Tally {
     pub requests: u64,
     /// Times the clock was set.
     pub clock_jumps: u64,
+    /// Appends that took long.
+    pub slow_appends: u64,
+    /// Times at which many things came at once.
+    pub storms: u64,
+    /// Looks at silent agents.
+    pub probes: u64,
+    /// Worlds that saw more than one day.
+    pub midnights: u64,
     /// Tasks.
     pub tasks: u64,
     /// Tasks that succeeded.
@@ -111,6 +129,10 @@ pub(crate) struct World {
     /// What the engine asked for and, as far as it knows, is being done; since which reading
     /// of the journal.
     asked: BTreeMap<Obligation, u64>,
+    /// How much room the disk has, in bytes.
+    free_bytes: u64,
+    /// What the engine was told of it in this turn.
+    free_told: Option<u64>,
     places: places::Places,
     worker: worker::Worker,
 }
@@ -133,6 +155,8 @@ impl World {
             next: 0,
             taken: 0,
             asked: BTreeMap::new(),
+            free_bytes: u64::MAX,
+            free_told: None,
             places: places::Places::default(),
             worker: worker::Worker::default(),
         }
@@ -145,7 +169,9 @@ impl World {
 
     /// What the clock on the wall says.
     pub(crate) fn wall(&self) -> Timestamp {
-        Timestamp((DAWN + self.now()).saturating_add_signed(self.clock))
+        let dawn = (MIDNIGHT - self.swarm.evening)
+            .saturating_add_signed(-i64::from(self.swarm.offset_minutes) * 60_000);
+        Timestamp((dawn + self.now()).saturating_add_signed(self.clock))
     }
 
     /// Whether a fault of this rate strikes now.
@@ -182,9 +208,86 @@ impl World {
                 Happening::Turn(attempt, more) => self.agent_turns(attempt, more),
                 Happening::Exit(attempt) => self.process_exits(attempt),
                 Happening::Kill(attempt) => self.process_is_killed(attempt),
+                Happening::Look(attempt) => self.look(attempt),
+                Happening::Disk => arrived.push(Report::DiskFree {
+                    free_bytes: self.free_bytes,
+                    warn_bytes: DISK_WARN,
+                    pause_bytes: DISK_PAUSE,
+                }),
             }
         }
         arrived
+    }
+
+    /// Faults have stopped: there is room on the disk, and the engine will hear of it.
+    pub(crate) fn calm_down(&mut self) {
+        self.is_calm = true;
+        self.free_bytes = u64::MAX;
+        if self.swarm.disk_moves > 0 {
+            // It may be deaf for a while, until its journal can be written.
+            for wait in [1, 5_000, 100_000] {
+                self.push(self.now() + wait, Happening::Disk);
+            }
+        }
+    }
+
+    /// The room on the disk changes, and the engine is told.
+    pub(crate) fn disk_moves(&mut self) {
+        self.free_bytes = self.rng.pick(&[0, 499, 500, 549, 550, 700, 999, 1_000, 1_099, 1_100, 9_000]);
+        self.tell_disk_soon();
+    }
+
+    /// A new engine looks at the disk, too.
+    pub(crate) fn tell_disk_soon(&mut self) {
+        if self.swarm.disk_moves > 0 {
+            let at = self.now() + self.rng.between(1, 500);
+            self.push(at, Happening::Disk);
+        }
+    }
+
+    /// The engine could not listen in this turn.
+    pub(crate) fn deaf(&mut self) {
+        self.free_told = None;
+    }
+
+    /// What the engine was told of the disk in this turn is what it goes by.
+    pub(crate) fn disk_is_known(&mut self) -> Result<(), Broken> {
+        let Some(free) = self.free_told.take() else { return Ok(()) };
+        self.books.knows_disk(free)
+    }
+
+    /// Everything that is on its way to the engine arrives now, some of it twice.
+    pub(crate) fn pile_up(&mut self) {
+        let now = self.now();
+        for ((at, number), happening) in std::mem::take(&mut self.queue) {
+            match happening {
+                Happening::Arrives(report) => {
+                    let is_of_attempt =
+                        !matches!(*report, Report::WorkspaceReleased { .. } | Report::ReportWritten { .. });
+                    if is_of_attempt && self.rng.chance(500) {
+                        self.tally.repeated_reports += 1;
+                        let later = now + self.rng.between(1, 3_000);
+                        self.push(later, Happening::Arrives(report.clone()));
+                    }
+                    self.queue.insert((now + 1, number), Happening::Arrives(report));
+                }
+                Happening::Done(_)
+                | Happening::Start(_)
+                | Happening::Stop(_)
+                | Happening::Turn(..)
+                | Happening::Exit(_)
+                | Happening::Kill(_)
+                | Happening::Look(_)
+                | Happening::Disk => {
+                    self.queue.insert((at, number), happening);
+                }
+            }
+        }
+    }
+
+    /// Whether the accounts of the durable entries are what our own books say.
+    pub(crate) fn accounts_agree(&self) -> Result<(), Broken> {
+        self.books.accounts_agree(&self.shadow)
     }
 
     /// A report goes off to the engine.
@@ -244,7 +347,10 @@ impl World {
                 self.asked.remove(&Obligation::ProbeAgent(*attempt));
             }
             Report::Repeated { attempt, .. } => self.shared.note("  repeated", About::Attempt(*attempt)),
-            Report::DiskFree { .. } => self.shared.note("  disk", About::Nothing),
+            Report::DiskFree { free_bytes, .. } => {
+                self.shared.note("  disk", About::Nothing);
+                self.free_told = Some(*free_bytes);
+            }
             Report::ProcessEnded { attempt, .. } => self.shared.note("  ended", About::Attempt(*attempt)),
             Report::Collected { attempt, .. } => self.shared.note("  collected", About::Attempt(*attempt)),
         }
@@ -256,9 +362,10 @@ impl World {
         self.worker.watched.clear();
         self.asked.clear();
         self.performs_left = None;
+        self.free_told = None;
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
             match happening {
-                Happening::Arrives(_) => {}
+                Happening::Arrives(_) | Happening::Look(_) | Happening::Disk => {}
                 Happening::Done(obligation) => {
                     if self.rng.chance(400) {
                         self.take_effect(obligation);
@@ -299,6 +406,11 @@ impl World {
                 if let Some(run) = self.shadow.task(*task).map(|task| task.run) {
                     self.asked.remove(&Obligation::WriteReport(run));
                 }
+            }
+            if let Event::WorkspaceReleased { task, kept: None } = &durable.entry.event
+                && durable.entry.cause.is_some()
+            {
+                self.taken_down(*task);
             }
             self.shadow.apply(&durable.entry);
         }
@@ -343,9 +455,10 @@ impl Outside for World {
                 let place = self.place_of(attempt);
                 self.begin(obligation, place);
             }
-            Obligation::ProbeAgent(_) => {
-                let failure = Failure::new(FailureClass::Transient, "nobody can look at it");
-                self.post_failure(obligation, failure);
+            Obligation::ProbeAgent(attempt) => {
+                self.tally.probes += 1;
+                let at = self.now() + self.rng.between(1, 2 + self.swarm.pace_max / 8);
+                self.push(at, Happening::Look(attempt));
             }
             Obligation::RunAttempt(attempt) | Obligation::StopAttempt(attempt) => {
                 self.know(state, attempt);

@@ -83,6 +83,10 @@ impl Summary {
         sum.requests += more.requests;
         sum.clock_jumps += more.clock_jumps;
         sum.tasks += more.tasks;
+        sum.slow_appends += more.slow_appends;
+        sum.storms += more.storms;
+        sum.probes += more.probes;
+        sum.midnights += more.midnights;
         sum.succeeded += more.succeeded;
         sum.held += more.held;
         self.coverage.merge(&other.coverage);

@@ -12,9 +12,10 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// The kinds of events that the worlds must have seen, whatever else.
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 29] = [
     "run_submitted",
     "run_paused",
+    "run_draining",
     "run_resumed",
     "run_closed",
     "task_closed",
@@ -32,7 +33,12 @@ const KINDS: [&str; 23] = [
     "work_sent_back",
     "job_held",
     "job_finished",
+    "job_released",
     "budget_warned",
+    "budget_set",
+    "attempt_probed",
+    "repetition_seen",
+    "disk_changed",
     "obligation_failed",
     "workspace_released",
     "report_written",
@@ -62,6 +68,10 @@ fn nothing_goes_wrong_in_many_worlds() {
         ("dropped reports", tally.dropped_reports),
         ("clock jumps", tally.clock_jumps),
         ("held tasks", tally.held),
+        ("slow appends", tally.slow_appends),
+        ("storms", tally.storms),
+        ("looks at silent agents", tally.probes),
+        ("worlds over midnight", tally.midnights),
     ] {
         assert!(count >= worlds / 10, "only {count} {what} in {worlds} worlds");
     }

@@ -73,8 +73,7 @@ pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Col
 
 /// Nothing of the attempt is live any more.
 fn over(turn: &mut Turn<'_>, attempt: AttemptId, end: End, collected: Option<Collected>) {
-    let is_known = !matches!(end, End::Lost);
-    let presumed = spending::presumed(turn.state, attempt, is_known);
+    let presumed = spending::presumed(turn.state, attempt);
     turn.emit(Event::AttemptEnded { attempt, end, collected: collected.map(Box::new), presumed });
     if presumed > Micros::ZERO {
         spending::after_charge(turn, attempt);

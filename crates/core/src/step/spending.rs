@@ -11,7 +11,7 @@ use crate::ids::{AttemptId, JobId, TaskId};
 use crate::money::{Amount, Limit};
 use crate::state::{Account, State};
 use crate::time::Timestamp;
-use crate::types::{HoldReason, Outcome, Scope, StopReason};
+use crate::types::{Exit, HoldReason, Outcome, Scope, StopReason};
 
 /// From this share of a limit on, nothing that can spend is started.
 const START_PERCENT: u32 = 95;
@@ -229,8 +229,10 @@ pub(super) fn release_held(turn: &mut Turn<'_>) {
 
 /// What an attempt that has ended is counted with beyond what it is known to have spent: where
 /// some of its price is unknown, all that was set aside for it.
-pub(super) fn presumed(state: &State, attempt: AttemptId, is_known: bool) -> crate::money::Micros {
+pub(super) fn presumed(state: &State, attempt: AttemptId) -> crate::money::Micros {
     let Some(row) = state.attempt(attempt) else { return crate::money::Micros::ZERO };
+    // However it is called in the end: what went with its worker took the last news along.
+    let is_known = row.process.as_ref().is_none_or(|process| process.exit != Exit::Lost);
     // Nothing ran: nothing was spent.
     let has_run = row.started_at.is_some() || row.process.is_some();
     if has_run && (!is_known || row.spend.unpriced) {

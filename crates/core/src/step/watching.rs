@@ -4,7 +4,7 @@ use super::{Turn, cancel};
 use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::state::{Attempt, Phase};
-use crate::time::{Millis, Timestamp};
+use crate::time::Millis;
 use crate::types::{DiskLevel, Probe, StopReason};
 
 /// Using less than this share of one processor between two looks counts as doing nothing: an
@@ -36,7 +36,7 @@ pub(super) fn probed(turn: &mut Turn<'_>, attempt: AttemptId, probe: Probe) {
         return turn.drop_report();
     };
     let Some(limit) = crate::deadlines::stall_limit(turn.state, row) else { return turn.drop_report() };
-    let is_stuck = row.probed.is_some_and(|before| is_stuck(before, (turn.now, probe), limit));
+    let is_stuck = row.probed.is_some_and(|(_, before)| is_stuck(before, probe, limit));
     turn.emit(Event::AttemptProbed { attempt, probe });
     if is_stuck {
         cancel::order_stop(turn, attempt, StopReason::Stalled { silent: probe.silent });
@@ -47,14 +47,15 @@ fn is_watched(row: &Attempt) -> bool {
     matches!(row.phase, Phase::Running { .. }) && row.stop.is_none()
 }
 
-/// Whether nothing happened between two looks: not a byte, no process more or less, no work.
-fn is_stuck(before: (Timestamp, Probe), after: (Timestamp, Probe), limit: Millis) -> bool {
-    let ((first_at, first), (second_at, second)) = (before, after);
+/// Whether nothing happened between two looks: not a byte, no process more or less, no work. The
+/// time between them is what the silence has grown by: clocks may have been set meanwhile.
+fn is_stuck(first: Probe, second: Probe, limit: Millis) -> bool {
     let was_silent = first.silent >= limit && second.silent >= limit && second.silent > first.silent;
     // What living processes have used can only shrink when one of them has ended.
     let is_same_tree = first.processes == second.processes && second.cpu >= first.cpu;
     let used = second.cpu.0.saturating_sub(first.cpu.0);
-    let is_idle = used.saturating_mul(100) <= (second_at - first_at).0.saturating_mul(IDLE_PERCENT);
+    let elapsed = second.silent.0.saturating_sub(first.silent.0);
+    let is_idle = used.saturating_mul(100) <= elapsed.saturating_mul(IDLE_PERCENT);
     was_silent && is_same_tree && is_idle
 }
 

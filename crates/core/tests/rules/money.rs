@@ -266,6 +266,38 @@ fn a_day_has_a_limit_of_its_own() {
     );
 }
 
+/// What the run's limit held may be in the way of the day's by the time the run's is raised.
+#[test]
+fn another_day_lets_go_on_what_another_limit_held() {
+    check(
+        "
+        run slots=1 budget=5 day=10
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 5
+            charged A1 $5.00
+            warned R1 100 %
+            stop A1 budget
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: $5.00 of the run's budget of $5.00 are spent
+        > budget day 5
+            budget of day is $5.00
+        > budget R1 20
+            budget of R1 is $20.00
+        > wait
+            released J1
+            opened A2 for J1 reserves $3.00
+        ",
+    );
+}
+
 /// A job's own limit, in tokens.
 #[test]
 fn a_job_has_a_limit_of_its_own() {
@@ -351,6 +383,32 @@ fn a_lost_attempt_counts_with_its_reservation() {
             ended A2 lost, presumed $3.00 more
             warned R1 85 %
             retry J1 in 400, not counted: the worker died and took the process along; how it would have ended is unknown
+        ",
+    );
+}
+
+/// The same holds for one that was being stopped when its worker died.
+#[test]
+fn what_is_lost_while_it_stops_counts_with_its_reservation() {
+    check(
+        "
+        run slots=1
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 1
+            charged A1 $1.00
+        > interrupt
+            paused R1
+            stop A1 interrupted
+        > exit A1 lost
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, interrupted, presumed $2.00 more
+            retry J1 in 0, not counted: dayshift was stopped while the agent worked
         ",
     );
 }

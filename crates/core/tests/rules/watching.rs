@@ -69,6 +69,28 @@ fn who_works_in_silence_is_left_alone() {
     );
 }
 
+/// A clock that is set between two looks does not make work look like idleness.
+#[test]
+fn a_clock_that_jumps_makes_nobody_idle() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted stall=1000 limit=1000000000
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > wait
+        > probed A1 1000 10 1
+            looked at A1: silent for 1000
+        > after 86400000
+        > probed A1 1250 110 1
+            looked at A1: silent for 1250
+        ",
+    );
+}
+
 /// Who cannot be looked at is unknown, and not stopped.
 #[test]
 fn the_unknown_is_not_stopped() {

@@ -23,7 +23,8 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
-    match run(env::args().nth(1).as_deref()) {
+    let names: Vec<String> = env::args().skip(1).collect();
+    match run(&names) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(missed) => {
             eprintln!("{missed} of the rows are not as they must be");
@@ -36,14 +37,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tries the defects, or the one that is named; returns how many rows are wrong.
-fn run(only: Option<&str>) -> io::Result<u32> {
+/// Tries the defects, or those that are named; returns how many rows are wrong.
+fn run(only: &[String]) -> io::Result<u32> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let code = target.join("defects/code");
     copy(&root, &code)?;
     let mut defects = Defect::read_all(&root.join("crates/sim/defects"))?;
-    defects.retain(|defect| only.is_none_or(|name| name == defect.name));
+    defects.retain(|defect| only.is_empty() || only.contains(&defect.name));
     let mut wrong = 0;
     println!("{:<26} {:<10} {:>6} {:>7}  {:>7}", "defect", "", "seed", "worlds", "seconds");
     let begun = Instant::now();

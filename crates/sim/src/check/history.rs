@@ -2,16 +2,19 @@
 //! so a wrong fold cannot hide a wrong decision.
 
 mod closing;
+mod ledger;
 mod opening;
+mod watching;
 
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
-use dayshift_core::money::{Amount, Micros, Spend};
+use dayshift_core::money::{Amount, Spend};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Backoff, End, JobWork, Obligation, Outcome, RunSpec, StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
+    Backoff, DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec,
+    StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use super::{Broken, ensure};
@@ -24,8 +27,9 @@ pub(crate) struct RunBook {
     pub(crate) spec: Box<RunSpec>,
     pub(crate) tasks: Vec<TaskId>,
     is_paused: bool,
+    is_draining: bool,
     pub(crate) is_closed: bool,
-    spent: Micros,
+    closed_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,8 @@ pub(crate) struct TaskBook {
     /// Whether its work stands accepted.
     is_accepted: bool,
     live: Option<AttemptId>,
-    spent: Micros,
+    /// How many attempts were ever opened.
+    opened: u32,
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
 }
@@ -49,8 +54,10 @@ pub(crate) struct TaskBook {
 pub(crate) struct JobBook {
     pub(crate) task: TaskId,
     pub(crate) gate: Option<String>,
-    is_held: bool,
+    held: Option<HoldReason>,
     is_failed: bool,
+    /// Whether a person does not want it.
+    is_cancelled: bool,
     /// What the gate said about the accepted work.
     decided: Option<bool>,
     not_before: Timestamp,
@@ -70,9 +77,15 @@ pub(crate) struct AttemptBook {
     pub(crate) is_collecting: bool,
     pub(crate) stop: Option<StopReason>,
     /// When its process was first known to run.
-    started_at: Option<Timestamp>,
+    pub(crate) started_at: Option<Timestamp>,
     pub(crate) spend: Spend,
     reserved: Amount,
+    /// How its process ended.
+    exit: Option<Exit>,
+    /// What the last two looks at it have shown.
+    pub(crate) looks: [Option<Probe>; 2],
+    /// The call that it repeats, and how often people were told.
+    repeated: Option<(String, u32)>,
 }
 
 /// The books.
@@ -86,6 +99,12 @@ pub(crate) struct History {
     causes: BTreeMap<String, u64>,
     /// How often something owed has failed in a row.
     failures: BTreeMap<Obligation, u32>,
+    ledger: ledger::Ledger,
+    disk: DiskLevel,
+    /// Attempts of which something was seen in this append.
+    judged: Vec<AttemptId>,
+    /// When the last entry was decided.
+    last_at: Timestamp,
 }
 
 fn at<Row>(rows: &[Row], id: u32) -> Result<&Row, Broken> {
@@ -134,12 +153,20 @@ impl History {
             let first = *self.causes.entry(cause.clone()).or_insert(batch);
             ensure(first == batch, "request-once", || format!("request {cause} was carried out twice"))?;
         }
+        self.last_at = entry.at;
+        let is_asked = entry.cause.is_some();
         match &entry.event {
             Event::RunSubmitted { run, spec, plans } => return self.submitted(*run, spec, plans),
-            Event::RunPaused { run, by: _ } => at_mut(&mut self.runs, run.0)?.is_paused = true,
-            Event::RunResumed { run } => at_mut(&mut self.runs, run.0)?.is_paused = false,
-            Event::RunClosed { run, outcome } => return self.run_closed(*run, outcome),
-            Event::TaskClosed { task, outcome } => return self.task_closed(*task, outcome),
+            Event::RunPaused { run, by: _ } => return self.paused(*run, is_asked),
+            Event::RunDraining { run, by: _ } => at_mut(&mut self.runs, run.0)?.is_draining = true,
+            Event::RunResumed { run } => {
+                let book = at_mut(&mut self.runs, run.0)?;
+                (book.is_paused, book.is_draining) = (false, false);
+            }
+            Event::RunClosed { run, outcome } => return self.run_closed(*run, outcome, entry.at),
+            Event::TaskClosed { task, outcome } => {
+                return self.task_closed(*task, outcome, entry.at, is_asked);
+            }
             Event::TaskReopened { task } => return self.reopened(*task),
             Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
                 let session = &self.job(*job)?.session;
@@ -156,46 +183,48 @@ impl History {
                 let job = self.open(*attempt)?.job;
                 at_mut(&mut self.jobs, job.0)?.session = Some(session.clone());
             }
-            Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend),
-            Event::ProcessEnded { attempt, session_lost, spend, .. } => {
+            Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend, entry.at),
+            Event::ProcessEnded { attempt, process, session_lost, spend, .. } => {
                 let book = self.open(*attempt)?;
                 ensure(!book.is_collecting, "ended-once", || {
                     format!("the process of {attempt} ended twice")
                 })?;
                 book.is_collecting = true;
+                book.exit = Some(process.exit.clone());
                 let job = book.job;
                 if *session_lost {
                     at_mut(&mut self.jobs, job.0)?.session = None;
                 }
-                return self.charged(*attempt, *spend);
+                return self.charged(*attempt, *spend, entry.at);
             }
             Event::StopOrdered { attempt, reason } => {
-                self.open(*attempt)?.stop = Some(reason.clone());
-                return self.is_overdue(*attempt, reason, entry.at);
+                return self.stop_ordered(*attempt, reason, entry.at, is_asked);
             }
-            Event::AttemptEnded { attempt, end, collected: _, presumed: _ } => {
+            Event::AttemptEnded { attempt, end, collected: _, presumed } => {
+                self.presumed(*attempt, *presumed, entry.at)?;
                 return self.ended(*attempt, end);
             }
             Event::GateDecided { job, result } => {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
             }
-            Event::RetryScheduled { job, until, because: _, context: _, counted } => {
-                return self.retried(*job, *until, *counted, entry.at);
+            Event::RetryScheduled { job, until, because, context: _, counted } => {
+                return self.retried(*job, *until, because.class, *counted, entry.at);
             }
             Event::WorkSentBack { job, until, because: _, context: _ } => {
                 return self.sent_back(*job, *until, entry.at);
             }
-            Event::JobHeld { job, reason: _ } => at_mut(&mut self.jobs, job.0)?.is_held = true,
-            Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
-            Event::RunDraining { .. }
-            | Event::JobReleased { .. }
-            | Event::BudgetSet { .. }
-            | Event::AttemptProbed { .. }
-            | Event::RepetitionSeen { .. }
-            | Event::DiskChanged { .. } => {}
-            Event::BudgetWarned { scope: _, percent } => {
-                return ensure(*percent >= 75, "warned-early", || format!("warned at {percent} %"));
+            Event::JobHeld { job, reason } => return self.held(*job, reason, entry.at),
+            Event::JobReleased { job } => return self.released(*job, entry.at),
+            Event::JobFinished { job, outcome: Outcome::Cancelled { .. } } => {
+                at_mut(&mut self.jobs, job.0)?.held = None;
+                return self.job_cancelled(*job, is_asked);
             }
+            Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
+            Event::BudgetSet { scope, limit, by: _ } => return self.budget_set(*scope, *limit, entry.at),
+            Event::AttemptProbed { attempt, probe } => return self.probed(*attempt, *probe),
+            Event::RepetitionSeen { attempt, call, times } => return self.repeats(*attempt, call, *times),
+            Event::DiskChanged { level, free_bytes } => return self.disk_changed(*level, *free_bytes),
+            Event::BudgetWarned { scope, percent } => return self.warned(*scope, *percent, entry.at),
             Event::WorkspaceReleased { task, kept } => {
                 self.failures.remove(&Obligation::ReleaseWorkspace(*task));
                 at_mut(&mut self.tasks, task.0)?.is_kept = kept.is_some();
@@ -210,21 +239,25 @@ impl History {
         Ok(())
     }
 
-    /// An attempt is only stopped for its time limit when its process has run for so long.
-    fn is_overdue(&self, id: AttemptId, reason: &StopReason, now: Timestamp) -> Result<(), Broken> {
-        if *reason != StopReason::TimedOut {
-            return Ok(());
-        }
-        let book = self.attempt(id)?;
-        let job = self.job(book.job)?;
-        let run = self.run(self.task(job.task)?.run)?;
-        let limit = match &job.gate {
-            None => Some(self.spec(job.task)?.timeout),
-            Some(gate) => run.spec.gates.iter().find(|known| known.name == *gate).map(|gate| gate.timeout),
-        };
-        let due = book.started_at.zip(limit).map(|(started, limit)| started + limit);
-        ensure(due.is_some_and(|due| due <= now), "time-limit", || {
-            format!("{id} is stopped at {}, its time was up at {due:?}", now.0)
+    /// After an append: what follows from its entries was decided with them.
+    pub(crate) fn settled(&mut self) -> Result<(), Broken> {
+        self.limits_are_kept(self.last_at)?;
+        self.judged_are_stopped()
+    }
+
+    /// Whether all that was used was used on one day.
+    pub(crate) fn is_one_day(&self) -> bool {
+        self.ledger.is_first_day_only()
+    }
+
+    /// Unasked, only a draining run pauses, and only when nothing of it is live.
+    fn paused(&mut self, run: RunId, is_asked: bool) -> Result<(), Broken> {
+        let live = self.run(run)?.tasks.iter().find_map(|task| self.task(*task).ok()?.live);
+        let book = at_mut(&mut self.runs, run.0)?;
+        let was_draining = std::mem::replace(&mut book.is_draining, false);
+        book.is_paused = true;
+        ensure(is_asked || (was_draining && live.is_none()), "drained", || {
+            format!("{run} pauses by itself, draining: {was_draining}, live: {live:?}")
         })
     }
 
@@ -250,8 +283,9 @@ impl History {
             spec: Box::new(spec.clone()),
             tasks: plans.iter().map(|plan| plan.task).collect(),
             is_paused: false,
+            is_draining: false,
             is_closed: false,
-            spent: Micros::ZERO,
+            closed_at: None,
         });
         for plan in plans {
             for job in &plan.jobs {
@@ -261,8 +295,9 @@ impl History {
                         JobWork::Work => None,
                         JobWork::Check { gate } => Some(gate.clone()),
                     },
-                    is_held: false,
+                    held: None,
                     is_failed: false,
+                    is_cancelled: false,
                     decided: None,
                     not_before: Timestamp(0),
                     counted: 0,
@@ -280,25 +315,11 @@ impl History {
                 is_begun: false,
                 is_accepted: false,
                 live: None,
-                spent: Micros::ZERO,
+                opened: 0,
                 is_kept: false,
             });
         }
-        Ok(())
-    }
-
-    fn charged(&mut self, attempt: AttemptId, spend: Spend) -> Result<(), Broken> {
-        let book = self.open(attempt)?;
-        let before = std::mem::replace(&mut book.spend, spend);
-        let more = spend.cost.saturating_sub(before.cost);
-        let job = book.job;
-        ensure(spend.cost >= before.cost, "charge-shrinks", || format!("{attempt} was charged less"))?;
-        let task = self.job(job)?.task;
-        let book = at_mut(&mut self.tasks, task.0)?;
-        book.spent += more;
-        let run = book.run;
-        at_mut(&mut self.runs, run.0)?.spent += more;
-        Ok(())
+        self.accounts_opened(run)
     }
 
     fn ended(&mut self, attempt: AttemptId, end: &End) -> Result<(), Broken> {
@@ -312,6 +333,9 @@ impl History {
         let job = book.job;
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
+        if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
+            book.is_cancelled = true;
+        }
         let task = book.task;
         let book = at_mut(&mut self.tasks, task.0)?;
         ensure(book.live == Some(attempt), "one-live", || {
@@ -321,7 +345,14 @@ impl History {
         Ok(())
     }
 
-    fn retried(&mut self, job: JobId, until: Timestamp, counted: bool, now: Timestamp) -> Result<(), Broken> {
+    fn retried(
+        &mut self,
+        job: JobId,
+        until: Timestamp,
+        class: FailureClass,
+        counted: bool,
+        now: Timestamp,
+    ) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += u32::from(counted);
@@ -330,7 +361,7 @@ impl History {
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
         let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting));
         let is_blameless = match &end {
-            Some(End::Lost | End::Stopped(StopReason::Interrupted)) => true,
+            Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
             Some(End::Failed(_)) => !has_run,
             Some(End::Succeeded | End::Stopped(_)) | None => false,
         };
@@ -341,7 +372,7 @@ impl History {
         ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
             format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
         })?;
-        if counted { Self::waits(spec, tries, until - now) } else { Ok(()) }
+        if counted { Self::waits(spec, tries, class, until - now) } else { Ok(()) }
     }
 
     fn sent_back(&mut self, job: JobId, until: Timestamp, now: Timestamp) -> Result<(), Broken> {
@@ -354,14 +385,21 @@ impl History {
             format!("{job} is sent back after {tries} tries of {}", spec.attempts_max)
         })?;
         ensure(is_spender(spec), "sent-back", || format!("{job} is a plain command and is sent back"))?;
-        Self::waits(spec, tries, until - now)?;
+        Self::waits(spec, tries, FailureClass::Work, until - now)?;
         self.forget_evidence(task)
     }
 
     /// The wait is what the task asks for, with at most a tenth more.
-    fn waits(spec: &TaskSpec, tries: u32, wait: Millis) -> Result<(), Broken> {
-        let least = match spec.backoff {
-            Backoff::Immediate | Backoff::Never => 0,
+    fn waits(spec: &TaskSpec, tries: u32, class: FailureClass, wait: Millis) -> Result<(), Broken> {
+        let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
+        let least = match rule.unwrap_or(spec.backoff) {
+            Backoff::Immediate => 0,
+            Backoff::Never => {
+                return Err((
+                    "never-again",
+                    format!("tried again after {class:?}, which {spec:?} rules out"),
+                ));
+            }
             Backoff::Fixed { first } => first.0,
             Backoff::Exponential { first, cap } => {
                 (1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0)
@@ -378,7 +416,7 @@ impl History {
         for job in book.jobs.clone() {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
-            book.is_failed = false;
+            (book.is_failed, book.is_cancelled) = (false, false);
             if book.gate.is_some() {
                 (book.not_before, book.counted) = (Timestamp(0), 0);
             }
@@ -388,7 +426,7 @@ impl History {
 
     fn reopened(&mut self, task: TaskId) -> Result<(), Broken> {
         let book = self.task(task)?;
-        let is_held = book.jobs.iter().any(|job| self.job(*job).is_ok_and(|job| job.is_held));
+        let is_held = book.jobs.iter().any(|job| self.job(*job).is_ok_and(|job| job.held.is_some()));
         let makes_sense = match &book.outcome {
             None => is_held,
             Some(outcome) => *outcome != Outcome::Succeeded,
@@ -401,14 +439,16 @@ impl History {
         let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
         for job in jobs {
             let book = at_mut(&mut self.jobs, job.0)?;
-            (book.is_held, book.counted, book.not_before) = (false, 0, Timestamp(0));
+            (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             book.last_end = None;
         }
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {
-            (book.is_closed, book.is_paused) = (false, false);
+            (book.is_closed, book.is_paused, book.is_draining) = (false, false, false);
+            book.closed_at = None;
         }
+        self.was_reopened(task);
         ensure(live.is_none(), "reopened-live", || format!("{task} was reopened while {live:?} is live"))
     }
 

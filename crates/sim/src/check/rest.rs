@@ -1,13 +1,19 @@
 //! What must be true when faults have stopped and nothing moves any more.
 
-use dayshift_core::money::Micros;
+use std::fmt::Display;
+
+use dayshift_core::input::Input;
+use dayshift_core::money::{Amount, Micros};
 use dayshift_core::owed;
-use dayshift_core::state::{JobState, RunMode, State, Task, TaskState, WorkspaceState};
-use dayshift_core::time::Timestamp;
+use dayshift_core::state::{Account, JobState, RunMode, State, Task, TaskState, WorkspaceState};
+use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::WorkspaceKind;
 
 use super::{Broken, ensure};
-use crate::world::worker::TURN_PRICE_MAX;
+use crate::world::worker::{TURN_PRICE_MAX, TURN_TOKENS_MAX};
+
+/// More than a day, whatever the clocks say.
+const LATER: Millis = Millis::hours(50);
 
 /// Every run is closed or waits for a person, and nothing is owed.
 pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
@@ -19,9 +25,9 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
             RunMode::Closed { .. } => {
                 ensure(run.report.is_some(), "rest-report", || format!("{} has no report", run.id))?;
             }
-            RunMode::Open | RunMode::Draining { .. } => {}
-            RunMode::Paused { .. } => {
-                return Err(("rest-paused", format!("{} is paused at the end", run.id)));
+            RunMode::Open => {}
+            RunMode::Draining { .. } | RunMode::Paused { .. } => {
+                return Err(("rest-paused", format!("{} is {:?} at the end", run.id, run.mode)));
             }
         }
     }
@@ -40,25 +46,37 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
     Ok(())
 }
 
+/// When nobody will wake the engine any more, the clock alone has nothing to bring.
+pub(crate) fn nothing_sleeps(state: &State, now: Timestamp) -> Result<(), Broken> {
+    let mut copy = state.clone();
+    let decided = dayshift_core::step(&mut copy, now + LATER, Input::Tick);
+    ensure(decided.entries.is_empty(), "sleeps", || {
+        format!("nobody wakes the engine, and later it would decide {:?}", decided.entries)
+    })
+}
+
 /// Where nothing goes wrong and news travel fast, a limit is passed by what the live agents do
 /// between reaching it and being stopped: the turn that passes it, the one they are in when
-/// the word to stop goes out, and the one they are in when it comes.
+/// the word to stop goes out, and the one they are in when it comes. What has no known price
+/// comes on top.
 pub(crate) fn limits_hold(state: &State) -> Result<(), Broken> {
-    let slack = Micros(3 * TURN_PRICE_MAX);
     for task in state.tasks() {
-        let Some(limit) = state.spec(task).budget.cost else { continue };
-        ensure(task.account.spent.cost <= limit + slack, "overspent", || {
-            format!("{} has spent {} of {limit}", task.id, task.account.spent.cost)
-        })?;
+        passed(&task.id, &task.account, 1)?;
     }
     for run in state.runs() {
-        let Some(limit) = run.spec.budget.cost else { continue };
-        let slack: Micros = (0..run.spec.slots_max).map(|_| slack).sum();
-        ensure(run.account.spent.cost <= limit + slack, "overspent", || {
-            format!("{} has spent {} of {limit}", run.id, run.account.spent.cost)
-        })?;
+        passed(&run.id, &run.account, u64::from(run.spec.slots_max))?;
     }
     Ok(())
+}
+
+fn passed(whose: &impl Display, account: &Account, agents: u64) -> Result<(), Broken> {
+    let limit = account.limit.left(Amount::ZERO);
+    let most = Amount {
+        cost: limit.cost + account.presumed + Micros(3 * TURN_PRICE_MAX * agents),
+        tokens: limit.tokens.saturating_add(3 * TURN_TOKENS_MAX * agents),
+    };
+    let used = account.used();
+    ensure(used.fits(most), "overspent", || format!("{whose} has used {used:?} of {}", account.limit))
 }
 
 fn is_held(state: &State, task: &Task) -> bool {

@@ -1,35 +1,25 @@
 //! What must be true of the state after every turn, beside the core's own invariants.
 
 use dayshift_core::owed;
-use dayshift_core::state::{JobState, Phase, RunMode, State, Task, TaskState};
+use dayshift_core::state::{Job, JobState, RunMode, State, Task, TaskState};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{JobWork, Obligation, TaskWork, WorkspaceKind};
+use dayshift_core::types::{DiskLevel, Obligation, WorkspaceKind};
 
 use super::{Broken, ensure};
 
 /// Far enough that no delay hides what is owed.
 const FAR: Timestamp = Timestamp(u64::MAX);
 
-/// Every live agent of a used-up budget was told to stop.
-pub(crate) fn used_up_stops(state: &State) -> Result<(), Broken> {
-    for attempt in state.live() {
-        let job = state.job_of(attempt);
-        let task = state.task_of(job);
-        let run = state.run_of(task);
-        let spec = state.spec(task);
-        let is_agent = match (&job.work, &spec.work) {
-            (JobWork::Work, TaskWork::Agent { .. }) => true,
-            (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => false,
+/// A draining run pauses when nothing that has begun can go on by itself.
+pub(crate) fn drains_end(state: &State) -> Result<(), Broken> {
+    for run in state.runs().filter(|run| matches!(run.mode, RunMode::Draining { .. })) {
+        let goes_on = |job: &Job| match job.state {
+            JobState::Active { .. } | JobState::Backoff { .. } | JobState::Ready => true,
+            JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         };
-        let works = match attempt.phase {
-            Phase::Preparing | Phase::Starting | Phase::Running { .. } => true,
-            Phase::Collecting { .. } | Phase::Ended { .. } => false,
-        };
-        let is_used_up = run.account.limit.cost.is_some_and(|limit| run.account.spent.cost >= limit)
-            || task.account.limit.cost.is_some_and(|limit| task.account.spent.cost >= limit);
-        ensure(!(is_agent && works && is_used_up) || attempt.stop.is_some(), "budget-stops", || {
-            format!("{} works on a used-up budget", attempt.id)
-        })?;
+        let tasks = run.tasks.iter().filter_map(|task| state.task(*task)).filter(|task| task.is_begun);
+        let is_at_work = tasks.flat_map(|task| &task.jobs).filter_map(|job| state.job(*job)).any(goes_on);
+        ensure(is_at_work, "drained", || format!("{} is draining, and nothing of it goes on", run.id))?;
     }
     Ok(())
 }
@@ -54,6 +44,8 @@ fn will_move(state: &State, task: &Task, now: Timestamp, is_idle: bool) -> bool 
         .iter()
         .filter_map(|need| state.task(need.task))
         .any(|other| matches!(other.state, TaskState::Open));
+    // On a full disk everything that is ready waits for room.
+    let is_idle = is_idle && state.disk() != DiskLevel::Short;
     task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| match &job.state {
         JobState::Active { .. } | JobState::Held { .. } => true,
         JobState::Backoff { until, because: _ } => *until > now || !is_idle || waits_outside(state, task),

@@ -184,6 +184,11 @@ impl World {
         Report::WorkspaceReleased { task, kept: None }
     }
 
+    /// A person has taken the kept workspace down before saying so.
+    pub(super) fn taken_down(&mut self, task: TaskId) {
+        self.places.at(&Key::Own(task)).is_made = false;
+    }
+
     /// Whether a process of the task finds its folder.
     pub(super) fn has_place(&mut self, task: TaskId, key: &Key) -> bool {
         let kind = self.books.spec(task).map(|spec| spec.workspace);

@@ -22,6 +22,9 @@ impl World {
             | Obligation::StopAttempt(attempt)
             | Obligation::ProbeAgent(attempt)
             | Obligation::CollectArtifacts(attempt) => {
+                if matches!(obligation, Obligation::ProbeAgent(_)) {
+                    self.is_due_for_a_look(attempt)?;
+                }
                 let Ok(book) = self.books.attempt(attempt) else {
                     return because(false, "no durable entry opened it");
                 };
@@ -51,6 +54,22 @@ impl World {
                 because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
             }
         }
+    }
+
+    /// An agent is not looked at before it can have been silent for too long.
+    fn is_due_for_a_look(&self, attempt: AttemptId) -> Result<(), Broken> {
+        // A clock that was set back hides that it was due.
+        if self.swarm.clock_jumps > 0 {
+            return Ok(());
+        }
+        let limit = self.books.silence_max(attempt)?;
+        let book = self.books.attempt(attempt)?;
+        // What is not durable yet may have been seen already.
+        let Some(started) = book.started_at.filter(|_| book.looks[1].is_none()) else { return Ok(()) };
+        let due = limit.map(|limit| started + limit);
+        ensure(due.is_some_and(|due| due <= self.wall()), "looked-early", || {
+            format!("{attempt} is looked at, which was not due before {due:?}")
+        })
     }
 
     /// A process is about to begin.

@@ -8,14 +8,20 @@ use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::Millis;
-use dayshift_core::types::{Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, ProcessEnd};
+use dayshift_core::types::{
+    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd,
+};
 
 use super::{Happening, World};
+use crate::rng::Rng;
 use crate::shared::About;
 use crate::swarm::Ending;
 
 /// The most that one turn of an agent costs, in millionths of a dollar.
 pub(crate) const TURN_PRICE_MAX: u64 = 900_000;
+
+/// The most tokens that one turn of an agent uses.
+pub(crate) const TURN_TOKENS_MAX: u64 = 100_000;
 
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +61,61 @@ pub(super) struct Ended {
     pub(super) verdict: Option<Failure>,
 }
 
+/// What a process is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It works and prints.
+    Working,
+    /// Nothing at all.
+    Nothing,
+    /// It computes in silence.
+    Computing,
+    /// It starts one short process after the other, in silence.
+    Forking,
+}
+
+/// What can be seen of a process from outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signs {
+    doing: Doing,
+    /// Since when it does that.
+    since: u64,
+    /// What it had used by then, in milliseconds.
+    cpu: u64,
+    /// When it printed something last.
+    printed_at: u64,
+}
+
+impl Signs {
+    fn new(now: u64) -> Self {
+        Self { doing: Doing::Working, since: now, cpu: 0, printed_at: now }
+    }
+
+    fn cpu(&self, now: u64) -> u64 {
+        let elapsed = now - self.since;
+        match self.doing {
+            Doing::Nothing => self.cpu,
+            // What ended processes have used is not seen any more.
+            Doing::Forking => self.cpu + now / 70 % 5 * 100,
+            Doing::Working => self.cpu + elapsed / 2,
+            Doing::Computing => self.cpu + elapsed / 3,
+        }
+    }
+
+    fn turns_to(&mut self, doing: Doing, now: u64) {
+        self.cpu = self.cpu(now);
+        (self.doing, self.since) = (doing, now);
+    }
+
+    fn look(&self, now: u64) -> Probe {
+        let processes = match self.doing {
+            Doing::Forking => 1 + u32::try_from(now / 7 % 5).unwrap_or(0),
+            Doing::Working | Doing::Nothing | Doing::Computing => 1,
+        };
+        Probe { silent: Millis(now - self.printed_at), cpu: Millis(self.cpu(now)), processes }
+    }
+}
+
 /// What is true of an attempt's process.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -73,6 +134,9 @@ pub(super) struct Process {
     /// Whether it was asked to stop: it comes to the end of its turn, and no further.
     is_stopping: bool,
     session: Session,
+    signs: Signs,
+    /// How often in a row it got the same answer to the same call.
+    streak: u32,
 }
 
 /// The worker's processes and the engine's connection to it.
@@ -111,6 +175,8 @@ impl World {
             word_at: 0,
             is_stopping: false,
             session: if row.resume.is_some() { Session::Resumed } else { Session::New },
+            signs: Signs::new(0),
+            streak: 1,
         };
         self.worker.processes.insert(attempt, process);
     }
@@ -203,9 +269,16 @@ impl World {
         }
         row.record = Record::Begun;
         row.is_alive = true;
+        row.signs = Signs::new(self.shared.now.get());
         let turns = match row.kind {
-            Kind::Gate | Kind::Command | Kind::Fixed(_) => 0,
-            Kind::Metered(_) => self.rng.small(0, 6),
+            Kind::Gate | Kind::Command => 0,
+            // It works in silence, as commands do.
+            Kind::Fixed(_) => {
+                let doing = Self::draw_silence(&mut self.rng, self.swarm.silent_doing);
+                row.signs.turns_to(doing, self.shared.now.get());
+                0
+            }
+            Kind::Metered(_) => self.rng.small(0, if self.swarm.repeats > 0 { 12 } else { 6 }),
         };
         self.places.at(&key).process = Some(attempt);
         self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });
@@ -223,8 +296,13 @@ impl World {
         if !row.is_alive {
             return;
         }
+        let now = self.shared.now.get();
+        let is_metered = matches!(row.kind, Kind::Metered(_));
         if left == 0 {
-            if row.ending != Ending::Hang {
+            if row.ending == Ending::Hang {
+                let doing = Self::draw_silence(&mut self.rng, self.swarm.silent_doing);
+                row.signs.turns_to(doing, now);
+            } else {
                 self.push(self.now(), Happening::Exit(attempt));
             }
             return;
@@ -232,15 +310,54 @@ impl World {
         if row.is_stopping {
             return;
         }
+        let falls_silent = !self.is_calm && row.signs.doing == Doing::Working && is_metered;
+        if falls_silent && self.rng.chance(self.swarm.silence) {
+            let doing = Self::draw_silence(&mut self.rng, self.swarm.silent_doing);
+            row.signs.turns_to(doing, now);
+            let at = now + self.rng.pick(&[300, 20_000, 500_000, 4_000_000]);
+            return self.push(at, Happening::Turn(attempt, left));
+        }
+        row.signs.turns_to(Doing::Working, now);
+        row.signs.printed_at = now;
         if let Kind::Metered(price) = row.kind {
-            row.spend.cost += Micros(self.rng.between(0, price));
+            if self.rng.chance(self.swarm.unpriced) {
+                row.spend.unpriced = true;
+            } else {
+                row.spend.cost += Micros(self.rng.between(0, price));
+            }
             row.spend.api_calls += 1;
             row.spend.tokens.output += self.rng.below(1_000);
-            let spend = row.spend;
+            row.spend.tokens.input += self.rng.below(TURN_TOKENS_MAX - 1_000);
+            row.streak = if self.rng.chance(self.swarm.repeats) { row.streak + 1 } else { 1 };
+            let (spend, times) = (row.spend, row.streak);
             self.tell(attempt, Report::Spent { attempt, spend });
+            if times > 1 {
+                let call = "read notes.md".to_owned();
+                self.tell(attempt, Report::Repeated { attempt, call, times });
+            }
         }
         let at = self.now() + self.rng.between(self.swarm.pace_max.div_ceil(2), self.swarm.pace_max);
         self.push(at, Happening::Turn(attempt, left - 1));
+    }
+
+    fn draw_silence(rng: &mut Rng, weights: [u32; 3]) -> Doing {
+        let [nothing, computing, forking] = weights;
+        rng.weighted(&[(nothing, Doing::Nothing), (computing, Doing::Computing), (forking, Doing::Forking)])
+    }
+
+    /// The worker looks at a process and tells what it sees; an answer that is lost is known to
+    /// be lost.
+    pub(super) fn look(&mut self, attempt: AttemptId) {
+        let seen = self.worker.processes.get(&attempt).filter(|row| row.is_alive);
+        let probe = seen.map(|row| row.signs.look(self.now()));
+        let is_lost = self.strikes(self.swarm.probe_fails);
+        match probe {
+            Some(probe) if !is_lost => self.post(Report::Probed { attempt, probe }),
+            Some(_) | None => {
+                let failure = Failure::new(FailureClass::Transient, "nobody can look at it");
+                self.post_failure(Obligation::ProbeAgent(attempt), failure);
+            }
+        }
     }
 
     /// The process ends by itself.

@@ -1,13 +1,20 @@
 //! What must be true when a task or a run is closed.
 
 use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::time::Timestamp;
 use dayshift_core::types::{End, Outcome, StopReason};
 
 use super::super::{Broken, ensure};
 use super::{History, at_mut, meets};
 
 impl History {
-    pub(super) fn task_closed(&mut self, task: TaskId, outcome: &Outcome) -> Result<(), Broken> {
+    pub(super) fn task_closed(
+        &mut self,
+        task: TaskId,
+        outcome: &Outcome,
+        at: Timestamp,
+        is_asked: bool,
+    ) -> Result<(), Broken> {
         let book = self.task(task)?;
         ensure(book.outcome.is_none(), "closed-once", || format!("{task} was closed twice"))?;
         ensure(book.live.is_none(), "closed-live", || {
@@ -26,11 +33,16 @@ impl History {
                 })?;
             }
             Outcome::Deferred { .. } => {
+                self.may_defer(task, at)?;
                 ensure(!book.is_begun, "deferred", || format!("{task} was begun and then deferred"))?;
             }
-            Outcome::Cancelled { .. } => {}
+            Outcome::Cancelled { .. } => self.may_be_cancelled(task, is_asked)?,
         }
-        at_mut(&mut self.tasks, task.0)?.outcome = Some(outcome.clone());
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.outcome = Some(outcome.clone());
+        for job in book.jobs.clone() {
+            at_mut(&mut self.jobs, job.0)?.held = None;
+        }
         Ok(())
     }
 
@@ -47,6 +59,22 @@ impl History {
             })?;
         }
         Ok(())
+    }
+
+    /// Somebody asked for it: now, while its attempt ran, or for a gate that it cannot be without.
+    fn may_be_cancelled(&self, task: TaskId, is_asked: bool) -> Result<(), Broken> {
+        for job in &self.task(task)?.jobs {
+            let row = self.job(*job)?;
+            let is_stopped = matches!(&row.last_end, Some(End::Stopped(StopReason::Cancelled { .. })));
+            let is_required = match &row.gate {
+                None => false,
+                Some(gate) => self.is_required(task, gate)?,
+            };
+            if is_asked || is_stopped || (row.is_cancelled && is_required) {
+                return Ok(());
+            }
+        }
+        Err(("cancelled-for-nothing", format!("{task} was cancelled, and nobody asked for it")))
     }
 
     /// Failure has a cause: the work failed, or a required gate.
@@ -70,7 +98,7 @@ impl History {
         Ok(run.spec.gates.iter().any(|known| known.name == gate && known.required))
     }
 
-    pub(super) fn run_closed(&mut self, run: RunId, outcome: &Outcome) -> Result<(), Broken> {
+    pub(super) fn run_closed(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<(), Broken> {
         let book = self.run(run)?;
         ensure(!book.is_closed, "closed-once", || format!("{run} was closed twice"))?;
         for task in &book.tasks {
@@ -81,7 +109,8 @@ impl History {
             let is_worse = matches!(of_task, Outcome::Failed(_)) && !matches!(outcome, Outcome::Failed(_));
             ensure(!is_worse, "run-outcome", || format!("{run} is {outcome:?}, {task} has failed"))?;
         }
-        at_mut(&mut self.runs, run.0)?.is_closed = true;
+        let book = at_mut(&mut self.runs, run.0)?;
+        (book.is_closed, book.closed_at) = (true, Some(at));
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! What must be true when an attempt is opened.
 
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
-use dayshift_core::money::{Amount, Micros};
+use dayshift_core::money::Amount;
 use dayshift_core::time::Timestamp;
+use dayshift_core::types::DiskLevel;
 
 use super::super::{Broken, ensure};
-use super::{AttemptBook, History, at_mut, is_in_place, is_spender, meets};
+use super::{AttemptBook, History, at_mut, is_in_place, meets};
 
 impl History {
     pub(super) fn opened(
@@ -20,10 +21,11 @@ impl History {
         let task = self.job(job)?.task;
         self.may_open(task, job, now)?;
         self.has_room(task)?;
-        self.has_money(task, job, reserved)?;
+        self.has_money(task, job, reserved, now)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
+        book.opened += 1;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
             job,
@@ -34,6 +36,9 @@ impl History {
             started_at: None,
             spend: dayshift_core::money::Spend::default(),
             reserved,
+            exit: None,
+            looks: [None, None],
+            repeated: None,
         });
         Ok(())
     }
@@ -45,7 +50,14 @@ impl History {
         ensure(!run.is_paused, "opened-paused", || format!("{} is paused, {job} was opened", book.run))?;
         ensure(!run.is_closed, "opened-closed", || format!("{} is closed, {job} was opened", book.run))?;
         ensure(book.live.is_none(), "one-live", || format!("{task} has a live attempt, {job} was opened"))?;
-        ensure(!row.is_held, "opened-held", || format!("{job} is held and was opened"))?;
+        ensure(!run.is_draining || book.is_begun, "opened-draining", || {
+            format!("{} is draining, {task} was begun", book.run)
+        })?;
+        ensure(self.disk != DiskLevel::Short, "opened-short", || {
+            format!("the disk is full, {job} was opened")
+        })?;
+        ensure(!row.is_cancelled, "opened-cancelled", || format!("{job} was cancelled and opened"))?;
+        ensure(row.held.is_none(), "opened-held", || format!("{job} is held and was opened"))?;
         ensure(row.not_before <= now, "opened-early", || {
             format!("{job} waits until {}, opened at {}", row.not_before.0, now.0)
         })?;
@@ -85,33 +97,5 @@ impl History {
             ensure(!shares, "one-in-place", || format!("{id} works in {repo}, {task} was opened there"))?;
         }
         Ok(())
-    }
-
-    fn has_money(&self, task: TaskId, job: JobId, reserved: Amount) -> Result<(), Broken> {
-        let (book, spec) = (self.task(task)?, self.spec(task)?);
-        if self.job(job)?.gate.is_some() || !is_spender(spec) {
-            return ensure(reserved == Amount::ZERO, "reserved-free", || format!("{job} reserves money"));
-        }
-        let run = self.run(book.run)?;
-        for (limit, spent) in [(run.spec.budget.cost, run.spent), (spec.budget.cost, book.spent)] {
-            let Some(limit) = limit else { continue };
-            ensure(spent < limit.percent(95), "exhausted", || {
-                format!("{spent} of {limit} are spent, {job} was opened")
-            })?;
-        }
-        let reserved = reserved.cost;
-        let Some(limit) = run.spec.budget.cost else { return Ok(()) };
-        let set_aside: Micros = self
-            .live(book.run)
-            .filter_map(|(_, attempt)| self.attempt(attempt).ok())
-            .map(|attempt| attempt.reserved.cost.saturating_sub(attempt.spend.cost))
-            .sum();
-        let total = run.spent + set_aside + reserved;
-        ensure(reserved == Micros::ZERO || total <= limit, "reserved", || {
-            format!(
-                "{job} reserves {reserved}: with {} spent and {set_aside} set aside that is over {limit}",
-                run.spent
-            )
-        })
     }
 }
