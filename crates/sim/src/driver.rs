@@ -256,6 +256,9 @@ impl Sim {
         let (dies, jumps) =
             (self.rng.chance(self.swarm.worker_dies), self.rng.chance(self.swarm.clock_jumps));
         let jump = self.rng.pick(&[-86_400_000, -5_000, -300, -1, 1, 2_000, 90_000, 7_200_000, 86_400_000]);
+        // Set back by a day, an agent that computes in silence is looked at for a day more: thousands
+        // of turns that are right and tell nothing new.
+        let jump = if self.swarm.stalls > 0 { jump.max(-5_000) } else { jump };
         if self.rng.chance(self.swarm.slow_disk) {
             self.shared.slow.set(self.rng.pick(&[150, 4_000, 45_000]));
         }
