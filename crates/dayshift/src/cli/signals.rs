@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use dayshift_core::time::Millis;
 use dayshift_engine::Handle;
-use rustix::process::{Pid, Signal, getpid, getsid, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -134,17 +134,52 @@ pub(super) fn end_helpers() {
 
 /// Our living children that lead a group of their own in our session.
 fn helpers() -> Vec<Pid> {
-    let Ok(session) = getsid(None) else { return Vec::new() };
-    let (parent, session) = (getpid().as_raw_pid(), session.as_raw_pid());
+    let me = getpid().as_raw_pid();
+    let Some(ours) = Kinship::of(me) else { return Vec::new() };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let is_helper = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
-        let words: Vec<&str> = rest.split(' ').take(4).collect();
-        let number = |at: usize| words.get(at).and_then(|word| word.parse::<i32>().ok());
-        words.first() != Some(&"Z")
-            && (number(1), number(2), number(3)) == (Some(parent), Some(*pid), Some(session))
+        Kinship::of(*pid).is_some_and(|its| {
+            !its.is_zombie && (its.parent, its.group, its.session) == (me, *pid, ours.session)
+        })
     };
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(is_helper).filter_map(Pid::from_raw).collect()
+}
+
+/// Whom a process belongs to, as `/proc/PID/stat` tells it. The system calls for it have no word
+/// for a session or group whose leader lives outside of a container: the kernel's number is 0 then.
+struct Kinship {
+    is_zombie: bool,
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
+impl Kinship {
+    fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        // A program's name may hold anything, brackets and blanks as well.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut words = rest.split(' ');
+        let is_zombie = words.next()? == "Z";
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { is_zombie, parent: number()?, group: number()?, session: number()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_led_from_outside_of_a_container_is_one_as_well() {
+        let read = Kinship::parse("17 (a) b) S 1 17 0 0 -1 4194304 76").unwrap();
+        assert_eq!((read.is_zombie, read.parent, read.group, read.session), (false, 1, 17, 0));
+        assert!(Kinship::parse("17 (a) Z 1 17 9 0").unwrap().is_zombie);
+        assert!(Kinship::parse("17 (a) S 1 17").is_none());
+        assert!(Kinship::of(getpid().as_raw_pid()).is_some());
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use dayshift_testkit::wait_until;
+use dayshift_testkit::{program_or_skip, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -201,6 +201,36 @@ fn a_hangup_leaves_the_agents_to_the_next_engine() {
     let seen = status["without_engine"]["at_work"][0]["pids"].as_array().unwrap();
     assert!(seen.iter().any(|pid| known.contains(&pid.as_u64().unwrap())), "{status}");
     scene.resume(1);
+}
+
+/// What runs in a container: the leader of its session is outside, and the kernel tells a number of
+/// 0 for that session.
+const CONTAINED: &str = r#"
+"$@" &
+engine=$!
+until test -s "$HOME/begun"; do sleep 0.05; done
+kill -s TERM $engine
+wait $engine
+"#;
+
+#[test]
+fn an_engine_in_a_container_leaves_like_any_other() {
+    if !program_or_skip("unshare", "an_engine_in_a_container_leaves_like_any_other") {
+        return;
+    }
+    let scene = Scene::new("quick");
+    let inside = scene.site.command(&scene.words);
+    let mut outside = std::process::Command::new("unshare");
+    outside.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    outside.args(["sh", "-c", CONTAINED, "sh"]).arg(inside.get_program()).args(inside.get_args());
+    outside.current_dir(scene.site.path()).env_clear();
+    outside.envs(inside.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let begun = Instant::now();
+    let ran = Ran::of(&outside.output().unwrap());
+    assert!(begun.elapsed() <= LONG, "{ran:?}");
+    assert_eq!((ran.code, scene.begun()), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("can be resumed"), "{ran:?}");
+    scene.resume(2);
 }
 
 #[test]
