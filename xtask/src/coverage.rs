@@ -34,9 +34,7 @@ impl Coverage {
         if !cfg!(target_os = "linux") {
             return Err(Trouble::CannotRun("lines are counted on Linux only".to_owned()));
         }
-        let program = std::env::current_exe()?;
-        let target = program.ancestors().nth(2).context("failed to find the target folder above xtask")?;
-        let coverage = Self { folder: target.join("coverage") };
+        let coverage = Self { folder: House::target()?.join("coverage") };
         let counts = coverage.counts();
         if counts.exists() {
             fs::remove_dir_all(&counts)?;

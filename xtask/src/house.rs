@@ -42,6 +42,13 @@ impl House {
         command
     }
 
+    /// The target folder that this program was built in.
+    pub(crate) fn target() -> anyhow::Result<PathBuf> {
+        let program = env::current_exe()?;
+        let target = program.ancestors().nth(2).context("failed to find the target folder above xtask")?;
+        Ok(target.to_owned())
+    }
+
     /// Programs that we installed for ourselves.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.cache.join("tools/bin").join(name)

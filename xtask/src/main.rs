@@ -7,6 +7,7 @@ mod checks;
 mod coverage;
 mod hooks;
 mod house;
+mod mutants;
 mod runner;
 mod steps;
 mod tools;
@@ -35,6 +36,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Test(options) => Ok(checks::test(&House::find()?, &options)),
         Command::Setup => Ok(checks::setup(&House::find()?)),
+        Command::Mutants(options) => mutants::run(&House::find()?, &options),
         Command::Hook { hook, words } => hooks::run(&House::find()?, hook, &words),
     }
 }

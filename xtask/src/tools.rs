@@ -17,6 +17,8 @@ const DENY_VERSION: &str = "0.20.2";
 const NEXTEST_VERSION: &str = "0.9.151";
 /// Reads what instrumented binaries counted, in the format of the pinned compiler's LLVM.
 const PROFPARSER_VERSION: &str = "0.15.0";
+/// Lists the small changes of the code that `cargo xtask mutants` tries.
+const MUTANTS_VERSION: &str = "27.1.0";
 
 /// A program of the system: its name, Debian's package, and the oldest version that will do.
 type Program = (&'static str, &'static str, Option<(u32, u32)>);
@@ -96,6 +98,22 @@ pub(crate) fn cov(house: &House) -> Result<PathBuf, Trouble> {
     let is_right = installed.contains(&format!("\"llvm_profparser {PROFPARSER_VERSION} "));
     if !is_right || !program.is_file() {
         install(house, "llvm_profparser", PROFPARSER_VERSION)?;
+    }
+    Ok(program)
+}
+
+/// Finds the pinned cargo-mutants, or compiles it.
+pub(crate) fn mutants(house: &House) -> Result<PathBuf, Trouble> {
+    let is_right = |program: &OsStr| {
+        version_line(Command::new(program).args(["mutants", "--version"]))
+            .is_some_and(|said| said.ends_with(MUTANTS_VERSION))
+    };
+    if is_right(OsStr::new("cargo-mutants")) {
+        return Ok("cargo-mutants".into());
+    }
+    let program = house.tool("cargo-mutants");
+    if !is_right(program.as_os_str()) {
+        install(house, "cargo-mutants", MUTANTS_VERSION)?;
     }
     Ok(program)
 }

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use dayshift_sim::{Options, Summary, run_worlds, tell_world};
 
-const USAGE: &str =
-    "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--replay SEED] [--coverage]";
+const USAGE: &str = "usage: dayshift-sim [--worlds N] [--seed S] [--seconds-max N] [--world-seconds-max N] [--replay SEED] [--coverage]";
 
-/// How long one world may take.
+/// How long one world may take, unless told.
 const WORLD_MAX: Duration = Duration::from_secs(30);
 
 struct Wish {
     options: Options,
     replay: Option<u64>,
     has_coverage: bool,
+    /// How long one world may take.
+    world_max: Duration,
 }
 
 fn main() -> ExitCode {
@@ -38,20 +39,20 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let current = Arc::new(AtomicU64::new(wish.options.seed));
     let watched = Arc::clone(&current);
-    std::thread::spawn(move || watch(&watched));
+    std::thread::spawn(move || watch(&watched, wish.world_max));
     conclude(run_worlds(&wish.options, &current), wish.has_coverage, begun)
 }
 
 /// Ends the program when a world does not come to an end: a decision that never stops deciding
 /// cannot be seen from inside.
 #[expect(clippy::exit, reason = "the thread that hangs cannot be asked to return")]
-fn watch(current: &AtomicU64) {
+fn watch(current: &AtomicU64, world_max: Duration) {
     let mut before = None;
     loop {
-        std::thread::sleep(WORLD_MAX);
+        std::thread::sleep(world_max);
         let seed = current.load(Ordering::Relaxed);
         if before.replace(seed) == Some(seed) {
-            eprintln!("violation: check=hang seed={seed} step=?: a single world takes {WORLD_MAX:?}");
+            eprintln!("violation: check=hang seed={seed} step=?: a single world takes {world_max:?}");
             std::process::exit(1);
         }
     }
@@ -76,7 +77,7 @@ fn conclude(
 
 fn read(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
     let options = Options { seed: 1, worlds: 100_000, time_max: None };
-    let mut wish = Wish { options, replay: None, has_coverage: false };
+    let mut wish = Wish { options, replay: None, has_coverage: false, world_max: WORLD_MAX };
     while let Some(word) = words.next() {
         if word == "--coverage" {
             wish.has_coverage = true;
@@ -88,6 +89,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
             "--worlds" => wish.options.worlds = number,
             "--seed" => wish.options.seed = number,
             "--seconds-max" => wish.options.time_max = Some(Duration::from_secs(number)),
+            "--world-seconds-max" => wish.world_max = Duration::from_secs(number),
             "--replay" => wish.replay = Some(number),
             _ => return Err(format!("unknown option `{word}`")),
         }
