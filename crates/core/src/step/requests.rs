@@ -221,6 +221,8 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
         plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
     }
     turn.emit(Event::RunSubmitted { run, spec, plans });
+    // The day's limit is as the latest run says.
+    spending::keep_to(turn, Scope::Day);
 }
 
 /// Reopens a task and every task that was skipped because of it.

@@ -8,8 +8,8 @@ use super::{Turn, cancel, requests};
 use crate::estimate;
 use crate::event::Event;
 use crate::ids::{AttemptId, JobId, TaskId};
-use crate::money::{Amount, Limit};
-use crate::state::{Account, State};
+use crate::money::{Amount, Limit, Micros};
+use crate::state::{Account, JobState, RunMode, State, Task};
 use crate::time::Timestamp;
 use crate::types::{Exit, HoldReason, Outcome, Scope, StopReason};
 
@@ -181,47 +181,50 @@ fn spenders(state: &State, scope: Scope) -> Vec<AttemptId> {
 /// old one is begun after all. What is held goes on by itself, see [`release_held`].
 pub(super) fn set_budget(turn: &mut Turn<'_>, scope: Scope, limit: Limit, by: String) {
     turn.emit(Event::BudgetSet { scope, limit, by });
+    keep_to(turn, scope);
+    for task in deferred(turn.state, scope, turn.now) {
+        requests::reopen(turn, task);
+    }
+}
+
+/// A limit that was not there before holds for what lives already, not from its next charge on.
+pub(super) fn keep_to(turn: &mut Turn<'_>, scope: Scope) {
     let live: Vec<AttemptId> =
         turn.state.live().filter(|row| is_under(turn.state, row.job, scope)).map(|row| row.id).collect();
     for attempt in live {
         after_charge(turn, attempt);
-    }
-    for task in deferred(turn.state, scope, turn.now) {
-        requests::reopen(turn, task);
     }
 }
 
 /// Tasks under a limit that were deferred and that no limit keeps from starting any more. Those
 /// of a day belong to runs that are open or ended on that day.
 fn deferred(state: &State, scope: Scope, now: Timestamp) -> Vec<TaskId> {
-    let is_of_today = |at: Timestamp| state.midnight(at) == state.midnight(now);
     state
         .tasks()
         .filter(|task| matches!(task.outcome(), Some(Outcome::Deferred { .. })))
         .filter(|task| task.jobs.first().is_some_and(|job| is_under(state, *job, scope)))
-        .filter(|task| match (scope, &state.run_of(task).mode) {
-            (Scope::Day, crate::state::RunMode::Closed { at, .. }) => is_of_today(*at),
-            _ => true,
-        })
+        .filter(|task| scope != Scope::Day || is_of_today(state, task, now))
         .filter(|task| task.jobs.first().is_some_and(|job| exhausted(state, *job, now).is_none()))
         .map(|task| task.id)
         .collect()
 }
 
+fn is_of_today(state: &State, task: &Task, now: Timestamp) -> bool {
+    match &state.run_of(task).mode {
+        RunMode::Closed { at, outcome: _ } => state.midnight(*at) == state.midnight(now),
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => true,
+    }
+}
+
 /// Jobs that were held by a limit go on as soon as no limit is in their way: a person has set it
 /// anew, or another day has begun.
 pub(super) fn release_held(turn: &mut Turn<'_>) {
-    let free: Vec<JobId> = turn
-        .state
-        .held()
-        .filter(|job| match &job.state {
-            crate::state::JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => {
-                exhausted(turn.state, job.id, turn.now).is_none()
-            }
-            _ => false,
-        })
-        .map(|job| job.id)
-        .collect();
+    let is_by_limit = |held: &JobState| {
+        matches!(held, JobState::Held { reason: HoldReason::Budget { scope: Some(_), message: _ } })
+    };
+    let held = turn.state.held().filter(|job| is_by_limit(&job.state));
+    let free = held.filter(|job| exhausted(turn.state, job.id, turn.now).is_none());
+    let free: Vec<JobId> = free.map(|job| job.id).collect();
     for job in free {
         turn.emit(Event::JobReleased { job });
     }
@@ -229,8 +232,8 @@ pub(super) fn release_held(turn: &mut Turn<'_>) {
 
 /// What an attempt that has ended is counted with beyond what it is known to have spent: where
 /// some of its price is unknown, all that was set aside for it.
-pub(super) fn presumed(state: &State, attempt: AttemptId) -> crate::money::Micros {
-    let Some(row) = state.attempt(attempt) else { return crate::money::Micros::ZERO };
+pub(super) fn presumed(state: &State, attempt: AttemptId) -> Micros {
+    let Some(row) = state.attempt(attempt) else { return Micros::ZERO };
     // However it is called in the end: what went with its worker took the last news along.
     let is_known = row.process.as_ref().is_none_or(|process| process.exit != Exit::Lost);
     // Nothing ran: nothing was spent.
@@ -238,6 +241,6 @@ pub(super) fn presumed(state: &State, attempt: AttemptId) -> crate::money::Micro
     if has_run && (!is_known || row.spend.unpriced) {
         row.reserved.cost.saturating_sub(row.spend.cost)
     } else {
-        crate::money::Micros::ZERO
+        Micros::ZERO
     }
 }

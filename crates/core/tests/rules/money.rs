@@ -266,6 +266,30 @@ fn a_day_has_a_limit_of_its_own() {
     );
 }
 
+/// The day's limit is as the latest run says, for what lives already as well.
+#[test]
+fn a_lower_limit_of_the_day_holds_at_once() {
+    check(
+        "
+        run slots=1 day=10
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 4
+            charged A1 $4.00
+        > submit day=4
+            submitted R2 with 1 tasks
+            warned day 100 %
+            stop A1 budget
+            closed T2 deferred: $4.00 of the day's budget of $4.00 are spent
+            closed R2 deferred: $4.00 of the day's budget of $4.00 are spent
+        ",
+    );
+}
+
 /// What the run's limit held may be in the way of the day's by the time the run's is raised.
 #[test]
 fn another_day_lets_go_on_what_another_limit_held() {

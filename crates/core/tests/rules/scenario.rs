@@ -200,7 +200,13 @@ impl Stage {
         let first = rest.first().copied();
         let by = "someone".to_owned();
         let input = match verb {
-            "submit" => self.request(Request::SubmitRun(Box::new(self.spec.clone()))),
+            // The same work once more, with another limit of the day where one is given.
+            "submit" => {
+                if let Some(day) = first.and_then(|word| word.strip_prefix("day=")) {
+                    self.spec.day.limit = limit(day);
+                }
+                self.request(Request::SubmitRun(Box::new(self.spec.clone())))
+            }
             "cancel" if first.is_some_and(|id| id.starts_with('R')) => {
                 self.request(Request::CancelRun { run: id(first), by })
             }
