@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use dayshift_testkit::{
-    Call, ModelServer, Prices, Scenario, Turn, Usage, claude_cli_or_skip, processes_with_env, wait_until,
-};
+use dayshift_testkit::{Call, ModelServer, Prices, Scenario, Turn, Usage, claude_cli_or_skip, wait_until};
 
 use rustix::process::Signal;
 
@@ -112,13 +110,13 @@ fn an_interrupted_claude_session_is_resumed() {
     let day = day(&site, &marker, "    deliverables: [first.txt, second.txt]\n");
     let repo = site.path().display().to_string();
     let mut engine = with_claude(&site, &cli, &server, &["run", &day, "--repo", &repo]).spawn().unwrap();
-    let mark = || processes_with_env("DAYSHIFT_TASK=hello");
     let session = || site.json(["task", "hello", "--json"]).to_string();
     let workspaces = site.home.path().join("state");
     wait_until(LONG, "the command to run", || found(&workspaces, "waiting").is_some());
     wait_until(LONG, "the session to be known", || session().contains("session"));
     // The worker dies with the engine: everything of the attempt is gone, its session is not.
     let worker = site.worker().expect("a worker lives");
+    assert!(!site.agents().is_empty(), "nobody is at work");
     engine.kill().unwrap();
     engine.wait().unwrap();
     signal(worker, Signal::KILL);
@@ -126,7 +124,7 @@ fn an_interrupted_claude_session_is_resumed() {
     fs::write(folder.join("go"), "").unwrap();
     let ran = Ran::of(&with_claude(&site, &cli, &server, &["resume", "--repo", &repo]).output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(mark().is_empty(), "processes are left");
+    assert_eq!(site.agents(), [0; 0], "processes are left");
     let task = site.json(["task", "hello", "--json"]);
     assert_eq!(site.repo.git(&["show", "dayshift/R1/hello:second.txt"]).trim_end(), "2", "{task}");
     let resumed = server.requests().iter().any(|request| request.body.contains("interrupted"));
