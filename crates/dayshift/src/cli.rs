@@ -126,6 +126,9 @@ enum Command {
         /// Replace a file that is there
         #[arg(long)]
         force: bool,
+        /// Write files where other orchestrators have them too: s1, s2 or s4 [writes dayshift.toml instead]
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "force"])]
+        layout: Option<String>,
     },
     /// Print the JSON Schema of day files
     Schema,
@@ -250,7 +253,8 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Run(args) => run::run(&common, &args),
         Command::Resume { detach } => run::resume(&common, detach),
         Command::Check { files } => check::check(&common, &files),
-        Command::Init { file, force } => init::init(&common, file, force),
+        Command::Init { layout: Some(name), .. } => init::layout(&common, &name),
+        Command::Init { file, force, layout: None } => init::init(&common, file, force),
         Command::Schema => init::schema(),
         Command::Status { watch } => look::status(&common, watch),
         Command::Summary => look::summary(&common),

@@ -22,6 +22,7 @@ use crate::cli::now;
 use crate::disk::{self, Marks};
 use crate::gc::Sweeper;
 use crate::health::Health;
+use crate::layout::Layout;
 use crate::paths::Paths;
 use crate::store;
 use files::Files;
@@ -130,15 +131,16 @@ impl Guard {
 
 /// Reads the journal for a follower. It must be done before the engine decides anything, else
 /// the follower would hear twice of what is decided meanwhile. Logs are freed when they do not fit
-/// into the disk budget of `marks`.
+/// into the disk budget of `marks`; `layout` says where files are written too.
 pub(crate) fn read(
     paths: &Paths,
     health: Arc<Health>,
     marks: Marks,
+    layout: Layout,
 ) -> Result<Start, crate::failure::Failure> {
     let file = FileId::of(&paths.journal()).unwrap_or_default();
     let guard = Guard { paths: paths.clone(), file, health, marks };
-    let mut files = Files::new(paths.clone());
+    let mut files = Files::new(paths.clone(), layout);
     let state = files.rebuild()?;
     Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), marks.budget) })
 }

@@ -10,6 +10,7 @@ mod failure;
 mod follower;
 mod gc;
 mod health;
+mod layout;
 mod log;
 mod outside;
 mod paths;

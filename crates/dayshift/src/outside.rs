@@ -23,6 +23,7 @@ use dayshift_worker::protocol::{Launch, ToWorker};
 use crate::backup::Backups;
 use crate::clock::EngineClock;
 use crate::follower::Follower;
+use crate::layout::Layout;
 use crate::paths::{self, Paths};
 use crew::Crew;
 use link::Link;
@@ -44,6 +45,8 @@ pub(crate) struct Setting {
     pub(crate) clock: EngineClock,
     /// Where the user's secrets come from, by variable.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
+    /// Where in the repository files are written that no agent made.
+    pub(crate) layout: Layout,
 }
 
 /// What the adapters share.

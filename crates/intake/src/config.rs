@@ -11,6 +11,7 @@ use crate::check::check;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::fields::Fields;
 use crate::form::Form;
+use crate::layout::read_layout;
 use crate::load::{Source, flag_error, read_agent, read_gate};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
@@ -95,6 +96,8 @@ pub struct Config {
     pub agents: BTreeMap<String, Setting<Agent>>,
     /// Where the user's secrets come from, by the variable that they are passed in.
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// Where in the repository files are written too, by what is written there.
+    pub layout: BTreeMap<String, Setting<String>>,
     /// What is said and not acted on yet, as `telegram.enabled` and its value; a secret's value is
     /// `(set)`.
     pub later: BTreeMap<String, Setting<String>>,
@@ -118,6 +121,7 @@ impl Default for Config {
             gates: BTreeMap::new(),
             agents: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            layout: BTreeMap::new(),
             later: BTreeMap::new(),
         }
     }
@@ -156,6 +160,8 @@ pub struct Partial {
     pub agents: BTreeMap<String, Setting<Agent>>,
     /// See [`Config::secrets`].
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// See [`Config::layout`].
+    pub layout: BTreeMap<String, Setting<String>>,
     /// See [`Config::later`].
     pub later: BTreeMap<String, Setting<String>>,
 }
@@ -184,6 +190,7 @@ impl Config {
         self.gates.extend(layer.gates);
         self.agents.extend(layer.agents);
         self.secrets.extend(layer.secrets);
+        self.layout.extend(layer.layout);
         self.later.extend(layer.later);
         self
     }
@@ -243,6 +250,11 @@ impl Config {
         let secrets = self.secrets.iter();
         rows.extend(
             secrets.map(|(name, secret)| row(&format!("secrets.{name}"), "(set)".to_owned(), &secret.origin)),
+        );
+        rows.extend(
+            self.layout
+                .iter()
+                .map(|(name, path)| row(&format!("layout.{name}"), path.value.clone(), &path.origin)),
         );
         rows.extend(
             self.later.iter().map(|(name, setting)| row(name, setting.value.clone(), &setting.origin)),
@@ -361,12 +373,13 @@ fn read_partial(
             partial.agents.insert(entry.key.clone(), Setting::new(agent, place(entry.pos)));
         }
     }
-    for name in ["telegram", "layout"] {
-        for entry in fields.named(name) {
-            let value = if entry.key == "bot_token" { Some("(set)") } else { value::text(&entry.value) };
-            let value = value.unwrap_or_default().to_owned();
-            partial.later.insert(format!("{name}.{}", entry.key), Setting::new(value, place(entry.pos)));
-        }
+    for (entry, path) in read_layout(sink, &fields.named("layout")) {
+        partial.layout.insert(entry.key.clone(), Setting::new(path, place(entry.pos)));
+    }
+    for entry in fields.named("telegram") {
+        let value = if entry.key == "bot_token" { Some("(set)") } else { value::text(&entry.value) };
+        let value = value.unwrap_or_default().to_owned();
+        partial.later.insert(format!("telegram.{}", entry.key), Setting::new(value, place(entry.pos)));
     }
     match level {
         Level::User => {

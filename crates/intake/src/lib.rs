@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod init;
+pub mod layout;
 pub mod prompt;
 
 mod check;

@@ -247,7 +247,27 @@ pub(crate) static CONFIG: Table = Table {
             "Where secrets come from: `NAME_cmd` is a command that prints one, `NAME_file` a file that holds it.",
         ),
         Key::new("telegram", Form::Table(&TELEGRAM), "Messages to a telephone.").later(),
-        Key::new("layout", Form::Named(&Form::Line), "Other paths for the files that are written.").later(),
+        Key::new("layout", Form::Table(&LAYOUT), "Where in the repository files are written too."),
+    ],
+};
+
+/// Paths in the repository where the files of the state directory are written as well.
+pub(crate) static LAYOUT: Table = Table {
+    what: "the layout section",
+    definition: "layout",
+    required: &[],
+    keys: &[
+        Key::new("status", Form::Line, "The folder of status files, one per task."),
+        Key::new("state", Form::Line, "The folder of state files, one per task."),
+        Key::new("logs", Form::Line, "The folder of links to the tasks' logs."),
+        Key::new("reports", Form::Line, "The folder of reports."),
+        Key::new("run_log", Form::Line, "The run log."),
+        Key::new("processes", Form::Line, "The registry of processes."),
+        Key::new(
+            "workspaces",
+            Form::Line,
+            "The folder of what each agent was told and left, one folder per task.",
+        ),
     ],
 };
 

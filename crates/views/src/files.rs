@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dayshift_core::ids::TaskId;
 use dayshift_core::state::{Attempt, JobState, Phase, State, Task};
-use dayshift_core::time::Timestamp;
+use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{End, Exit, Outcome, StopReason, TaskWork};
 use serde_json::{Value, json};
 
@@ -185,7 +185,31 @@ fn process_json(
         "cpu_s": live.map(|facts| facts.cpu_s).or(cpu_used),
         "rss_bytes": live.map(|facts| facts.rss_bytes).or(process.map(|process| process.rss_bytes)),
         "heartbeat": iso(ended_at(attempt).unwrap_or(now)),
+        "liveness": liveness(attempt, live.is_some()),
+        "silent_since": attempt.probed.filter(|_| attempt.is_live()).map(|(at, probe)| iso(before(at, probe.silent))),
+        "probe": attempt.probed.map(|(at, probe)| json!({
+            "at": iso(at),
+            "silent_ms": probe.silent.0,
+            "cpu_ms": probe.cpu.0,
+            "processes": probe.processes,
+        })),
     })
+}
+
+/// `pending` without a process yet, `seen` by the system at this moment, `unknown` where the system
+/// does not show what should run, `ended`. Nothing is stopped because of what stands here.
+fn liveness(attempt: &Attempt, is_seen: bool) -> &'static str {
+    match attempt.phase {
+        Phase::Preparing | Phase::Starting => "pending",
+        Phase::Running { .. } if is_seen => "seen",
+        Phase::Running { .. } => "unknown",
+        Phase::Collecting { .. } | Phase::Ended { .. } => "ended",
+    }
+}
+
+/// The moment so long before another one.
+fn before(at: Timestamp, span: Millis) -> Timestamp {
+    Timestamp(at.0.saturating_sub(span.0))
 }
 
 fn pid(attempt: &Attempt) -> Option<u32> {

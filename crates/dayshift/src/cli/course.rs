@@ -134,7 +134,7 @@ fn stop_orphans(common: &Common, paths: &Paths, is_urgent: bool) -> Result<()> {
     let lock = steer::lock(paths)?;
     let errand = Errand::Stop { by: by(), is_urgent };
     // Whatever is wrong with the settings, what is to be stopped is stopped.
-    let config = settings::in_force(common).unwrap_or_default();
-    engine::run(paths, lock, errand, Style::Quiet, &config)?;
+    let config = settings::in_force(common, None).unwrap_or_default();
+    engine::run(paths, lock, errand, Style::Quiet, &config, settings::layout(common, None, &config))?;
     Ok(())
 }

@@ -234,7 +234,7 @@ fn secrets() -> Vec<Finding> {
 
 /// Below this much free disk people are warned. What is wrong with the settings is another finding.
 fn warn_bytes(common: &Common) -> u64 {
-    settings::disk_marks(&settings::in_force(common).unwrap_or_default()).warn
+    settings::disk_marks(&settings::in_force(common, None).unwrap_or_default()).warn
 }
 
 fn disk(what: &'static str, folder: &Path, warn_bytes: u64) -> Finding {

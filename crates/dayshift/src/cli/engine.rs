@@ -24,6 +24,7 @@ use crate::dismiss::{IfNone, dismiss};
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Follower, Style};
 use crate::health::Health;
+use crate::layout::Layout;
 use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
 use crate::paths::Paths;
@@ -60,6 +61,7 @@ pub(crate) fn run(
     errand: Errand,
     style: Style,
     config: &Config,
+    layout: Layout,
 ) -> Result<(State, Vec<RunId>)> {
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
@@ -70,11 +72,11 @@ pub(crate) fn run(
     log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
-    let begin = follower::read(paths, health.clone(), marks)?;
+    let begin = follower::read(paths, health.clone(), marks, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
     let clock = EngineClock::open(paths, begin.state());
-    let setting = setting(&errand, config, clock.clone());
+    let setting = setting(&errand, config, clock.clone(), layout);
     let mut voice = None;
     let opened = Service::open(store, clock.clone(), |handle| {
         let (follower, end) = follower::start(begin, style, handle.clone()).expect("a thread can be started");
@@ -137,7 +139,7 @@ pub(crate) fn run(
 }
 
 /// What the shell around us and the settings give to agents.
-fn setting(errand: &Errand, config: &Config, clock: EngineClock) -> Setting {
+fn setting(errand: &Errand, config: &Config, clock: EngineClock, layout: Layout) -> Setting {
     Setting {
         environment: std::env::vars_os().collect(),
         grace: match errand {
@@ -147,6 +149,7 @@ fn setting(errand: &Errand, config: &Config, clock: EngineClock) -> Setting {
         clock,
         secrets: config.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect(),
         task_log_bytes: u64::from(config.task_log_size_mb.value) * log::MB,
+        layout,
     }
 }
 

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::saved::{shown, told};
 use super::settings::{REPOSITORY_FILE, user_file};
-use super::{Common, output, place};
+use super::{Common, output, place, settings};
 use crate::failure::{Code, Failure};
+use crate::layout::Layout;
 use crate::paths::{self, Paths};
 use crate::takedown::{TakeDown, Taken};
 
@@ -187,6 +188,11 @@ fn prospect(paths: &Paths, state: &State) -> String {
     )
 }
 
+/// Where files were written too, as the settings say now.
+fn layout(common: &Common) -> Layout {
+    settings::layout(common, None, &settings::in_force(common, None).unwrap_or_default())
+}
+
 fn take_down(paths: &Paths, state: &State, near: Option<&Repository>) -> Result<Vec<Taken>> {
     let git = place::git_environment();
     TakeDown { paths, state, near, git }.all().map_err(|error| told(&error))
@@ -212,6 +218,7 @@ pub(crate) fn clean_state(common: &Common, force: bool) -> Result<Code> {
     }
     let near = place::repo(common, None).ok().and_then(|repo| repo.git);
     let taken = take_down(paths, &state, near.as_ref())?;
+    layout(common).take_away();
     empty(paths)?;
     if common.json {
         output::json(&json!({
@@ -339,6 +346,7 @@ pub(crate) fn uninstall(common: &Common, force: bool) -> Result<Code> {
     }
     // Anew: taking down has saved more.
     let file = repo.git.as_ref().map_or(Ok(None), keep_refs)?;
+    layout(common).take_away();
     for alone in &alone {
         remove_state(&alone.paths)?;
     }
@@ -348,7 +356,7 @@ pub(crate) fn uninstall(common: &Common, force: bool) -> Result<Code> {
         .zip(&taken)
         .map(|((alone, state), taken)| Went { folder: &alone.paths.state, state, taken })
         .collect();
-    tell(common, &went, file.as_deref(), &left_alone(&repo))?;
+    tell(common, &went, file.as_deref(), &left_alone(&repo, &layout(common)))?;
     Ok(code_of(&taken.concat()))
 }
 
@@ -448,9 +456,10 @@ fn remove_state(paths: &Paths) -> Result<()> {
 }
 
 /// What is the user's own, and stays.
-fn left_alone(repo: &place::Repo) -> Vec<String> {
+fn left_alone(repo: &place::Repo, layout: &Layout) -> Vec<String> {
     let mut left = Vec::new();
     let files = [
+        layout.reports(),
         user_file(),
         Some(repo.path.join(REPOSITORY_FILE)),
         Some(repo.path.join("dayshift")),

@@ -110,7 +110,7 @@ pub(crate) fn gc(common: &Common, args: &GcArgs) -> Result<Code> {
     let paths = place::existing(common)?;
     let keep = match args.keep {
         Some(keep) => keep,
-        None => settings::disk_marks(&settings::in_force(common)?).budget,
+        None => settings::disk_marks(&settings::in_force(common, None)?).budget,
     };
     let lock = Lock::take(&paths.lock()).ok();
     let books = Books::read(common)?;

@@ -1,10 +1,12 @@
 //! `init` and `schema`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use dayshift_intake::init::{Facts, example};
 
+use super::settings::REPOSITORY_FILE;
 use super::{Common, output, place};
 use crate::failure::{Code, Failure};
 
@@ -27,6 +29,44 @@ pub(crate) fn init(common: &Common, file: Option<PathBuf>, force: bool) -> Resul
     }
     output::print(&format!(
         "wrote {0}\nnext: edit it, then `dayshift check {0}` and `dayshift run {0}`",
+        file.display()
+    ))?;
+    Ok(Code::Done)
+}
+
+/// Adds the layout of that name to the repository's settings.
+pub(crate) fn layout(common: &Common, name: &str) -> Result<Code> {
+    let repo = place::repo(common, None)?;
+    let file = repo.path.join(REPOSITORY_FILE);
+    let Some(section) = dayshift_intake::layout::section(name) else {
+        let message = format!("there is no layout `{name}`");
+        return Err(Failure::new(Code::Invalid, message).hint("the layouts are s1, s2 and s4").into());
+    };
+    let failed = || format!("failed to write {}", file.display());
+    let before = match std::fs::read_to_string(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("failed to read {}", file.display()))?,
+    };
+    let mut begins = before.lines().map(str::trim_start);
+    if begins.any(|line| line.starts_with("[layout") || line.starts_with("layout")) {
+        let message = format!("{} has a layout already", file.display());
+        return Err(Failure::new(Code::Invalid, message).hint(format!("edit it by hand:\n{section}")).into());
+    }
+    let gap = match before.as_str() {
+        "" => "",
+        text if text.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    // What stands there is not written again, so it cannot get lost on a full disk.
+    let mut open = std::fs::OpenOptions::new().append(true).create(true).open(&file).with_context(failed)?;
+    open.write_all(format!("{gap}{section}").as_bytes()).with_context(failed)?;
+    if common.json {
+        output::json(&serde_json::json!({ "wrote": file.display().to_string(), "layout": name }))?;
+        return Ok(Code::Done);
+    }
+    output::print(&format!(
+        "wrote the layout {name} to {}\nnext: look at it, and `dayshift trust`; what git is not to see of it belongs \
+         into .gitignore",
         file.display()
     ))?;
     Ok(Code::Done)

@@ -9,7 +9,7 @@ use dayshift_engine::Lock;
 use serde_json::Value;
 
 use super::standing::{Orphaned, Troubles};
-use super::{Common, output, place};
+use super::{Common, output, place, settings};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
@@ -145,7 +145,8 @@ pub(crate) fn report(common: &Common, which: Option<&str>) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let run = place::run(&state, which)?;
-    let path = follower::report_again(&paths, run)?;
+    let layout = settings::layout(common, None, &settings::in_force(common, None)?);
+    let path = follower::report_again(&paths, layout, run)?;
     if common.json {
         output::json(&serde_json::json!({ "run": run, "report": path }))?;
     } else {

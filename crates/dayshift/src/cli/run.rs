@@ -48,7 +48,7 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
         return detach(common, &paths, errand);
     }
     let lock = steer::lock(&paths)?;
-    foreground(common, &paths, lock, errand, Vec::new())
+    foreground(common, &paths, Some(&loaded.repo), lock, errand, Vec::new())
 }
 
 /// A run that was begun goes on as it was begun: other words on the command line would be
@@ -90,7 +90,7 @@ pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
     let lock = steer::lock(&paths)?;
     let wanted =
         state.runs().filter(|run| !run.is_closed() || run.report.is_none()).map(|run| run.id).collect();
-    foreground(common, &paths, lock, Errand::Continue(open), wanted)
+    foreground(common, &paths, None, lock, Errand::Continue(open), wanted)
 }
 
 /// Tells the live engine to go on with runs that were held back.
@@ -111,23 +111,27 @@ const SANDBOX_OFF: &str =
     "warning: the sandbox is off: agents run with your own rights and your own home folder";
 
 /// `wanted` are runs to tell about besides those that the errand makes: one that was cancelled
-/// while nobody worked on it is closed before it can be resumed.
+/// while nobody worked on it is closed before it can be resumed. `near` is the folder whose settings
+/// hold where the command line names none.
 fn foreground(
     common: &Common,
     paths: &Paths,
+    near: Option<&Path>,
     lock: Lock,
     errand: Errand,
     wanted: Vec<RunId>,
 ) -> Result<Code> {
     output::error(SANDBOX_OFF);
     let style = if common.json { Style::Quiet } else { Style::Lines };
-    let (state, mut runs) = engine::run(paths, lock, errand, style, &settings::in_force(common)?)?;
+    let config = settings::in_force(common, near)?;
+    let layout = settings::layout(common, near, &config);
+    let (state, mut runs) = engine::run(paths, lock, errand, style, &config, layout.clone())?;
     runs.extend(wanted);
     runs.sort_unstable();
     runs.dedup();
     for run in runs.iter().filter_map(|run| state.run(*run)).filter(|run| !run.is_closed()) {
         // A closed run's report is owed and written; one that waits or was stopped has one too.
-        match follower::report_again(paths, run.id) {
+        match follower::report_again(paths, layout.clone(), run.id) {
             Ok(report) => output::error(&format!("{} is not over; its report so far: {report}", run.id)),
             Err(error) => output::error(&format!("warning: {} is not over, and {error:#}", run.id)),
         }

@@ -13,6 +13,7 @@ use super::place::{self, Repo};
 use super::{Common, credentials, output};
 use crate::disk::{self, Marks};
 use crate::failure::Failure;
+use crate::layout::Layout;
 use crate::paths;
 use crate::trust::{self, Exhibit, Standing};
 
@@ -56,9 +57,10 @@ fn layers(repo: &Repo, level: impl Fn(&Standing) -> Level) -> Result<Settings> {
 
 /// The settings for work that was accepted already. A repository whose file cannot be read, or is
 /// not trusted, says nothing here: whoever starts a run hears of it.
-pub(crate) fn in_force(common: &Common) -> Result<Config> {
+/// `near` is the folder whose repository it is where the command line names none.
+pub(crate) fn in_force(common: &Common, near: Option<&Path>) -> Result<Config> {
     let (user, _) = of_user()?;
-    let found = place::repo(common, None).and_then(|repo| settings(&repo));
+    let found = place::repo(common, near).and_then(|repo| settings(&repo));
     Ok(found.map_or(user, |found| found.config))
 }
 
@@ -69,6 +71,11 @@ pub(crate) fn disk_marks(config: &Config) -> Marks {
         warn: u64::from(config.disk_warn_mb.value) * disk::MB,
         pause: u64::from(config.disk_pause_mb.value) * disk::MB,
     }
+}
+
+/// Where in the repository files are written too.
+pub(crate) fn layout(common: &Common, near: Option<&Path>, config: &Config) -> Layout {
+    place::repo(common, near).map_or_else(|_| Layout::default(), |repo| Layout::of(&repo.path, config))
 }
 
 /// The built-in settings with the user's own on top, and what is worth a look.

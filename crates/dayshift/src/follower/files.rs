@@ -10,12 +10,13 @@ use std::path::Path;
 use anyhow::Context;
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
-use dayshift_core::state::{Attempt, Phase, State};
-use dayshift_core::types::JobWork;
+use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
+use dayshift_core::types::{JobWork, WorkspaceKind};
 use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
-use crate::cli::now;
+use crate::cli::{now, tell};
 use crate::failure::Failure;
+use crate::layout::{Layout, Places};
 use crate::log::{self, About, Level};
 use crate::paths::Paths;
 use crate::store;
@@ -26,6 +27,8 @@ const OWN_LOGS: &[&str] = &["dayshift", "engine", "worker"];
 /// What still has to be written.
 pub(super) struct Files {
     paths: Paths,
+    /// Where files are written too.
+    places: Places,
     run_log: RunLog,
     people: People,
     run_log_pending: String,
@@ -38,9 +41,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(paths: Paths) -> Self {
+    pub(super) fn new(paths: Paths, layout: Layout) -> Self {
         Self {
             paths,
+            places: Places::new(layout),
             run_log: RunLog::new(),
             people: People::new(),
             run_log_pending: String::new(),
@@ -64,7 +68,7 @@ impl Files {
         let state = read.map_or_else(State::new, |(state, _)| state);
         self.is_run_log_whole = true;
         // What cannot be written now is written with the first news.
-        let _ = self.write_run_log();
+        let _ = self.write_run_log(&state);
         for run in state.runs().filter(|run| !run.is_closed()) {
             self.stale.extend(&run.tasks);
         }
@@ -144,22 +148,23 @@ impl Files {
     }
 
     fn try_write(&mut self, state: &State) -> std::io::Result<()> {
-        self.write_run_log()?;
+        self.write_run_log(state)?;
         let moment = now();
         let agents: Vec<TaskId> =
             self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
         for task in agents {
             let Some(row) = state.task(task) else { continue };
-            let key = &state.spec(row).key;
-            write_json(
-                &self.paths.state.join("status").join(format!("{key}.json")),
-                &dayshift_views::agent_status(state, task, moment),
-            )?;
-            write_json(
-                &self.paths.state.join("state").join(format!("{key}.json")),
-                &dayshift_views::task_state_file(state, task),
-            )?;
+            let name = format!("{}.json", state.spec(row).key);
+            let status = dayshift_views::agent_status(state, task, moment);
+            let stands = dayshift_views::task_state_file(state, task);
+            write_json(&self.paths.state.join("status").join(&name), &status)?;
+            write_json(&self.paths.state.join("state").join(&name), &stands)?;
             self.link_log(state, task)?;
+            if self.places.is_for(&state.run(row.run).map_or_else(String::new, |run| run.spec.repo.clone())) {
+                self.places.json("status", Some(&name), &status);
+                self.places.json("state", Some(&name), &stands);
+                self.link_places(state, row);
+            }
         }
         self.stale.clear();
         for attempt in std::mem::take(&mut self.ended) {
@@ -167,11 +172,39 @@ impl Files {
         }
         let facts = state.live().filter_map(process_facts).collect();
         let registry = dayshift_views::registry(state, moment, &facts);
-        write_json(&self.paths.state.join("monitoring/processes.json"), &registry)
+        write_json(&self.paths.state.join("monitoring/processes.json"), &registry)?;
+        if state.runs().any(|run| self.places.is_for(&run.spec.repo)) {
+            self.places.json("processes", None, &registry);
+        }
+        tell_of(&self.paths, &mut self.places);
+        Ok(())
+    }
+
+    /// The links of a task at the places of the layout, and what its agent left.
+    fn link_places(&mut self, state: &State, task: &Task) {
+        let key = &state.spec(task).key;
+        let folder = format!("{key}/");
+        if let Some(attempt) = latest_work(state, task.id).map(|attempt| self.paths.attempt(attempt)) {
+            self.places.link("logs", &format!("{key}.log"), Some(&attempt.join("log")));
+            if state.agent_of(task).is_some() {
+                let name = format!("{folder}agent_instructions.md");
+                self.places.link("workspaces", &name, Some(&attempt.join("instructions.md")));
+            }
+        }
+        if let Some(summary) = task.collected.as_ref().and_then(|collected| collected.summary.as_deref()) {
+            self.places.markdown("workspaces", &format!("{folder}summary.md"), &format!("{summary}\n"));
+        }
+        if state.spec(task).workspace == WorkspaceKind::Worktree {
+            let root = match &task.workspace {
+                WorkspaceState::Ready(place) | WorkspaceState::Kept(place, _) => Some(Path::new(&place.root)),
+                WorkspaceState::Unmade | WorkspaceState::Released(_) => None,
+            };
+            self.places.link("workspaces", &format!("{folder}workspace"), root);
+        }
     }
 
     /// Adds what is pending, all of it or none: no line stands there twice or in part.
-    fn write_run_log(&mut self) -> std::io::Result<()> {
+    fn write_run_log(&mut self, state: &State) -> std::io::Result<()> {
         if self.run_log_pending.is_empty() {
             return Ok(());
         }
@@ -181,6 +214,9 @@ impl Files {
         } else {
             append_whole(&path, self.run_log_pending.as_bytes())?;
         }
+        if state.runs().any(|run| self.places.is_for(&run.spec.repo)) {
+            self.places.run_log(&self.run_log_pending, &path);
+        }
         self.is_run_log_whole = false;
         self.run_log_pending.clear();
         Ok(())
@@ -189,8 +225,7 @@ impl Files {
     /// `logs/<task>.log` is the log of the task's latest attempt of its work.
     fn link_log(&self, state: &State, task: TaskId) -> std::io::Result<()> {
         let Some(row) = state.task(task) else { return Ok(()) };
-        let latest = row.jobs.first().and_then(|job| state.job(*job)?.attempts.last());
-        let Some(attempt) = latest else { return Ok(()) };
+        let Some(attempt) = latest_work(state, task) else { return Ok(()) };
         let key = &state.spec(row).key;
         let prefix = if OWN_LOGS.contains(&key.as_str()) { "task-" } else { "" };
         let link = self.paths.logs().join(format!("{prefix}{key}.log"));
@@ -204,9 +239,28 @@ impl Files {
     }
 
     /// Writes the run's report and says where.
-    pub(super) fn report(&self, state: &State, run: RunId) -> Result<String, String> {
-        write_report(&self.paths, state, run, self.people.clone()).map_err(|error| format!("{error:#}"))
+    pub(super) fn report(&mut self, state: &State, run: RunId) -> Result<String, String> {
+        let people = self.people.clone();
+        let written = write_report(&self.paths, &mut self.places, state, run, people);
+        written.map_err(|error| format!("{error:#}"))
     }
+}
+
+/// What cannot be written at another place is told, and keeps nothing else from being written.
+fn tell_of(paths: &Paths, places: &mut Places) {
+    for trouble in places.troubles() {
+        log::line(paths, Level::Warn, About::default(), &trouble);
+        let state = paths.state.display();
+        tell(&format!(
+            "warning: {trouble}\nhint: move it away or name another path; the same files are in {state}"
+        ));
+    }
+}
+
+/// The latest attempt of a task's work.
+fn latest_work(state: &State, task: TaskId) -> Option<AttemptId> {
+    let work = state.task(task)?.jobs.first()?;
+    state.job(*work)?.attempts.last().copied()
 }
 
 /// A plain command that printed nothing and succeeded gets no files of its own: at a
@@ -238,23 +292,34 @@ fn has_log(state: &State, task: TaskId) -> bool {
 }
 
 /// Writes the report of a run again, from the journal alone, and returns its path.
-pub(crate) fn report_again(paths: &Paths, run: RunId) -> anyhow::Result<String> {
+pub(crate) fn report_again(paths: &Paths, layout: Layout, run: RunId) -> anyhow::Result<String> {
     let mut people = People::new();
     let read = store::read(&paths.journal(), |state, entry| people.push(state, entry))?;
     let state = read.map_or_else(State::new, |(state, _)| state);
-    write_report(paths, &state, run, people)
+    write_report(paths, &mut Places::new(layout), &state, run, people)
 }
 
 /// Writes the report of a run and returns its path.
-fn write_report(paths: &Paths, state: &State, run: RunId, people: People) -> anyhow::Result<String> {
+fn write_report(
+    paths: &Paths,
+    places: &mut Places,
+    state: &State,
+    run: RunId,
+    people: People,
+) -> anyhow::Result<String> {
     let head = store::head(&paths.journal());
     let zone = jiff::tz::TimeZone::system();
     let extra = ReportExtra { head, notes: notes(state, run), people, now: now(), zone };
     let text = dayshift_views::report(state, run, &extra);
     let folder = paths.reports();
-    let path = folder.join(format!("{}-report.md", report_stem(state, run)));
+    let name = format!("{}-report.md", report_stem(state, run));
+    let path = folder.join(&name);
     let written = fs::create_dir_all(&folder).and_then(|()| replace(&path, text.as_bytes()));
     written.with_context(|| format!("the report {} cannot be written", path.display()))?;
+    if state.run(run).is_some_and(|run| places.is_for(&run.spec.repo)) {
+        places.markdown("reports", &name, &text);
+        tell_of(paths, places);
+    }
     Ok(path.display().to_string())
 }
 

@@ -312,7 +312,12 @@ impl Hands {
             };
             std::fs::create_dir_all(&site.scratch).map_err(fault)?;
         }
-        self.with_source(site, |source| collect(source, &order))
+        let mut collected = self.with_source(site, |source| collect(source, &order))?;
+        let layout = &self.shared.setting.layout;
+        if site.kind == WorkspaceKind::InPlace && layout.is_for(&site.repo.to_string_lossy()) {
+            layout.leave_out(&mut collected);
+        }
+        Ok(collected)
     }
 
     fn release(&self, site: &Site) -> Result<Option<String>, Failure> {

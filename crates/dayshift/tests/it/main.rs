@@ -12,6 +12,7 @@ mod doctor;
 mod faults;
 mod files;
 mod kills;
+mod layout;
 mod limits;
 mod logs;
 mod manual;

@@ -94,6 +94,44 @@ fn secrets_are_sources_and_never_values() {
 }
 
 #[test]
+fn a_layout_stays_inside_the_repository() {
+    for (path, is_good) in [
+        ("results", true),
+        (".gadugi/monitoring/processes.json", true),
+        ("./a/b", true),
+        ("../results", false),
+        ("a/../../b", false),
+        ("/tmp/results", false),
+        (".git/hooks", false),
+        ("a/.GIT", false),
+        (".", false),
+        ("", false),
+        (".dayshift/status", false),
+    ] {
+        let text = format!("[layout]\nreports = \"{path}\"\n");
+        let read = read_config(&file(&text), Level::User, &Config::default(), &read);
+        assert_eq!(read.is_ok(), is_good, "{path}: {read:?}");
+        if let Err(report) = read {
+            assert!(report.to_string().contains("dayshift.toml:2:11"), "{report}");
+        }
+    }
+    let twice = "[layout]\nstatus = \"x/y\"\nstate = \"./x//y\"\n";
+    let report = read_config(&file(twice), Level::User, &Config::default(), &read).unwrap_err();
+    assert!(report.to_string().contains("`state` and `status` are at the same path"), "{report}");
+    for name in ["s1", "s2", "s4"] {
+        let section = dayshift_intake::layout::section(name).unwrap();
+        let layer =
+            read_config(&file(&section), Level::TrustedRepository, &Config::default(), &read).unwrap();
+        let untrusted =
+            read_config(&file(&section), Level::Repository, &Config::default(), &read).unwrap_err();
+        assert!(untrusted.to_string().contains("`layout` (line 1)"), "{untrusted}");
+        let rows = Config::default().with(layer.partial).rows();
+        assert!(rows.iter().any(|(name, ..)| name.starts_with("layout.")), "{rows:?}");
+    }
+    assert_eq!(dayshift_intake::layout::section("s3"), None);
+}
+
+#[test]
 fn bad_variables_are_all_told() {
     let get = |name: &str| match name {
         "DAYSHIFT_MAX_DAILY_COST_USD" => Some("-5".to_owned()),

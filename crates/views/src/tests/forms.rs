@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dayshift_core::ids::TaskId;
 use dayshift_core::input::{Report, Request};
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Exit, TaskSpec};
+use dayshift_core::types::{Exit, Probe, TaskSpec};
 use serde_json::json;
 
 use super::World;
@@ -127,24 +127,6 @@ fn totals_count_what_is_there() {
 fn the_status_file_has_its_form() {
     let world = mixed();
     let status = crate::agent_status(&world.state, TaskId(1), world.now);
-    for name in [
-        "task_id",
-        "agent_id",
-        "status",
-        "started_at",
-        "last_updated",
-        "progress_percent",
-        "current_step",
-        "steps_completed",
-        "files_created",
-        "files_modified",
-        "questions_asked",
-        "tokens_used",
-        "api_calls",
-        "cost_usd",
-    ] {
-        assert!(status.get(name).is_some(), "{name} is missing");
-    }
     assert_eq!(status["status"], "completed");
     assert_eq!(status["progress_percent"], 100);
     assert_eq!(status["steps_completed"], json!(["work", "gate:unit"]));
@@ -157,6 +139,139 @@ fn the_status_file_has_its_form() {
     assert_eq!(words("held"), "blocked");
     assert_eq!(words("busy"), "in_progress");
     assert_eq!(words("next"), "pending");
+}
+
+/// Each field is there, and of that type; `?` lets it be null.
+fn has_fields(what: &str, value: &serde_json::Value, fields: &[(&str, &str)]) {
+    for (name, kind) in fields {
+        let field = value.pointer(name).unwrap_or_else(|| panic!("{what}: {name} is missing in {value}"));
+        let is_moment = |text: &str| text.len() == 24 && text.ends_with('Z');
+        let fits = match kind.trim_end_matches('?') {
+            "text" => field.as_str().is_some_and(|text| !text.is_empty()),
+            "moment" => field.as_str().is_some_and(is_moment),
+            "whole" => field.is_u64(),
+            "number" => field.is_number(),
+            "list" => field.as_array().is_some_and(|list| list.iter().all(serde_json::Value::is_string)),
+            "steps" => field.as_array().is_some_and(|list| list.iter().all(serde_json::Value::is_object)),
+            "object" => field.is_object(),
+            other => panic!("{other} is no type"),
+        };
+        assert!(fits || (kind.ends_with('?') && field.is_null()), "{what}: {name} is {field}, not {kind}");
+    }
+}
+
+/// A status file.
+const STATUS: &[(&str, &str)] = &[
+    ("/task_id", "text"),
+    ("/agent_id", "text"),
+    ("/status", "text"),
+    ("/started_at", "moment?"),
+    ("/last_updated", "moment"),
+    ("/progress_percent", "whole"),
+    ("/current_step", "text?"),
+    ("/steps_completed", "list"),
+    ("/files_created", "list"),
+    ("/files_modified", "list"),
+    ("/questions_asked", "list"),
+    ("/tokens_used/input", "whole"),
+    ("/tokens_used/output", "whole"),
+    ("/api_calls", "whole"),
+    ("/cost_usd", "number"),
+];
+
+/// A state file.
+const STANDS: &[(&str, &str)] = &[
+    ("/task_id", "text"),
+    ("/state", "text"),
+    ("/outcome", "text?"),
+    ("/task_def", "object"),
+    ("/task_def/goal", "text"),
+    ("/task_def/risk", "text"),
+    ("/task_def/area", "text?"),
+    ("/task_def/constraints", "list"),
+    ("/steps", "steps"),
+    ("/steps/0/id", "text"),
+    ("/steps/0/state", "text"),
+    ("/steps/0/attempt", "whole"),
+    ("/steps/0/max_attempts", "whole"),
+    ("/steps/0/implementer_model", "text?"),
+    ("/steps/0/reviewer_model", "text?"),
+    ("/steps/0/error", "text?"),
+    ("/total_cost_usd", "number"),
+    ("/created_at", "moment"),
+    ("/started_at", "moment?"),
+    ("/updated_at", "moment"),
+    ("/error", "text?"),
+    ("/metadata", "object"),
+];
+
+/// A process of the registry.
+const PROCESS: &[(&str, &str)] = &[
+    ("/id", "text"),
+    ("/task", "text"),
+    ("/attempt", "whole"),
+    ("/pid", "whole?"),
+    ("/status", "text"),
+    ("/started_at", "moment"),
+    ("/command", "text"),
+    ("/agent", "text"),
+    ("/model", "text?"),
+    ("/workspace", "text?"),
+    ("/branch", "text?"),
+    ("/exit_code", "number?"),
+    ("/cpu_s", "number?"),
+    ("/rss_bytes", "whole?"),
+    ("/heartbeat", "moment"),
+    ("/liveness", "text"),
+    ("/silent_since", "moment?"),
+    ("/probe", "object?"),
+];
+
+#[test]
+fn the_files_for_editors_have_every_field_in_its_type() {
+    for world in [mixed(), going_on()] {
+        for task in world.state.tasks() {
+            has_fields("status", &crate::agent_status(&world.state, task.id, world.now), STATUS);
+            has_fields("state", &crate::task_state_file(&world.state, task.id), STANDS);
+        }
+        let registry = crate::registry(&world.state, world.now, &BTreeMap::new());
+        has_fields(
+            "registry",
+            &registry,
+            &[("/updated_at", "moment"), ("/live", "whole"), ("/processes", "steps")],
+        );
+        for one in registry["processes"].as_array().unwrap() {
+            has_fields("process", one, PROCESS);
+        }
+    }
+}
+
+#[test]
+fn what_a_probe_found_stands_in_the_registry() {
+    let mut spec = run_spec(vec![task("busy", "Is at work")]);
+    spec.agents[0].stall = Some(Millis::minutes(15));
+    let mut world = World::of(spec);
+    let attempt = world.start("busy");
+    let silent = Millis::minutes(20);
+    world.wait(silent);
+    let probe = Probe { silent, cpu: Millis(2_500), processes: 3 };
+    world.report(Report::Probed { attempt, probe });
+    let pid = 4_000 + attempt.0;
+    let facts = BTreeMap::from([(pid, ProcessFacts { cpu_s: 2.5, rss_bytes: 77 })]);
+    let of = |facts: &BTreeMap<u32, ProcessFacts>| {
+        let registry = crate::registry(&world.state, world.now, facts);
+        let all = registry["processes"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["task"] == "busy").unwrap()
+    };
+    let seen = of(&facts);
+    assert_eq!(seen["liveness"], "seen");
+    assert_eq!(seen["silent_since"], crate::iso(Timestamp(world.now.0 - silent.0)));
+    assert_eq!(
+        (seen["probe"]["cpu_ms"].as_u64(), seen["probe"]["processes"].as_u64()),
+        (Some(2_500), Some(3))
+    );
+    let unseen = of(&BTreeMap::new());
+    assert_eq!((unseen["liveness"].as_str(), unseen["status"].as_str()), (Some("unknown"), Some("running")));
 }
 
 #[test]
