@@ -1,4 +1,4 @@
-//! Long runs that are no part of `cargo xtask test`. All of them are built in the profile `fast`.
+//! Long runs that are no part of `cargo xtask test`.
 
 use std::process::ExitCode;
 
@@ -17,6 +17,9 @@ pub(crate) struct Hook {
     /// What it is for, in the list of commands.
     pub(crate) about: &'static str,
     package: &'static str,
+    /// `fast`, which builds soon, for what counts worlds and kills. What people are given is built
+    /// otherwise, and that may cost: figures are of `release`.
+    profile: &'static str,
     target: Target,
 }
 
@@ -36,6 +39,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: " [--worlds N] [--seed S]",
         about: "the simulator: 100,000 worlds, or as many as are said, from a seed",
         package: "dayshift-sim",
+        profile: "fast",
         target: Target::Program("dayshift-sim"),
     },
     Hook {
@@ -43,6 +47,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: "",
         about: "plants known defects in a copy of the core; the simulator must find each",
         package: "dayshift-sim",
+        profile: "fast",
         target: Target::Program("defects"),
     },
     Hook {
@@ -50,6 +55,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: " [--runs N]",
         about: "the figures of docs/benchmarks.md",
         package: "dayshift",
+        profile: "release",
         target: Target::IgnoredTests { filter: "long_bench", flags: &[("--runs", "DAYSHIFT_BENCH_RUNS")] },
     },
     Hook {
@@ -57,6 +63,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: "",
         about: "what parallel work is worth, held against what is promised",
         package: "dayshift",
+        profile: "fast",
         target: Target::IgnoredTests { filter: "long_criteria", flags: &[] },
     },
     Hook {
@@ -64,6 +71,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: " [--engine N] [--worker N] [--seed S] [--seconds S]",
         about: "kills engine and worker at random moments of a day, and counts what it cost",
         package: "dayshift",
+        profile: "fast",
         target: Target::IgnoredTests {
             filter: "long_soak",
             flags: &[
@@ -79,6 +87,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
         words: " [--every N]",
         about: "a day per call of engine and worker that the disk answers with an error",
         package: "dayshift",
+        profile: "fast",
         target: Target::IgnoredTests {
             filter: "long_faults",
             flags: &[("--every", "DAYSHIFT_FAULTS_EVERY")],
@@ -91,13 +100,13 @@ pub(crate) fn run(house: &House, hook: &Hook, words: &[String]) -> anyhow::Resul
     let mut cargo = match hook.target {
         Target::Program(program) => {
             let mut cargo =
-                house.cargo(&["run", "--profile", "fast", "-p", hook.package, "--bin", program, "--"]);
+                house.cargo(&["run", "--profile", hook.profile, "-p", hook.package, "--bin", program, "--"]);
             cargo.args(words);
             cargo
         }
         Target::IgnoredTests { filter, flags } => {
             let variables = read_flags(flags, words)?;
-            let mut cargo = house.cargo(&["test", "--profile", "fast", "-p", hook.package, "--"]);
+            let mut cargo = house.cargo(&["test", "--profile", hook.profile, "-p", hook.package, "--"]);
             cargo.args(["--ignored", "--nocapture", filter]).envs(variables);
             cargo
         }
