@@ -21,6 +21,8 @@ struct Ask {
     id: String,
     request: Request,
     at: u64,
+    /// Whether the engine hears it in this turn.
+    is_handed_in: bool,
     is_answered: bool,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Client {
     count: u32,
     /// Requests handed in, repeated ones included.
     pub(crate) sent: u64,
+    /// How many runs were handed in.
+    runs: usize,
     /// What was handed in for the first time in this turn.
     fresh: Vec<Request>,
 }
@@ -39,8 +43,9 @@ impl Client {
     /// Will ask at this time.
     pub(crate) fn ask(&mut self, at: u64, request: Request) {
         self.count += 1;
+        self.runs += usize::from(matches!(request, Request::SubmitRun(_)));
         let id = format!("q{}", self.count);
-        self.asks.push(Ask { id, request, at, is_answered: false });
+        self.asks.push(Ask { id, request, at, is_handed_in: false, is_answered: false });
     }
 
     pub(crate) fn next_at(&self) -> Option<u64> {
@@ -55,9 +60,18 @@ impl Client {
     /// Nobody answers now.
     pub(crate) fn wait(&mut self, now: u64) {
         self.fresh.clear();
-        for ask in self.asks.iter_mut().filter(|ask| ask.at <= now) {
-            ask.at = now + PATIENCE;
+        for ask in &mut self.asks {
+            ask.is_handed_in = false;
+            if ask.at <= now {
+                ask.at = now + PATIENCE;
+            }
         }
+    }
+
+    /// All work that was handed in was taken.
+    pub(crate) fn was_heard(&self, state: &State) -> Result<(), Broken> {
+        let taken = state.runs().count();
+        ensure(taken == self.runs, "taken", || format!("{} runs were handed in, {taken} taken", self.runs))
     }
 
     /// What is asked now; what makes no sense is refused and forgotten, as the inbox does it.
@@ -66,9 +80,11 @@ impl Client {
             let is_known = state.answered(&ask.id).is_some();
             ask.at > now || is_known || validate(state, &ask.request).is_ok()
         });
-        let due = self.asks.iter().filter(|ask| ask.at <= now);
-        let inputs: Vec<Input> =
-            due.map(|ask| Input::Request { id: ask.id.clone(), request: ask.request.clone() }).collect();
+        let mut inputs = Vec::new();
+        for ask in self.asks.iter_mut().filter(|ask| ask.at <= now) {
+            ask.is_handed_in = true;
+            inputs.push(Input::Request { id: ask.id.clone(), request: ask.request.clone() });
+        }
         self.sent += u64::try_from(inputs.len()).unwrap_or(u64::MAX);
         self.fresh = self
             .asks
@@ -119,10 +135,10 @@ impl Client {
         }
     }
 
-    /// What was asked is durable; some do not believe it and ask once more.
+    /// What was handed in is durable; some do not believe it and ask once more.
     pub(crate) fn answered(&mut self, now: u64, rng: &mut Rng, repeat_rate: u32) {
         self.asks.retain_mut(|ask| {
-            if ask.at > now {
+            if !std::mem::take(&mut ask.is_handed_in) {
                 return true;
             }
             ask.at = now + rng.between(1, 10_000);

@@ -16,7 +16,7 @@ use crate::journal::{Fault, SimJournal};
 use crate::rng::Rng;
 use crate::shared::{About, Shared};
 use crate::swarm::Swarm;
-use crate::world::World;
+use crate::world::{World, truth};
 
 /// How often paused runs are resumed at the end, at most.
 const RESUMES_MAX: u32 = 20;
@@ -391,16 +391,19 @@ impl Sim {
         if is_whole {
             engine.outside().books.held_wait_for_something(wall, turned.wake)?;
         }
+        let told = std::mem::take(&mut engine.outside().news);
+        truth::news_are_known(engine.state(), &told)?;
         let state = engine.state();
         self.client.is_satisfied(state, wall)?;
         self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
         turn::drains_end(state)?;
+        turn::rest_is_told(state, turned.wake)?;
         let tasks = u64::try_from(state.tasks().count()).unwrap_or(0);
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
             invariants::check(state, wall).map_err(|found| ("invariant", found))?;
             turn::nothing_is_stuck(state, wall)?;
             engine.outside().books.cancelled_stay_closed()?;
-            engine.outside().accounts_agree()?;
+            engine.outside().books_agree()?;
             self.same_as_journal()?;
         }
         Ok(())
@@ -447,6 +450,7 @@ impl Sim {
         let wall = engine.outside().wall();
         invariants::check(engine.state(), wall).map_err(|found| ("invariant", found))?;
         rest::is_at_rest(engine.state())?;
+        self.client.was_heard(engine.state())?;
         if self.wake.is_none() {
             rest::nothing_sleeps(engine.state(), wall)?;
         }
@@ -457,7 +461,7 @@ impl Sim {
         let world = engine.outside();
         world.is_tidy()?;
         world.books.cancelled_stay_closed()?;
-        world.accounts_agree()?;
+        world.books_agree()?;
         world.tally.dropped_reports += dropped;
         count(world);
         let (steps, idle) = (self.shared.step.get(), world.tally.idle_steps);

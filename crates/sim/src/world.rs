@@ -3,7 +3,7 @@
 //! checks on the way that nothing is wanted that must not happen.
 
 mod places;
-mod truth;
+pub(crate) mod truth;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
@@ -129,6 +129,10 @@ pub(crate) struct World {
     /// What the engine asked for and, as far as it knows, is being done; since which reading
     /// of the journal.
     asked: BTreeMap<Obligation, u64>,
+    /// When the engine was told last that something owed had failed.
+    failed_at: BTreeMap<Obligation, u64>,
+    /// What the engine was told of sessions and spending in this turn.
+    pub(crate) news: Vec<Report>,
     /// How much room the disk has, in bytes.
     free_bytes: u64,
     /// What the engine was told of it in this turn.
@@ -155,6 +159,8 @@ impl World {
             next: 0,
             taken: 0,
             asked: BTreeMap::new(),
+            failed_at: BTreeMap::new(),
+            news: Vec::new(),
             free_bytes: u64::MAX,
             free_told: None,
             places: places::Places::default(),
@@ -247,6 +253,7 @@ impl World {
 
     /// The engine could not listen in this turn.
     pub(crate) fn deaf(&mut self) {
+        self.news.clear();
         self.free_told = None;
     }
 
@@ -285,9 +292,10 @@ impl World {
         }
     }
 
-    /// Whether the accounts of the durable entries are what our own books say.
-    pub(crate) fn accounts_agree(&self) -> Result<(), Broken> {
-        self.books.accounts_agree(&self.shadow)
+    /// Whether the fold of the durable entries is what our own books say.
+    pub(crate) fn books_agree(&self) -> Result<(), Broken> {
+        self.books.accounts_agree(&self.shadow)?;
+        self.books.places_agree(&self.shadow)
     }
 
     /// A report goes off to the engine.
@@ -325,10 +333,14 @@ impl World {
     pub(crate) fn hand_over(&mut self, report: &Report) {
         self.coverage.report(&self.shadow, report);
         self.shared.note("report", About::Nothing);
+        if matches!(report, Report::SessionNamed { .. } | Report::Spent { .. }) {
+            self.news.push(report.clone());
+        }
         match report {
             Report::Failed { obligation, failure: _ } => {
                 self.shared.note("  failed", About::Obligation(*obligation));
                 self.asked.remove(obligation);
+                self.failed_at.insert(*obligation, self.now());
             }
             Report::WorkspaceReleased { task, kept: _ } => {
                 self.shared.note("  released", About::Task(*task));
@@ -339,12 +351,16 @@ impl World {
                 self.asked.remove(&Obligation::WriteReport(*run));
             }
             Report::WorkspaceReady { attempt, .. } => self.shared.note("  ready", About::Attempt(*attempt)),
-            Report::AgentStarted { attempt, .. } => self.shared.note("  started", About::Attempt(*attempt)),
+            Report::AgentStarted { attempt, .. } => {
+                self.shared.note("  started", About::Attempt(*attempt));
+                self.failed_at.remove(&Obligation::RunAttempt(*attempt));
+            }
             Report::SessionNamed { attempt, .. } => self.shared.note("  session", About::Attempt(*attempt)),
             Report::Spent { attempt, .. } => self.shared.note("  spent", About::Attempt(*attempt)),
             Report::Probed { attempt, .. } => {
                 self.shared.note("  probed", About::Attempt(*attempt));
                 self.asked.remove(&Obligation::ProbeAgent(*attempt));
+                self.failed_at.remove(&Obligation::ProbeAgent(*attempt));
             }
             Report::Repeated { attempt, .. } => self.shared.note("  repeated", About::Attempt(*attempt)),
             Report::DiskFree { free_bytes, .. } => {
@@ -361,6 +377,8 @@ impl World {
     pub(crate) fn engine_dies(&mut self) {
         self.worker.watched.clear();
         self.asked.clear();
+        self.failed_at.clear();
+        self.news.clear();
         self.performs_left = None;
         self.free_told = None;
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
@@ -397,7 +415,8 @@ impl World {
             self.taken += 1;
             self.tally.events += 1;
             self.coverage.event(&self.shadow, &durable.entry);
-            let result = self.books.take(durable.batch, &durable.entry);
+            let result = self.is_given_up_rightly(&durable.entry);
+            let result = result.and_then(|()| self.books.take(durable.batch, &durable.entry));
             if let Err(broken) = result.and_then(|()| self.hold_against_truth(&durable.entry)) {
                 self.broken.get_or_insert(broken);
             }
@@ -406,6 +425,12 @@ impl World {
                 if let Some(run) = self.shadow.task(*task).map(|task| task.run) {
                     self.asked.remove(&Obligation::WriteReport(run));
                 }
+            }
+            // What is owed anew has not failed.
+            if let Event::RunClosed { run, .. } = &durable.entry.event {
+                self.failed_at.remove(&Obligation::WriteReport(*run));
+            } else if let Event::TaskClosed { task, .. } = &durable.entry.event {
+                self.failed_at.remove(&Obligation::ReleaseWorkspace(*task));
             }
             if let Event::WorkspaceReleased { task, kept: None } = &durable.entry.event
                 && durable.entry.cause.is_some()
@@ -447,6 +472,14 @@ impl Outside for World {
         if let Err(broken) = self.has_cause(obligation) {
             self.broken.get_or_insert(broken);
             return;
+        }
+        if let Obligation::PrepareWorkspace(attempt) = obligation
+            && let Err(broken) = self.books.knows_litter(state, attempt)
+        {
+            self.broken.get_or_insert(broken);
+        }
+        if let Err(broken) = self.is_again_at_once(obligation) {
+            self.broken.get_or_insert(broken);
         }
         self.asked_once(obligation);
         match obligation {

@@ -2,8 +2,10 @@
 //! so a wrong fold cannot hide a wrong decision.
 
 mod closing;
+mod failures;
 mod ledger;
 mod opening;
+mod places;
 mod watching;
 
 use std::collections::BTreeMap;
@@ -19,9 +21,6 @@ use dayshift_core::types::{
 
 use super::{Broken, ensure};
 
-/// How often in a row something owed may fail that can be given up.
-const FAILURES_MAX: u32 = 5;
-
 #[derive(Debug)]
 pub(crate) struct RunBook {
     pub(crate) spec: Box<RunSpec>,
@@ -30,6 +29,8 @@ pub(crate) struct RunBook {
     is_draining: bool,
     pub(crate) is_closed: bool,
     closed_at: Option<Timestamp>,
+    /// Where the first of its worktrees began.
+    base: Option<String>,
 }
 
 #[derive(Debug)]
@@ -45,9 +46,10 @@ pub(crate) struct TaskBook {
     is_accepted: bool,
     live: Option<AttemptId>,
     /// How many attempts were ever opened.
-    opened: u32,
+    pub(crate) opened: u32,
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
+    place: places::PlaceBook,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct JobBook {
     /// The session that the next attempt may go on with.
     session: Option<String>,
     pub(crate) last_attempt: Option<AttemptId>,
+    /// How often in a row its place could not be made.
+    unprepared: u32,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,10 @@ pub(crate) struct AttemptBook {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) spend: Spend,
     reserved: Amount,
+    /// The session that it was to go on with.
+    resume: Option<String>,
+    /// The session that its agent named.
+    named: Option<String>,
     /// How its process ended.
     exit: Option<Exit>,
     /// What the last two looks at it have shown.
@@ -97,8 +105,8 @@ pub(crate) struct History {
     pub(crate) attempts: Vec<AttemptBook>,
     /// Which append carried what a request led to.
     causes: BTreeMap<String, u64>,
-    /// How often something owed has failed in a row.
-    failures: BTreeMap<Obligation, u32>,
+    /// How often something owed has failed in a row, and the wait after the last time.
+    failures: BTreeMap<Obligation, (u32, Millis)>,
     ledger: ledger::Ledger,
     disk: DiskLevel,
     /// Attempts of which something was seen in this append.
@@ -158,9 +166,14 @@ impl History {
         match &entry.event {
             Event::RunSubmitted { run, spec, plans } => return self.submitted(*run, spec, plans),
             Event::RunPaused { run, by: _ } => return self.paused(*run, is_asked),
-            Event::RunDraining { run, by: _ } => at_mut(&mut self.runs, run.0)?.is_draining = true,
+            Event::RunDraining { run, by: _ } => {
+                let book = at_mut(&mut self.runs, run.0)?;
+                ensure(!book.is_draining && !book.is_paused, "said-twice", || format!("{run} drains"))?;
+                book.is_draining = true;
+            }
             Event::RunResumed { run } => {
                 let book = at_mut(&mut self.runs, run.0)?;
+                ensure(book.is_draining || book.is_paused, "said-twice", || format!("{run} goes on"))?;
                 (book.is_paused, book.is_draining) = (false, false);
             }
             Event::RunClosed { run, outcome } => return self.run_closed(*run, outcome, entry.at),
@@ -169,21 +182,30 @@ impl History {
             }
             Event::TaskReopened { task } => return self.reopened(*task),
             Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
-                let session = &self.job(*job)?.session;
-                ensure(resume.is_none() || resume == session, "resume", || {
-                    format!("{attempt} is to go on with {resume:?}, the last session is {session:?}")
-                })?;
-                return self.opened(*attempt, *job, *reserved, entry.at);
+                self.goes_on_with(*attempt, *job, resume.as_deref())?;
+                return self.opened(*attempt, *job, *reserved, resume.clone(), entry.at);
             }
-            Event::WorkspaceReady { attempt, workspace: _ } => self.open(*attempt)?.is_prepared = true,
+            Event::WorkspaceReady { attempt, workspace } => return self.place_ready(*attempt, workspace),
             Event::AgentStarted { attempt, pid: _ } => {
                 self.open(*attempt)?.started_at.get_or_insert(entry.at);
+                self.failures.remove(&Obligation::RunAttempt(*attempt));
             }
             Event::SessionNamed { attempt, session, model: _, version: _ } => {
-                let job = self.open(*attempt)?.job;
+                let book = self.open(*attempt)?;
+                let before = book.named.replace(session.clone());
+                ensure(before.as_ref() != Some(session) && !book.is_collecting, "said-twice", || {
+                    format!("{attempt} has ended, or named {session} before")
+                })?;
+                let job = book.job;
                 at_mut(&mut self.jobs, job.0)?.session = Some(session.clone());
             }
-            Event::CostCharged { attempt, spend } => return self.charged(*attempt, *spend, entry.at),
+            Event::CostCharged { attempt, spend } => {
+                let book = self.open(*attempt)?;
+                ensure(book.spend != *spend && !book.is_collecting, "said-twice", || {
+                    format!("{attempt} has ended, or used {spend:?} before")
+                })?;
+                return self.charged(*attempt, *spend, entry.at);
+            }
             Event::ProcessEnded { attempt, process, session_lost, spend, .. } => {
                 let book = self.open(*attempt)?;
                 ensure(!book.is_collecting, "ended-once", || {
@@ -192,8 +214,13 @@ impl History {
                 book.is_collecting = true;
                 book.exit = Some(process.exit.clone());
                 let job = book.job;
+                let book = at_mut(&mut self.jobs, job.0)?;
                 if *session_lost {
-                    at_mut(&mut self.jobs, job.0)?.session = None;
+                    book.session = None;
+                }
+                if book.gate.is_none() {
+                    let task = book.task;
+                    at_mut(&mut self.tasks, task.0)?.place.is_littered = false;
                 }
                 return self.charged(*attempt, *spend, entry.at);
             }
@@ -221,16 +248,19 @@ impl History {
             }
             Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
             Event::BudgetSet { scope, limit, by: _ } => return self.budget_set(*scope, *limit, entry.at),
-            Event::AttemptProbed { attempt, probe } => return self.probed(*attempt, *probe),
+            Event::AttemptProbed { attempt, probe } => {
+                self.failures.remove(&Obligation::ProbeAgent(*attempt));
+                return self.probed(*attempt, *probe);
+            }
             Event::RepetitionSeen { attempt, call, times } => return self.repeats(*attempt, call, *times),
             Event::DiskChanged { level, free_bytes } => return self.disk_changed(*level, *free_bytes),
             Event::BudgetWarned { scope, percent } => return self.warned(*scope, *percent, entry.at),
             Event::WorkspaceReleased { task, kept } => {
                 self.failures.remove(&Obligation::ReleaseWorkspace(*task));
-                at_mut(&mut self.tasks, task.0)?.is_kept = kept.is_some();
+                return self.place_released(*task, kept.is_some());
             }
             Event::ObligationFailed { obligation, failure: _, not_before } => {
-                return self.failed(*obligation, *not_before > entry.at);
+                return self.failed(*obligation, *not_before - entry.at);
             }
             Event::ReportWritten { run, path: _ } => {
                 self.failures.remove(&Obligation::WriteReport(*run));
@@ -255,25 +285,11 @@ impl History {
         let live = self.run(run)?.tasks.iter().find_map(|task| self.task(*task).ok()?.live);
         let book = at_mut(&mut self.runs, run.0)?;
         let was_draining = std::mem::replace(&mut book.is_draining, false);
-        book.is_paused = true;
+        let was_paused = std::mem::replace(&mut book.is_paused, true);
+        ensure(!was_paused, "said-twice", || format!("{run} is paused, and pauses"))?;
         ensure(is_asked || (was_draining && live.is_none()), "drained", || {
             format!("{run} pauses by itself, draining: {was_draining}, live: {live:?}")
         })
-    }
-
-    /// What fails is not tried again at once, and what can be given up is given up.
-    fn failed(&mut self, obligation: Obligation, waits: bool) -> Result<(), Broken> {
-        ensure(waits, "spinning", || format!("{obligation:?} failed and may be tried again at once"))?;
-        let count = self.failures.entry(obligation).or_default();
-        *count += 1;
-        let limit = match obligation {
-            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => u32::MAX,
-            Obligation::PrepareWorkspace(_)
-            | Obligation::CollectArtifacts(_)
-            | Obligation::ReleaseWorkspace(_)
-            | Obligation::WriteReport(_) => FAILURES_MAX,
-        };
-        ensure(*count <= limit, "given-up", || format!("{obligation:?} has failed {count} times"))
     }
 
     fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
@@ -286,6 +302,7 @@ impl History {
             is_draining: false,
             is_closed: false,
             closed_at: None,
+            base: None,
         });
         for plan in plans {
             for job in &plan.jobs {
@@ -304,6 +321,7 @@ impl History {
                     last_end: None,
                     session: None,
                     last_attempt: None,
+                    unprepared: 0,
                 });
             }
             self.tasks.push(TaskBook {
@@ -317,6 +335,7 @@ impl History {
                 live: None,
                 opened: 0,
                 is_kept: false,
+                place: places::PlaceBook::default(),
             });
         }
         self.accounts_opened(run)
@@ -330,9 +349,14 @@ impl History {
                 format!("{attempt} was to stop, {reason:?}, and is called {end:?}")
             })?;
         }
-        let job = book.job;
+        let (job, has_run) = (book.job, book.is_collecting);
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
+        match end {
+            End::Failed(_) if !has_run => book.unprepared += 1,
+            End::Failed(_) | End::Succeeded | End::Lost => book.unprepared = 0,
+            End::Stopped(_) => {}
+        }
         if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
             book.is_cancelled = true;
         }
@@ -357,7 +381,7 @@ impl History {
         book.not_before = until;
         book.counted += u32::from(counted);
         let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
-        let (end, last) = (book.last_end.clone(), book.last_attempt);
+        let (end, last, unprepared) = (book.last_end.clone(), book.last_attempt, book.unprepared);
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
         let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting));
         let is_blameless = match &end {
@@ -372,7 +396,11 @@ impl History {
         ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
             format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
         })?;
-        if counted { Self::waits(spec, tries, class, until - now) } else { Ok(()) }
+        match &end {
+            _ if counted => Self::waits(spec, tries, class, until - now),
+            Some(End::Failed(_)) => Self::waits_for_place(spec, unprepared, class, until - now),
+            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => Ok(()),
+        }
     }
 
     fn sent_back(&mut self, job: JobId, until: Timestamp, now: Timestamp) -> Result<(), Broken> {
@@ -436,11 +464,12 @@ impl History {
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = None;
         book.is_begun = false;
+        book.place.standing = places::Standing::Unmade;
         let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
         for job in jobs {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
-            book.last_end = None;
+            (book.last_end, book.session, book.unprepared) = (None, None, 0);
         }
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;

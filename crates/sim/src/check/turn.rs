@@ -75,6 +75,40 @@ fn waits_outside(state: &State, task: &Task) -> bool {
     is_taken || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
 }
 
+/// The state says that it is at rest when only a person can move anything, and not before.
+pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(), Broken> {
+    let is_busy = state.live().next().is_some() || !owed(state, FAR).is_empty();
+    let goes_on = |job: &Job| {
+        let task = state.task_of(job);
+        let is_paused = matches!(state.run_of(task).mode, RunMode::Paused { .. });
+        let waits = matches!(job.state, JobState::Ready | JobState::Backoff { .. });
+        waits && !is_paused && !waits_for_paused(state, task)
+    };
+    if state.is_at_rest() {
+        let moving = state.jobs().find(|job| goes_on(job));
+        return ensure(!is_busy && moving.is_none(), "rest-told", || {
+            format!("the state is said to be at rest: owed {:?}, going on {moving:?}", owed(state, FAR))
+        });
+    }
+    // On a full disk everything that is ready waits for room.
+    let may_move = is_busy || wake.is_some() || state.disk() == DiskLevel::Short;
+    ensure(may_move, "rest-told", || "nothing moves or will, and the state is not at rest".to_owned())
+}
+
+/// Whether a task of a paused run works in the checkout that this one waits for.
+fn waits_for_paused(state: &State, task: &Task) -> bool {
+    let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
+    let repo = &state.run_of(task).spec.repo;
+    let holds = |other: &Task| {
+        is_in_place(other)
+            && other.is_begun
+            && matches!(other.state, TaskState::Open)
+            && state.run_of(other).spec.repo == *repo
+            && matches!(state.run_of(other).mode, RunMode::Paused { .. })
+    };
+    is_in_place(task) && state.tasks().any(|other| other.id != task.id && holds(other))
+}
+
 /// The next waking lies ahead, else the engine turns without end.
 pub(crate) fn wakes_later(wake: Option<Timestamp>, now: Timestamp) -> Result<(), Broken> {
     ensure(wake.is_none_or(|wake| wake > now), "spinning", || {

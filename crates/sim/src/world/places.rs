@@ -4,13 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::types::{Collected, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind};
 
 use super::{Happening, World};
 use crate::check::history::is_in_place;
 use crate::shared::About;
+
+/// Why a workspace is kept that could be taken down.
+pub(super) const KEPT: &str = "a person looks at it";
+
+/// Where the report of a run is.
+pub(super) fn report_path(run: RunId) -> String {
+    format!("report of {run}")
+}
 
 /// Which folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +40,8 @@ pub(super) struct Place {
     pub(super) is_changed: bool,
     /// Whether what was wanted is there.
     pub(super) is_delivered: bool,
+    /// The gate that left something in it last.
+    pub(super) littered_by: Option<AttemptId>,
     /// Whether something is being done to it up to this moment.
     pub(super) busy_until: u64,
     /// The process that runs in it.
@@ -133,9 +143,7 @@ impl World {
             (Obligation::PrepareWorkspace(attempt), Some(key)) => Some(self.made(attempt, &key)),
             (Obligation::CollectArtifacts(attempt), Some(key)) => self.collected(attempt, &key),
             (Obligation::ReleaseWorkspace(task), Some(key)) => Some(self.released(task, &key)),
-            (Obligation::WriteReport(run), _) => {
-                Some(Report::ReportWritten { run, path: format!("report of {run}") })
-            }
+            (Obligation::WriteReport(run), _) => Some(Report::ReportWritten { run, path: report_path(run) }),
             (
                 Obligation::PrepareWorkspace(_)
                 | Obligation::CollectArtifacts(_)
@@ -153,10 +161,12 @@ impl World {
         if !row.is_made {
             (row.is_made, row.is_changed, row.is_delivered) = (true, false, false);
         }
+        row.littered_by = None;
         let workspace = ReadyWorkspace {
             root: format!("{key:?}"),
             branch: None,
-            base: Some("base".to_owned()),
+            // The branch goes on while tasks are worked on.
+            base: Some(format!("base {}", self.next)),
             base_note: None,
         };
         Report::WorkspaceReady { attempt, workspace }
@@ -178,7 +188,7 @@ impl World {
 
     fn released(&mut self, task: TaskId, key: &Key) -> Report {
         if self.strikes(self.swarm.release_keeps) {
-            return Report::WorkspaceReleased { task, kept: Some("a person looks at it".to_owned()) };
+            return Report::WorkspaceReleased { task, kept: Some(KEPT.to_owned()) };
         }
         self.places.at(key).is_made = false;
         Report::WorkspaceReleased { task, kept: None }

@@ -2,11 +2,13 @@
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
+use dayshift_core::input::Report;
 use dayshift_core::money::Spend;
+use dayshift_core::state::{Phase, State};
 use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
-use super::places::Key;
+use super::places::{KEPT, Key, report_path};
 use super::worker::{Process, Record};
 use crate::check::{Broken, ensure};
 
@@ -43,12 +45,20 @@ impl World {
                     }
                     Obligation::PrepareWorkspace(_)
                     | Obligation::ReleaseWorkspace(_)
-                    | Obligation::WriteReport(_) => because(!book.is_prepared, "it is ready"),
+                    | Obligation::WriteReport(_) => {
+                        because(!book.is_prepared, "it is ready")?;
+                        self.books.place_has_to_be_made(attempt)
+                    }
                 }
             }
             Obligation::ReleaseWorkspace(task) => {
                 let live = self.shadow.task(task).and_then(|row| row.live);
-                because(live.is_none(), "an attempt is live in it")
+                because(live.is_none(), "an attempt is live in it")?;
+                let is_worktree =
+                    self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);
+                because(is_worktree, "there is no worktree")?;
+                let was_begun = self.books.task(task).is_ok_and(|book| book.opened > 0);
+                because(was_begun, "nothing was ever begun in it")
             }
             Obligation::WriteReport(run) => {
                 because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
@@ -72,13 +82,44 @@ impl World {
         })
     }
 
+    /// Before an entry is taken into the books: what is given up was tried often enough.
+    pub(super) fn is_given_up_rightly(&self, entry: &Entry) -> Result<(), Broken> {
+        if let Event::WorkspaceReleased { task, kept: Some(why) } = &entry.event
+            && why != KEPT
+        {
+            self.books.may_be_given_up(Obligation::ReleaseWorkspace(*task))?;
+        }
+        if let Event::ReportWritten { run, path } = &entry.event
+            && *path != report_path(*run)
+        {
+            self.books.may_be_given_up(Obligation::WriteReport(*run))?;
+        }
+        Ok(())
+    }
+
+    /// What failed was owed. A look is another matter: what was seen since is not durable yet.
+    fn was_owed(&self, obligation: Obligation) -> Result<(), Broken> {
+        if matches!(obligation, Obligation::ProbeAgent(_)) { Ok(()) } else { self.has_cause(obligation) }
+    }
+
+    /// What could not be done is not asked for again at once.
+    pub(super) fn is_again_at_once(&self, obligation: Obligation) -> Result<(), Broken> {
+        let is_now = self.failed_at.get(&obligation) == Some(&self.now());
+        ensure(!is_now, "again-at-once", || format!("{obligation:?} has failed and is asked for at once"))
+    }
+
     /// A process is about to begin.
     pub(super) fn may_spawn(&mut self, attempt: AttemptId, key: &Key) -> Result<(), Broken> {
         let book = self.books.attempt(attempt)?;
         ensure(!book.is_over, "spawn-ended", || {
             format!("a process is started for {attempt}, which has ended")
         })?;
-        let task = self.books.job(book.job)?.task;
+        let (task, is_gate) = (self.books.job(book.job)?.task, self.books.job(book.job)?.gate.is_some());
+        let litter = self.places.at(key).littered_by;
+        ensure(is_gate || litter.is_none(), "spawn-littered", || {
+            format!("{attempt} goes on with what {litter:?} has left in {key:?}")
+        })?;
+        self.books.place_is_recorded(attempt)?;
         let has_place = self.has_place(task, key);
         ensure(has_place, "spawn-nowhere", || {
             format!("{attempt} is started in {key:?}, which is not there")
@@ -95,6 +136,7 @@ impl World {
             }
             Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
             Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
+            Event::ObligationFailed { obligation, .. } => self.was_owed(*obligation),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
             | Event::RunDraining { .. }
@@ -120,7 +162,6 @@ impl World {
             | Event::DiskChanged { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
-            | Event::ObligationFailed { .. }
             | Event::WorkspaceReleased { .. }
             | Event::ReportWritten { .. } => Ok(()),
         }
@@ -206,4 +247,21 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What the engine was just told of sessions and spending is what it goes by.
+pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broken> {
+    let at_work = |attempt: &AttemptId| {
+        let row = state.attempt(*attempt)?;
+        matches!(row.phase, Phase::Starting | Phase::Running { .. }).then_some(row)
+    };
+    let is_known = |report: &Report| {
+        if let Report::SessionNamed { attempt, session, .. } = report {
+            return at_work(attempt).is_none_or(|row| row.session.as_ref() == Some(session));
+        }
+        let Report::Spent { attempt, spend } = report else { return true };
+        at_work(attempt).is_none_or(|row| spend.amount().fits(row.spend.amount()))
+    };
+    let unknown = news.iter().find(|report| !is_known(report));
+    ensure(unknown.is_none(), "news", || format!("the engine was told {unknown:?}, and knows nothing of it"))
 }

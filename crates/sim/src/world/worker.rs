@@ -9,7 +9,7 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
-    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd,
+    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd, WorkspaceKind,
 };
 
 use super::{Happening, World};
@@ -280,7 +280,13 @@ impl World {
             }
             Kind::Metered(_) => self.rng.small(0, if self.swarm.repeats > 0 { 12 } else { 6 }),
         };
-        self.places.at(&key).process = Some(attempt);
+        let (is_gate, task) = (row.kind == Kind::Gate, row.task);
+        let is_worktree = self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);
+        let place = self.places.at(&key);
+        place.process = Some(attempt);
+        if is_gate && is_worktree {
+            place.littered_by = Some(attempt);
+        }
         self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });
         if turns > 0 {
             let session = format!("session of {attempt}");

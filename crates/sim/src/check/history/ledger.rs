@@ -363,6 +363,9 @@ impl History {
                 format!("{job} is held by {scope}, which is used to {used} %")
             })?;
         }
+        if matches!(reason, HoldReason::Workspace { .. }) {
+            self.waits_for_person(job)?;
+        }
         let book = at_mut(&mut self.jobs, job.0)?;
         // It was held when its time had come: by a clock that is set back it would wait again.
         (book.held, book.not_before) = (Some(reason.clone()), Timestamp(0));

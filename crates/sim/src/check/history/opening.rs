@@ -3,7 +3,7 @@
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::Amount;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::DiskLevel;
+use dayshift_core::types::{Dialect, DiskLevel, TaskWork};
 
 use super::super::{Broken, ensure};
 use super::{AttemptBook, History, at_mut, is_in_place, meets};
@@ -14,6 +14,7 @@ impl History {
         attempt: AttemptId,
         job: JobId,
         reserved: Amount,
+        resume: Option<String>,
         now: Timestamp,
     ) -> Result<(), Broken> {
         let next = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX) + 1;
@@ -22,10 +23,12 @@ impl History {
         self.may_open(task, job, now)?;
         self.has_room(task)?;
         self.has_money(task, job, reserved, now)?;
+        let is_gate = self.job(job)?.gate.is_some();
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
         book.opened += 1;
+        book.place.is_littered |= is_gate;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
             job,
@@ -36,11 +39,42 @@ impl History {
             started_at: None,
             spend: dayshift_core::money::Spend::default(),
             reserved,
+            resume,
+            named: None,
             exit: None,
             looks: [None, None],
             repeated: None,
         });
         Ok(())
+    }
+
+    /// An agent that can goes on with the session that was named last; with none that was gone on
+    /// with once, and not named again.
+    pub(super) fn goes_on_with(
+        &self,
+        attempt: AttemptId,
+        job: JobId,
+        resume: Option<&str>,
+    ) -> Result<(), Broken> {
+        let book = self.job(job)?;
+        let spec = self.spec(book.task)?;
+        let run = self.run(self.task(book.task)?.run)?;
+        let can_resume = match &spec.work {
+            TaskWork::Run { .. } => false,
+            TaskWork::Agent { agent } => run
+                .spec
+                .agents
+                .iter()
+                .any(|known| known.name == *agent && !matches!(known.dialect, Dialect::Command { .. })),
+        };
+        let was_useless = match book.last_attempt {
+            Some(last) => self.attempt(last)?.resume.is_some() && self.attempt(last)?.named.is_none(),
+            None => false,
+        };
+        let expected = if can_resume && !was_useless { book.session.as_deref() } else { None };
+        ensure(resume == expected, "resume", || {
+            format!("{attempt} is to go on with {resume:?}, it should be {expected:?}")
+        })
     }
 
     fn may_open(&self, task: TaskId, job: JobId, now: Timestamp) -> Result<(), Broken> {

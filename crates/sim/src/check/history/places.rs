@@ -1,0 +1,186 @@
+//! Where tasks work, as the entries tell it: made, littered by gates, kept, taken down.
+
+use dayshift_core::ids::{AttemptId, JobId, TaskId};
+use dayshift_core::state::{State, WorkspaceState};
+use dayshift_core::time::Millis;
+use dayshift_core::types::{
+    Backoff, End, FailureClass, Obligation, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind,
+};
+
+use super::super::{Broken, ensure};
+use super::{History, at_mut};
+
+/// How often in a row a place may fail to be made before a person is asked.
+const UNPREPARED_MAX: u32 = 3;
+
+/// What was told of a task's place last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    /// Nothing since the task was accepted or reopened.
+    #[default]
+    Unmade,
+    Ready,
+    Kept,
+    Released,
+}
+
+/// What the entries tell of a task's place.
+#[derive(Debug, Default)]
+pub(crate) struct PlaceBook {
+    pub(super) standing: Standing,
+    /// Whether a gate was let into it since its work ended there last.
+    pub(super) is_littered: bool,
+}
+
+impl History {
+    pub(super) fn place_ready(
+        &mut self,
+        attempt: AttemptId,
+        workspace: &ReadyWorkspace,
+    ) -> Result<(), Broken> {
+        let book = self.open(attempt)?;
+        book.is_prepared = true;
+        let job = book.job;
+        let task = self.job(job)?.task;
+        let spec = self.spec(task)?;
+        let begins_run = spec.needs.is_empty() && spec.workspace == WorkspaceKind::Worktree;
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.place.standing = Standing::Ready;
+        let run = book.run;
+        if begins_run && self.run(run)?.base.is_none() {
+            at_mut(&mut self.runs, run.0)?.base.clone_from(&workspace.base);
+        }
+        Ok(())
+    }
+
+    pub(super) fn place_released(&mut self, task: TaskId, is_kept: bool) -> Result<(), Broken> {
+        let book = at_mut(&mut self.tasks, task.0)?;
+        book.is_kept = is_kept;
+        book.place.standing = match (book.place.standing, &book.outcome) {
+            (Standing::Unmade, _) | (_, None) => Standing::Unmade,
+            (_, Some(_)) if is_kept => Standing::Kept,
+            (_, Some(_)) => Standing::Released,
+        };
+        Ok(())
+    }
+
+    /// An attempt's place is made when it is not there, or when gates have been in it since; and
+    /// only where there is anything to make, or to remember.
+    pub(crate) fn place_has_to_be_made(&self, attempt: AttemptId) -> Result<(), Broken> {
+        let (task, is_gate) = self.task_of(attempt)?;
+        let place = &self.task(task)?.place;
+        let is_new = place.standing != Standing::Ready;
+        let has_to_be = match self.spec(task)?.workspace {
+            WorkspaceKind::Worktree => is_new || (place.is_littered && !is_gate),
+            WorkspaceKind::InPlace => is_new && self.is_recorded(task)?,
+            WorkspaceKind::Scratch => false,
+        };
+        ensure(has_to_be, "made-for-nothing", || {
+            format!("the place of {attempt} is made, and {place:?} is all that it needs")
+        })
+    }
+
+    /// Whoever is judged by files begins in a place whose files were recorded.
+    pub(crate) fn place_is_recorded(&self, attempt: AttemptId) -> Result<(), Broken> {
+        let (task, _) = self.task_of(attempt)?;
+        let is_ready = self.task(task)?.place.standing == Standing::Ready;
+        ensure(is_ready || !self.is_recorded(task)?, "unrecorded", || {
+            format!("{attempt} begins in a folder of which nobody knows what was there before")
+        })
+    }
+
+    /// Whether the engine is told rightly that gates have been where the attempt goes on.
+    pub(crate) fn knows_litter(&self, state: &State, attempt: AttemptId) -> Result<(), Broken> {
+        let (task, is_gate) = self.task_of(attempt)?;
+        let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
+        let expected = is_worktree && !is_gate && self.task(task)?.place.is_littered;
+        let is_littered = state.is_littered(self.attempt(attempt)?.job, attempt);
+        ensure(is_littered == expected, "littered", || {
+            format!("the place of {attempt} is called littered: {is_littered}")
+        })
+    }
+
+    /// The task that an attempt works on, and whether it is a gate's.
+    fn task_of(&self, attempt: AttemptId) -> Result<(TaskId, bool), Broken> {
+        let job = self.job(self.attempt(attempt)?.job)?;
+        Ok((job.task, job.gate.is_some()))
+    }
+
+    /// Whether what was in the task's folder before has to be known.
+    fn is_recorded(&self, task: TaskId) -> Result<bool, Broken> {
+        let spec = self.spec(task)?;
+        let is_judged = matches!(spec.work, TaskWork::Agent { .. }) || !spec.deliverables.is_empty();
+        let is_git = self.run(self.task(task)?.run)?.spec.is_git;
+        Ok(match spec.workspace {
+            WorkspaceKind::Worktree => true,
+            WorkspaceKind::InPlace => is_git || is_judged,
+            WorkspaceKind::Scratch => false,
+        })
+    }
+
+    /// A place that was not made is tried again as the task asks for, a few times.
+    pub(super) fn waits_for_place(
+        spec: &TaskSpec,
+        unprepared: u32,
+        class: FailureClass,
+        wait: Millis,
+    ) -> Result<(), Broken> {
+        ensure(unprepared < UNPREPARED_MAX, "unprepared", || {
+            format!("a place could not be made {unprepared} times in a row, and is tried again")
+        })?;
+        let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
+        match rule.unwrap_or(spec.backoff) {
+            // The work was not begun, so nothing of it is tried again.
+            Backoff::Never => ensure(wait == Millis(0), "backoff", || format!("{wait} for a place")),
+            Backoff::Immediate | Backoff::Fixed { .. } | Backoff::Exponential { .. } => {
+                Self::waits(spec, unprepared, class, wait)
+            }
+        }
+    }
+
+    /// A person is asked about a place when what was left in it could not be collected, or when
+    /// trying to make it once more does not help.
+    pub(super) fn waits_for_person(&self, job: JobId) -> Result<(), Broken> {
+        let book = self.job(job)?;
+        let has_run = match book.last_attempt {
+            Some(last) => self.attempt(last)?.is_collecting,
+            None => false,
+        };
+        let can_help = match &book.last_end {
+            Some(End::Failed(failure)) => {
+                matches!(failure.class, FailureClass::Transient | FailureClass::Work | FailureClass::Timeout)
+            }
+            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => false,
+        };
+        let is_tired = book.unprepared >= UNPREPARED_MAX || !can_help;
+        if let Some(last) = book.last_attempt.filter(|_| has_run) {
+            return self.may_be_given_up(Obligation::CollectArtifacts(last));
+        }
+        ensure(is_tired, "held-for-nothing", || {
+            format!("{job} is held after {} times without a place, {:?}", book.unprepared, book.last_end)
+        })
+    }
+
+    /// The core knows where tasks work, and where their runs began.
+    pub(crate) fn places_agree(&self, state: &State) -> Result<(), Broken> {
+        for task in state.tasks() {
+            let ours = self.task(task.id)?.place.standing;
+            let theirs = match &task.workspace {
+                WorkspaceState::Unmade => Standing::Unmade,
+                WorkspaceState::Ready(_) => Standing::Ready,
+                WorkspaceState::Kept(..) => Standing::Kept,
+                WorkspaceState::Released(_) => Standing::Released,
+            };
+            ensure(ours == theirs, "places", || {
+                format!("the place of {} is {theirs:?}, the journal makes it {ours:?}", task.id)
+            })?;
+        }
+        for run in state.runs() {
+            let ours = &self.run(run.id)?.base;
+            ensure(run.base == *ours, "base", || {
+                format!("{} is said to have begun at {:?}, it was {ours:?}", run.id, run.base)
+            })?;
+        }
+        Ok(())
+    }
+}
