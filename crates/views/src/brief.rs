@@ -1,5 +1,7 @@
 //! What `dayshift run` prints at its end.
 
+use std::collections::BTreeSet;
+
 use dayshift_core::ids::RunId;
 use dayshift_core::state::{Run, RunMode, State, Task};
 use dayshift_core::types::Outcome;
@@ -113,6 +115,9 @@ fn next_steps(state: &State, run: &Run, tasks: &[&Task]) -> Vec<String> {
     if let Some(task) = tasks.iter().find(is_changed) {
         steps.push(format!("Review: dayshift diff {}", id(task)));
     }
+    // One limit may hold many tasks.
+    let mut told = BTreeSet::new();
+    steps.retain(|step| told.insert(step.clone()));
     let more = steps.len().saturating_sub(STEPS_NAMED_MAX);
     steps.truncate(STEPS_NAMED_MAX);
     if more > 0 {

@@ -183,7 +183,7 @@ fn process_json(
         "branch": task.workspace.place().and_then(|place| place.branch.as_deref()).map(line),
         "exit_code": exit_code(attempt),
         "cpu_s": live.map(|facts| facts.cpu_s).or(cpu_used),
-        "rss_bytes": live.map(|facts| facts.rss_bytes).or(process.map(|process| process.rss_bytes)),
+        "rss_bytes": live.map(|facts| facts.rss_bytes).or(process.map(|process| process.rss_bytes).filter(|bytes| *bytes > 0)),
         "heartbeat": iso(ended_at(attempt).unwrap_or(now)),
         "liveness": liveness(attempt, live.is_some()),
         "silent_since": attempt.probed.filter(|_| attempt.is_live()).map(|(at, probe)| iso(before(at, probe.silent))),

@@ -51,7 +51,7 @@ pub fn report(state: &State, run: RunId, extra: &ReportExtra) -> String {
     summary(&mut text, state, run, &tasks, extra);
     measured::by_type(&mut text, state, &tasks, extra.now);
     measured::forecast(&mut text, state, &tasks, extra.now);
-    speed::section(&mut text, state, run, &tasks, extra.now);
+    speed::section(&mut text, state, run, &tasks, extra);
     text.push_str("\n## Tasks\n");
     for task in tasks.iter().take(TASKS_FULL_MAX) {
         self::task::section(&mut text, state, task, extra);

@@ -49,7 +49,7 @@ pub(super) fn rows(rows: &mut Vec<(&str, String)>, state: &State, tasks: &[&Task
         || tasks.iter().flat_map(|task| attempts(state, task)).filter_map(|one| one.process.as_deref());
     let cpu = ends().map(|end| end.cpu.0).fold(0, u64::saturating_add);
     rows.push(("CPU time", cpu_seconds(Millis(cpu))));
-    rows.push(("Largest process", size(ends().map(|end| end.rss_bytes).max().unwrap_or(0))));
+    rows.push(("Largest process", peak(ends().map(|end| end.rss_bytes).max().unwrap_or(0))));
     rows.push(("Printed", size(ends().map(|end| end.output_bytes).fold(0, u64::saturating_add))));
 }
 
@@ -214,7 +214,7 @@ pub(super) fn used(attempt: &Attempt) -> String {
             Exit::Lost | Exit::NotStarted { .. } => parts.push("CPU and memory unknown".to_owned()),
             Exit::Code(_) | Exit::Signal(_) => {
                 parts.push(format!("CPU {}", cpu_seconds(end.cpu)));
-                parts.push(format!("peak {}", size(end.rss_bytes)));
+                parts.push(format!("peak {}", peak(end.rss_bytes)));
             }
         }
         parts.push(format!("printed {}", size(end.output_bytes)));
@@ -228,6 +228,11 @@ pub(super) fn used(attempt: &Attempt) -> String {
 /// Seconds with two decimals: most commands take less than a tenth.
 fn cpu_seconds(cpu: Millis) -> String {
     format!("{}.{:02}s", cpu.0 / 1_000, cpu.0 % 1_000 / 10)
+}
+
+/// A process that was over before anybody looked has no known peak.
+fn peak(bytes: u64) -> String {
+    if bytes == 0 { "unknown".to_owned() } else { size(bytes) }
 }
 
 /// Bytes in the unit that fits, by thousands: `5 B`, `1.2 kB`, `12.6 MB`.

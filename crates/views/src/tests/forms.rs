@@ -359,6 +359,25 @@ fn budgets_are_told() {
     assert!(brief.contains("Decide: dayshift budget R1 USD"), "{brief}");
 }
 
+/// One limit that holds three tasks is decided on once.
+#[test]
+fn the_same_step_is_named_once() {
+    let keys = ["a", "b", "c"];
+    let mut world = World::of(run_spec(keys.iter().map(|key| task(key, "T")).collect()));
+    for key in keys {
+        let attempt = world.start(key);
+        world.report(Report::Spent { attempt, spend: spend(4.0) });
+    }
+    for key in keys {
+        let attempt = world.live(key);
+        world.end_with(attempt, Exit::Signal(15), None, 4.0, "");
+        world.collect(key, attempt, &[]);
+        assert_eq!(word(&world, key), "awaiting_human");
+    }
+    let brief = crate::run_brief(&world.state, dayshift_core::ids::RunId(1));
+    assert_eq!(brief.matches("Decide: dayshift budget R1 USD").count(), 1, "{brief}");
+}
+
 #[test]
 fn two_runs_are_told_apart() {
     let mut world = going_on();

@@ -86,6 +86,62 @@ fn a_speed_up_is_measured_or_said_to_be_unmeasured() {
     check(&world, 4, "Speed", &["- Speed-up: not measured."]);
 }
 
+/// A night between a failure and somebody's retry is no slowness of the work.
+#[test]
+fn waiting_for_people_counts_for_no_speed_up() {
+    let spec = |slots_max| {
+        let mut spec = four(slots_max);
+        spec.tasks.iter_mut().for_each(|task| task.attempts_max = 1);
+        spec
+    };
+    let mut world = World::of(spec(4));
+    let first = world.start("c0");
+    world.wait(Millis::seconds(2));
+    let verdict = Failure::new(FailureClass::Work, "exit code 1");
+    world.end_with(first, Exit::Code(1), Some(verdict), 0.0, "");
+    work_off(&mut world);
+    world.wait(Millis::minutes(600));
+    world.request(Request::RetryTask { task: world.task("c0") });
+    work_off(&mut world);
+    world.request(Request::SubmitRun(Box::new(spec(1))));
+    work_off(&mut world);
+    check(
+        &world,
+        1,
+        "Speed",
+        &[
+            "- Speed-up: 1.33x, measured: the sequential run R2 of the same files was at work for 8.0s, this one 6.0s.",
+            "- People had to do with them",
+            "- Efficiency: 33 % (speed-up over 4 slots).",
+            "- The two did not do the same: 4 tasks succeeded with 5 attempts in R1, 4 tasks succeeded with 4 attempts",
+        ],
+    );
+}
+
+#[test]
+fn the_way_to_a_sequential_run_names_the_repository_where_the_file_does_not() {
+    for (source, has_repo) in
+        [("day.yaml", false), ("/home/me/repo/day.yaml", false), ("../d.yaml", true), ("/tmp/d", true)]
+    {
+        let repo = "/home/me/repo".to_owned();
+        let mut world = World::of(RunSpec { repo, sources: vec![source.to_owned()], ..four(4) });
+        work_off(&mut world);
+        let repo = if has_repo { " --repo /home/me/repo" } else { "" };
+        check(&world, 1, "Speed", &[&format!("`dayshift run {source}{repo} --again --max-parallel 1`")]);
+    }
+}
+
+#[test]
+fn a_peak_that_nobody_saw_is_unknown() {
+    let mut world = World::of(four(4));
+    world.rss_bytes = 0;
+    work_off(&mut world);
+    check(&world, 1, "Summary", &["| Largest process | unknown |"]);
+    assert!(report(&world, RunId(1)).contains(", peak unknown, "));
+    let registry = crate::registry(&world.state, world.now, &std::collections::BTreeMap::new());
+    assert_eq!(registry["processes"][0]["rss_bytes"], serde_json::Value::Null);
+}
+
 #[test]
 fn who_was_asked_decided_after_how_long() {
     let mut world = going_on();

@@ -23,11 +23,13 @@ pub(super) struct World {
     pub(super) state: State,
     pub(super) now: Timestamp,
     pub(super) entries: Vec<Entry>,
+    /// What the worker saw of each process's memory.
+    pub(super) rss_bytes: u64,
 }
 
 impl World {
     pub(super) fn of(spec: RunSpec) -> Self {
-        let mut world = Self { state: State::new(), now: START, entries: Vec::new() };
+        let mut world = Self { state: State::new(), now: START, entries: Vec::new(), rss_bytes: 12 << 20 };
         world.request(Request::SubmitRun(Box::new(spec)));
         world
     }
@@ -103,7 +105,7 @@ impl World {
             at: self.now,
             elapsed,
             cpu: Millis(elapsed.0 / 2),
-            rss_bytes: 12 << 20,
+            rss_bytes: self.rss_bytes,
             output_bytes: printed.len() as u64,
             output_sha256: Some("0123456789abcdef".repeat(4)),
             output_tail: printed.to_owned(),
