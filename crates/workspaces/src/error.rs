@@ -28,6 +28,16 @@ pub enum WorkspaceError {
         /// The time limit.
         seconds: u64,
     },
+    /// A lock of another git stands in the way.
+    #[error("get past the lock `{path}`, {age}: {advice}")]
+    Locked {
+        /// The lock file.
+        path: String,
+        /// How old it is.
+        age: String,
+        /// Who may hold it, and what to do.
+        advice: String,
+    },
     /// git could not be started at all.
     #[error("start `{program}`: {source}; install git 2.40 or newer, or put it on PATH")]
     NoGit {
@@ -86,7 +96,6 @@ pub enum WorkspaceError {
 
 /// Parts of git's messages that mean "try again later".
 const TRANSIENT: &[&str] = &[
-    ".lock': File exists",
     "cannot lock ref",
     "Unable to create '",
     "No space left on device",
@@ -105,17 +114,14 @@ impl WorkspaceError {
     pub fn class(&self) -> FailureClass {
         match self {
             // Code -1: somebody killed it, for want of memory perhaps. That says nothing about the work.
-            Self::Git { code: -1, .. } | Self::TimedOut { .. } => FailureClass::Transient,
+            Self::Git { code: -1, .. } | Self::TimedOut { .. } | Self::Locked { .. } => {
+                FailureClass::Transient
+            }
             Self::Git { stderr, .. } => git_class(stderr),
             Self::NoGit { source, .. } | Self::Io { source, .. } => io_class(source),
             Self::Conflict { .. } => FailureClass::Conflict,
             Self::NoCommit { .. } | Self::Unusable { .. } | Self::TooMuch { .. } => FailureClass::Permanent,
         }
-    }
-
-    /// Whether git failed because a lock file of another process was in its way.
-    pub(crate) fn is_locked(&self) -> bool {
-        matches!(self, Self::Git { stderr, .. } if stderr.contains(".lock': File exists"))
     }
 
     /// Whether git refused one path, and not the whole work.

@@ -1,6 +1,7 @@
 //! One call of the git program: private environment, time limit, output caps.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,27 @@ impl Default for Limits {
     }
 }
 
+/// Who hears of what was done beside what was asked for, one line at a time: a stale lock was removed.
+#[derive(Clone)]
+pub struct Listener(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Listener {
+    /// Calls `hear` with each line, from any thread.
+    pub fn new(hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    pub(crate) fn tell(&self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
 /// Which git is called, and what it may know of its surroundings.
 #[derive(Debug, Clone)]
 pub struct GitEnvironment {
@@ -56,11 +78,13 @@ pub struct GitEnvironment {
     pub network: Vec<(OsString, OsString)>,
     /// Caps and time limits.
     pub limits: Limits,
+    /// Who hears of stale locks that were removed.
+    pub listener: Listener,
 }
 
 impl GitEnvironment {
     /// The git on `path`, with the user's configuration in `home`, and no network variables.
-    pub fn new(path: impl Into<OsString>, home: Option<PathBuf>) -> Self {
+    pub fn new(path: impl Into<OsString>, home: Option<PathBuf>, listener: Listener) -> Self {
         Self {
             program: PathBuf::from("git"),
             path: path.into(),
@@ -68,6 +92,7 @@ impl GitEnvironment {
             config_home: None,
             network: Vec::new(),
             limits: Limits::default(),
+            listener,
         }
     }
 }
@@ -123,8 +148,6 @@ impl Call {
 fn hint(stderr: &str) -> &'static str {
     if stderr.contains("dubious ownership") {
         "; the folder belongs to another user: allow it with `git config --global --add safe.directory DIR`"
-    } else if stderr.contains(".lock': File exists") {
-        "; if no other git is running there, remove that lock file"
     } else {
         ""
     }

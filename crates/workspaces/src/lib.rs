@@ -7,8 +7,10 @@ mod diff;
 mod error;
 mod fingerprint;
 mod git;
+mod holders;
 mod in_place;
 mod lfs;
+mod locks;
 mod merge;
 mod order;
 mod overrides;
@@ -34,7 +36,7 @@ pub use collect::collect;
 pub use diff::{Diff, DiffStat, FileStat, diff, read_blob, stat};
 pub use error::WorkspaceError;
 pub use fingerprint::{Fingerprint, fingerprint};
-pub use git::{GitEnvironment, Limits};
+pub use git::{GitEnvironment, Limits, Listener};
 pub use order::{
     BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source, TreeFate,
 };

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::error::WorkspaceError;
 use crate::git::{self, Call, GitEnvironment, Limits, Ran, Reach, words};
+use crate::locks::{self, Territory};
 use crate::overrides::{self, Entry, Filters, Pair, Scope};
 use crate::repository::Repository;
 
-/// Pauses between the tries when another git holds a lock: 2.5 s together.
-const LOCK_PAUSES_MS: [u64; 7] = [20, 40, 80, 160, 320, 640, 1_280];
+/// Locks that one call meets, one after the other.
+const LOCKS_MAX: u32 = 8;
 
 /// Overrides and identity as computed from the configuration at this moment.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Session {
     environment: Arc<GitEnvironment>,
     git_dir: PathBuf,
     top: PathBuf,
-    common_dir: PathBuf,
+    territory: Territory,
     variables: Vec<Pair>,
     entries: Vec<Entry>,
 }
@@ -40,7 +41,11 @@ impl Session {
             environment: Arc::clone(&repository.environment),
             git_dir: git_dir.to_path_buf(),
             top: repository.top.clone(),
-            common_dir: repository.common_dir.clone(),
+            territory: Territory {
+                common_dir: repository.common_dir.clone(),
+                top: repository.top.clone(),
+                worktree: (git_dir != repository.git_dir).then(|| git_dir.to_path_buf()),
+            },
             variables: Vec::new(),
             entries: Vec::new(),
         };
@@ -76,11 +81,16 @@ impl Session {
 
     /// The git directory that all worktrees share.
     pub(crate) fn common_dir(&self) -> &Path {
-        &self.common_dir
+        &self.territory.common_dir
     }
 
     pub(crate) fn limits(&self) -> Limits {
         self.environment.limits
+    }
+
+    /// Waits until `lock` is gone, and removes it when it is a stale one of ours.
+    pub(crate) fn clear_lock(&self, lock: &Path) -> Result<(), WorkspaceError> {
+        locks::clear(&self.territory, &self.environment.listener, lock)
     }
 
     /// A call with these words; nothing happens before one of the ending methods.
@@ -92,6 +102,7 @@ impl Session {
         let limits = self.environment.limits;
         Request {
             environment: Arc::clone(&self.environment),
+            territory: self.territory.clone(),
             call: Call {
                 args: words(args),
                 dir: self.top.clone(),
@@ -118,6 +129,7 @@ fn as_variables(pairs: Vec<Pair>) -> Vec<Pair> {
 #[derive(Debug)]
 pub(crate) struct Request {
     environment: Arc<GitEnvironment>,
+    territory: Territory,
     call: Call,
 }
 
@@ -164,14 +176,13 @@ impl Request {
         self
     }
 
-    /// Runs it and hands back whatever came of it; a lock of another git is waited for.
+    /// Runs it and hands back whatever came of it; a lock of another git is waited for, and a stale
+    /// one of ours removed.
     pub(crate) fn run(&self) -> Result<Ran, WorkspaceError> {
-        for pause in LOCK_PAUSES_MS {
+        for _ in 0..LOCKS_MAX {
             let ran = git::run(&self.environment, &self.call)?;
-            if ran.code == 0 || !self.call.refused(&ran).is_locked() {
-                return Ok(ran);
-            }
-            std::thread::sleep(Duration::from_millis(pause));
+            let Some(lock) = locks::named_in(&ran.stderr).filter(|_| ran.code != 0) else { return Ok(ran) };
+            locks::clear(&self.territory, &self.environment.listener, &lock)?;
         }
         git::run(&self.environment, &self.call)
     }

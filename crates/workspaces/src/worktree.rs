@@ -27,6 +27,9 @@ use crate::tidy::tidy;
 /// Names of folders and branches that are tried when others hold the first ones.
 const NAMES_MAX: u32 = 99;
 
+/// Locks that are looked at when a worktree is mended.
+const LOCKS_MAX: usize = 99;
+
 /// Makes or finds the worktree of a task in `folder`.
 pub(crate) fn prepare(
     repository: &Repository,
@@ -241,9 +244,25 @@ fn mend(
         attach(session, repository, place, record)?;
     }
     let git_dir = record.git_dir.clone().unwrap_or_default();
-    // Every process of the task is dead, so a lock that is still there is stale.
-    remove_all(&git_dir.join("index.lock"))?;
+    unlock(repository, record, &git_dir)?;
     point(place, &record.root, &git_dir)
+}
+
+/// Removes the locks that the worktree's agent would meet: killed gits have left them.
+fn unlock(repository: &Repository, record: &Record, git_dir: &Path) -> Result<(), WorkspaceError> {
+    let entries = fs::read_dir(git_dir).at("list", git_dir)?;
+    let inside = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let of_branch = record.branch.as_ref().map(|branch| format!("refs/heads/{branch}.lock"));
+    let locks: Vec<PathBuf> = inside
+        .filter(|path| path.extension().is_some_and(|ending| ending == "lock"))
+        .chain(of_branch.map(|name| repository.common_dir.join(name)).filter(|path| path.exists()))
+        .take(LOCKS_MAX)
+        .collect();
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let session = Session::open_at(repository, git_dir, Filters::Off)?;
+    locks.iter().try_for_each(|lock| session.clear_lock(lock))
 }
 
 /// Registers a folder that is already full of files: git makes the record for an empty folder, and
@@ -280,7 +299,7 @@ fn is_registered(repository: &Repository, git_dir: &Path, root: &Path) -> bool {
 }
 
 /// The path in a file that holds one path.
-fn pointer(file: &Path) -> Option<PathBuf> {
+pub(crate) fn pointer(file: &Path) -> Option<PathBuf> {
     let text = fs::read(file).ok()?;
     Some(native(text.trim_ascii_end()).to_path_buf())
 }

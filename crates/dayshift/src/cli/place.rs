@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{State, Task};
 use dayshift_journal::Head;
-use dayshift_workspaces::{GitEnvironment, Repository};
+use dayshift_workspaces::{GitEnvironment, Listener, Repository};
 
-use super::Common;
+use super::ask::{Answer, version_of};
+use super::{Common, output};
 use crate::failure::{Code, Failure};
 use crate::paths::{self, Paths};
 use crate::store;
@@ -24,7 +25,8 @@ pub(crate) struct Repo {
 
 /// How git is called for a person's commands.
 pub(crate) fn git_environment() -> GitEnvironment {
-    GitEnvironment::new(std::env::var_os("PATH").unwrap_or_default(), paths::home())
+    let listener = Listener::new(output::error);
+    GitEnvironment::new(std::env::var_os("PATH").unwrap_or_default(), paths::home(), listener)
 }
 
 /// The repository named on the command line, else that of the folder `near`, else that of the
@@ -51,7 +53,7 @@ fn repo_of(start: &Path) -> Result<Repo> {
         return Err(Failure::new(Code::Invalid, format!("{} is not a folder", start.display())).into());
     }
     let git = Repository::discover(&git_environment(), &start).map_err(|error| {
-        let is_git_there = std::process::Command::new("git").arg("--version").output().is_ok();
+        let is_git_there = version_of("git") != Answer::Refused;
         let code = if is_git_there { Code::Invalid } else { Code::Missing };
         Failure::new(code, format!("failed to {error}"))
             .hint("`dayshift doctor` looks at git and the repository")

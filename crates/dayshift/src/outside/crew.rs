@@ -15,11 +15,12 @@ use dayshift_core::types::{
     Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, PrepareOrder, ReleaseOrder, Repository,
-    ScratchFate, Source, TreeFate, WorkspaceError, collect, prepare, release, resolve_base,
+    Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
+    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, prepare, release, resolve_base,
 };
 
 use super::Shared;
+use crate::log::{self, About, Level};
 use crate::paths;
 
 /// How many workspaces are worked on at once.
@@ -66,7 +67,9 @@ impl Crew {
         let path = shared.setting.environment.iter().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, value)| value.clone()).unwrap_or_default();
         let busy = Arc::new(Mutex::default());
-        let mut git = GitEnvironment::new(path, paths::home());
+        let log_paths = shared.paths.clone();
+        let listener = Listener::new(move |line| log::line(&log_paths, Level::Warn, About::default(), line));
+        let mut git = GitEnvironment::new(path, paths::home(), listener);
         git.network
             .extend(shared.setting.environment.iter().filter(|(name, _)| is_for_network(name)).cloned());
         let hands = Arc::new(Hands {

@@ -5,13 +5,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    BranchFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, PrepareOrder, ReleaseOrder, Released,
-    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare, release,
+    BranchFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
+    Released, Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare,
+    release,
 };
 
 pub(crate) struct World {
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     pub(crate) environment: GitEnvironment,
     pub(crate) found: OnceLock<Repository>,
+    /// What was told beside the answers.
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
 }
 
 pub(crate) const SHA1: &[&str] = &[];
@@ -52,7 +55,10 @@ impl World {
         )
         .expect("user's configuration");
         let path = std::env::var_os("PATH").expect("PATH");
-        let environment = GitEnvironment::new(path, Some(home.clone()));
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&told);
+        let listener = Listener::new(move |line| heard.lock().expect("sound").push(line.to_owned()));
+        let environment = GitEnvironment::new(path, Some(home.clone()), listener);
         let world = Self {
             folder: root.join("state/workspaces"),
             temp,
@@ -60,6 +66,7 @@ impl World {
             top,
             environment,
             found: OnceLock::new(),
+            told,
         };
         world.git(&[&["init", "-q"], options].concat());
         world
