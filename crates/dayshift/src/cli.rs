@@ -1,5 +1,6 @@
 //! The command line: what can be said, and who answers.
 
+mod ask;
 mod budget;
 mod bundle;
 mod check;

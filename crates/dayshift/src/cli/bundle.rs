@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, RunId};
@@ -17,6 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
+use super::ask::version_of;
 use super::{Common, doctor, output, place, settings};
 use crate::failure::{Code, Failure};
 use crate::log::{self, About};
@@ -187,14 +187,10 @@ fn pretty(value: &Value) -> String {
 }
 
 fn versions() -> Value {
-    let ask = |program: &str| {
-        let output = Command::new(program).arg("--version").output().ok().filter(|it| it.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
-    };
     serde_json::json!({
         "dayshift": env!("CARGO_PKG_VERSION"),
-        "git": ask("git"),
-        "claude": ask("claude"),
+        "git": version_of("git").said(),
+        "claude": version_of("claude").said(),
         "packed_at": jiff::Timestamp::now().to_string(),
     })
 }

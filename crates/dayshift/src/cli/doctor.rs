@@ -5,13 +5,13 @@ mod machine;
 mod remains;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
 use dayshift_core::types::Dialect;
 use dayshift_intake::SecretSource;
 
+use super::ask::{Answer, version_of};
 use super::{Common, bundle, output, place, repair, settings};
 use crate::failure::Code;
 use crate::outside::{expanded, fault_of_file};
@@ -20,6 +20,9 @@ use crate::store;
 
 /// The oldest git that has all that is used.
 const GIT_MIN: (u32, u32) = (2, 40);
+
+/// What is said of a program that does not answer.
+const HANGS: &str = "does not answer `--version` and was ended";
 
 /// What `doctor` takes.
 #[derive(Debug, Clone, Args)]
@@ -133,15 +136,11 @@ fn platform() -> Finding {
     }
 }
 
-fn version_of(program: &str) -> Option<String> {
-    let output =
-        Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;
-    Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
-}
-
 fn git() -> Finding {
-    let Some(version) = version_of("git") else {
-        return Finding::bad("git", "not found on PATH", "install git 2.40 or newer");
+    let version = match version_of("git") {
+        Answer::Said(version) => version,
+        Answer::Refused => return Finding::bad("git", "not found on PATH", "install git 2.40 or newer"),
+        Answer::Hangs => return Finding::bad("git", HANGS, "run `git --version` and see what it waits for"),
     };
     let numbers = version.rsplit(' ').find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     let mut numbers = numbers.unwrap_or_default().split('.').map_while(|part| part.parse::<u32>().ok());
@@ -156,12 +155,18 @@ fn git() -> Finding {
 }
 
 fn claude() -> Finding {
-    let Some(version) = version_of("claude") else {
-        return Finding::warn(
-            "claude",
-            "not found on PATH",
-            "npm install -g @anthropic-ai/claude-code, or use a command agent",
-        );
+    let version = match version_of("claude") {
+        Answer::Said(version) => version,
+        Answer::Refused => {
+            return Finding::warn(
+                "claude",
+                "not found on PATH",
+                "npm install -g @anthropic-ai/claude-code, or use a command agent",
+            );
+        }
+        Answer::Hangs => {
+            return Finding::warn("claude", HANGS, "run `claude --version` and see what it waits for");
+        }
     };
     let dialect = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
     let number = version.split(' ').next().unwrap_or_default().to_owned();

@@ -53,6 +53,24 @@ fn a_sound_machine_is_told_so_and_every_trouble_has_a_repair() {
 }
 
 #[test]
+fn programs_that_hang_are_told_and_ended() {
+    let site = Site::new();
+    let folder = site.home.path().join("bin");
+    let pid = site.home.path().join("pid");
+    // The shell waits for its child, as a program does that waits for a network.
+    program(&folder, "claude", &format!("sleep 600 & echo $! > {}; wait", pid.display()));
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let (code, found) = doctor(&site, Some(&path), &[]);
+    assert_eq!(code, 0, "an agent is only warned of: {found:#}");
+    check(&found, "claude", "does not answer `--version`", "warn", "`claude --version`");
+    let child = fs::read_to_string(pid).unwrap();
+    dayshift_testkit::wait_until(crate::common::LONG, "the program's child to end", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        stat.map_or(true, |stat| stat.contains(") Z"))
+    });
+}
+
+#[test]
 fn programs_that_are_missing_or_old_are_told_with_how_to_install_them() {
     let site = Site::new();
     let folder = site.home.path().join("bin");

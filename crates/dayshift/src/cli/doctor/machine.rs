@@ -1,12 +1,13 @@
 //! What the machine gives: clock, descriptors, file systems, namespaces, programs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Agent, Dialect};
 
 use super::Finding;
+use crate::cli::ask::ask as ask_program;
 use crate::cli::now;
 use crate::cli::place::Repo;
 
@@ -115,9 +116,8 @@ fn kind_of(magic: i64) -> Option<&'static str> {
 pub(super) fn identity(repo: &Repo) -> Finding {
     let ask = |name: &str| {
         let mut command = Command::new("git");
-        command.args(["config", "--get", name]).current_dir(&repo.path).stderr(Stdio::null());
-        let output = command.output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|text| !text.is_empty())
+        command.args(["config", "--get", name]).current_dir(&repo.path);
+        ask_program(&mut command).said().filter(|text| !text.is_empty())
     };
     match (ask("user.name"), ask("user.email")) {
         (Some(name), Some(email)) => Finding::good("identity", format!("{name} <{email}>")),
