@@ -310,7 +310,83 @@ pub enum Event {
     },
 }
 
+/// What an event is about: the narrowest thing that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The day's budget.
+    Day,
+    /// The room on the disk.
+    Disk,
+    /// A run as a whole.
+    Run(RunId),
+    /// A task as a whole.
+    Task(TaskId),
+    /// A job as a whole.
+    Job(JobId),
+    /// One attempt.
+    Attempt(AttemptId),
+}
+
+impl From<Scope> for Subject {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Day => Self::Day,
+            Scope::Run(run) => Self::Run(run),
+            Scope::Task(task) => Self::Task(task),
+            Scope::Job(job) => Self::Job(job),
+        }
+    }
+}
+
+impl From<Obligation> for Subject {
+    fn from(obligation: Obligation) -> Self {
+        match obligation {
+            Obligation::PrepareWorkspace(attempt)
+            | Obligation::RunAttempt(attempt)
+            | Obligation::StopAttempt(attempt)
+            | Obligation::ProbeAgent(attempt)
+            | Obligation::CollectArtifacts(attempt) => Self::Attempt(attempt),
+            Obligation::ReleaseWorkspace(task) => Self::Task(task),
+            Obligation::WriteReport(run) => Self::Run(run),
+        }
+    }
+}
+
 impl Event {
+    /// What the event is about.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::RunSubmitted { run, .. }
+            | Self::RunPaused { run, .. }
+            | Self::RunDraining { run, .. }
+            | Self::RunResumed { run }
+            | Self::RunClosed { run, .. }
+            | Self::ReportWritten { run, .. } => Subject::Run(*run),
+            Self::TaskClosed { task, .. }
+            | Self::TaskReopened { task }
+            | Self::WorkspaceReleased { task, .. } => Subject::Task(*task),
+            Self::GateDecided { job, .. }
+            | Self::RetryScheduled { job, .. }
+            | Self::WorkSentBack { job, .. }
+            | Self::JobHeld { job, .. }
+            | Self::JobReleased { job }
+            | Self::JobFinished { job, .. } => Subject::Job(*job),
+            Self::AttemptOpened { attempt, .. }
+            | Self::WorkspaceReady { attempt, .. }
+            | Self::AgentStarted { attempt, .. }
+            | Self::SessionNamed { attempt, .. }
+            | Self::CostCharged { attempt, .. }
+            | Self::ProcessEnded { attempt, .. }
+            | Self::StopOrdered { attempt, .. }
+            | Self::AttemptProbed { attempt, .. }
+            | Self::RepetitionSeen { attempt, .. }
+            | Self::AttemptEnded { attempt, .. } => Subject::Attempt(*attempt),
+            Self::BudgetWarned { scope, .. } | Self::BudgetSet { scope, .. } => (*scope).into(),
+            Self::DiskChanged { .. } => Subject::Disk,
+            Self::ObligationFailed { obligation, .. } => (*obligation).into(),
+        }
+    }
+
     /// The event's name, as in the journal's `kind` column.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use dayshift_core::event::{Entry, Event};
+use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::state::State;
-use dayshift_core::types::{End, Obligation, Scope};
+use dayshift_core::types::End;
 use dayshift_intake::Config;
 use serde::{Deserialize, Serialize};
 
@@ -115,37 +115,14 @@ impl About {
         Self { attempt: Some(attempt), ..of_job }
     }
 
-    /// What an event is about; `state` holds after it.
-    pub(crate) fn event(state: &State, event: &Event) -> Self {
-        match event {
-            Event::RunSubmitted { run, .. }
-            | Event::RunPaused { run, .. }
-            | Event::RunDraining { run, .. }
-            | Event::RunResumed { run }
-            | Event::RunClosed { run, .. }
-            | Event::ReportWritten { run, .. } => Self::run(*run),
-            Event::TaskClosed { task, .. }
-            | Event::TaskReopened { task }
-            | Event::WorkspaceReleased { task, .. } => Self::task(state, *task),
-            Event::BudgetWarned { scope, .. } | Event::BudgetSet { scope, .. } => Self::scope(state, *scope),
-            Event::DiskChanged { .. } => Self::default(),
-            Event::GateDecided { job, .. }
-            | Event::RetryScheduled { job, .. }
-            | Event::WorkSentBack { job, .. }
-            | Event::JobHeld { job, .. }
-            | Event::JobReleased { job }
-            | Event::JobFinished { job, .. } => Self::job(state, *job),
-            Event::AttemptOpened { attempt, .. }
-            | Event::WorkspaceReady { attempt, .. }
-            | Event::AgentStarted { attempt, .. }
-            | Event::SessionNamed { attempt, .. }
-            | Event::CostCharged { attempt, .. }
-            | Event::ProcessEnded { attempt, .. }
-            | Event::StopOrdered { attempt, .. }
-            | Event::AttemptProbed { attempt, .. }
-            | Event::RepetitionSeen { attempt, .. }
-            | Event::AttemptEnded { attempt, .. } => Self::attempt(state, *attempt),
-            Event::ObligationFailed { obligation, .. } => Self::obligation(state, *obligation),
+    /// What is about the subject; `state` holds after the event.
+    pub(crate) fn subject(state: &State, subject: Subject) -> Self {
+        match subject {
+            Subject::Day | Subject::Disk => Self::default(),
+            Subject::Run(run) => Self::run(run),
+            Subject::Task(task) => Self::task(state, task),
+            Subject::Job(job) => Self::job(state, job),
+            Subject::Attempt(attempt) => Self::attempt(state, attempt),
         }
     }
 
@@ -160,27 +137,6 @@ impl About {
             && fits(self.task, other.task)
             && fits(self.job, other.job)
             && fits(self.attempt, other.attempt)
-    }
-
-    fn scope(state: &State, scope: Scope) -> Self {
-        match scope {
-            Scope::Day => Self::default(),
-            Scope::Run(run) => Self::run(run),
-            Scope::Task(task) => Self::task(state, task),
-            Scope::Job(job) => Self::job(state, job),
-        }
-    }
-
-    fn obligation(state: &State, obligation: Obligation) -> Self {
-        match obligation {
-            Obligation::PrepareWorkspace(attempt)
-            | Obligation::RunAttempt(attempt)
-            | Obligation::StopAttempt(attempt)
-            | Obligation::ProbeAgent(attempt)
-            | Obligation::CollectArtifacts(attempt) => Self::attempt(state, attempt),
-            Obligation::ReleaseWorkspace(task) => Self::task(state, task),
-            Obligation::WriteReport(run) => Self::run(run),
-        }
     }
 }
 
@@ -296,7 +252,7 @@ pub(crate) fn files(paths: &Paths) -> Vec<PathBuf> {
 /// Notes an event that tells of trouble, or of the course of a run.
 pub(crate) fn entry(paths: &Paths, state: &State, entry: &Entry) {
     let Some(level) = worth(&entry.event) else { return };
-    let about = About::event(state, &entry.event);
+    let about = About::subject(state, entry.event.subject());
     let Some(text) = dayshift_views::progress(state, entry, entry.at) else { return };
     let text = text.split_once("] ").map_or(text.as_str(), |(_, text)| text);
     // For the terminal its story comes with what follows from it; a log is searched line by line.

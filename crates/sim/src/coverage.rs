@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::event::{Entry, Event};
+use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
-use dayshift_core::types::{DiskLevel, Obligation, Scope};
+use dayshift_core::types::{DiskLevel, Obligation};
 
 /// How often each pair was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,24 +85,14 @@ fn run(state: &State, run: RunId) -> &'static str {
     }
 }
 
-fn of_obligation(state: &State, obligation: Obligation) -> &'static str {
-    match obligation {
-        Obligation::PrepareWorkspace(attempt)
-        | Obligation::RunAttempt(attempt)
-        | Obligation::CollectArtifacts(attempt)
-        | Obligation::StopAttempt(attempt)
-        | Obligation::ProbeAgent(attempt) => phase(state, attempt),
-        Obligation::ReleaseWorkspace(id) => task(state, id),
-        Obligation::WriteReport(id) => run(state, id),
-    }
-}
-
-fn of_scope(state: &State, scope: Scope) -> &'static str {
-    match scope {
-        Scope::Day => "day",
-        Scope::Run(id) => run(state, id),
-        Scope::Task(id) => task(state, id),
-        Scope::Job(id) => job(state, id),
+fn of(state: &State, subject: Subject) -> &'static str {
+    match subject {
+        Subject::Day => "day",
+        Subject::Disk => disk(state),
+        Subject::Run(id) => run(state, id),
+        Subject::Task(id) => task(state, id),
+        Subject::Job(id) => job(state, id),
+        Subject::Attempt(id) => phase(state, id),
     }
 }
 
@@ -115,36 +105,11 @@ fn disk(state: &State) -> &'static str {
 }
 
 fn subject(state: &State, event: &Event) -> &'static str {
-    match event {
-        Event::RunSubmitted { run: id, .. }
-        | Event::RunPaused { run: id, .. }
-        | Event::RunResumed { run: id }
-        | Event::RunClosed { run: id, .. }
-        | Event::RunDraining { run: id, .. }
-        | Event::ReportWritten { run: id, .. } => run(state, *id),
-        Event::BudgetWarned { scope, .. } | Event::BudgetSet { scope, .. } => of_scope(state, *scope),
-        Event::DiskChanged { .. } => disk(state),
-        Event::TaskClosed { task: id, .. }
-        | Event::TaskReopened { task: id }
-        | Event::WorkspaceReleased { task: id, .. } => task(state, *id),
-        Event::WorkspaceReady { attempt, .. }
-        | Event::AgentStarted { attempt, .. }
-        | Event::SessionNamed { attempt, .. }
-        | Event::CostCharged { attempt, .. }
-        | Event::ProcessEnded { attempt, .. }
-        | Event::StopOrdered { attempt, .. }
-        | Event::AttemptProbed { attempt, .. }
-        | Event::RepetitionSeen { attempt, .. }
-        | Event::AttemptEnded { attempt, .. } => phase(state, *attempt),
-        Event::AttemptOpened { job: id, .. }
-        | Event::GateDecided { job: id, .. }
-        | Event::RetryScheduled { job: id, .. }
-        | Event::WorkSentBack { job: id, .. }
-        | Event::JobHeld { job: id, .. }
-        | Event::JobReleased { job: id }
-        | Event::JobFinished { job: id, .. } => job(state, *id),
-        Event::ObligationFailed { obligation, .. } => of_obligation(state, *obligation),
+    if let Event::AttemptOpened { job: id, .. } = event {
+        // There is no attempt before it is opened.
+        return job(state, *id);
     }
+    of(state, event.subject())
 }
 
 fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str) {
@@ -170,7 +135,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
                 Obligation::ReleaseWorkspace(_) => "release failed",
                 Obligation::WriteReport(_) => "writing failed",
             };
-            (kind, of_obligation(state, *obligation))
+            (kind, of(state, (*obligation).into()))
         }
     }
 }

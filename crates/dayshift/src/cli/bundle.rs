@@ -228,7 +228,7 @@ fn configuration(common: &Common) -> Value {
 fn journal(packer: &mut Packer, paths: &Paths, subject: &About) {
     let (mut text, is_full) = (String::new(), packer.is_full);
     let read = store::read(&paths.journal(), |state, entry| {
-        if subject.covers(&About::event(state, &entry.event)) {
+        if subject.covers(&About::subject(state, entry.event.subject())) {
             let mut value = serde_json::to_value(entry).unwrap_or_default();
             if !is_full {
                 leave_texts_out(&mut value);

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::Context;
-use dayshift_core::event::{Entry, Event};
+use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
 use dayshift_core::types::{JobWork, WorkspaceKind};
@@ -87,50 +87,20 @@ impl Files {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));
         self.people.push(state, entry);
         log::entry(&self.paths, state, entry);
-        match &entry.event {
-            Event::AttemptOpened { attempt, .. }
-            | Event::WorkspaceReady { attempt, .. }
-            | Event::AgentStarted { attempt, .. }
-            | Event::SessionNamed { attempt, .. }
-            | Event::CostCharged { attempt, .. }
-            | Event::ProcessEnded { attempt, .. }
-            | Event::AttemptProbed { attempt, .. }
-            | Event::RepetitionSeen { attempt, .. }
-            | Event::StopOrdered { attempt, .. } => self.touch(state, *attempt),
-            Event::AttemptEnded { attempt, .. } => {
-                if is_streamed(state, *attempt) {
-                    self.ended.insert(*attempt);
+        match entry.event.subject() {
+            Subject::Attempt(attempt) => {
+                let is_over = matches!(entry.event, Event::AttemptEnded { .. });
+                if is_over && is_streamed(state, attempt) {
+                    self.ended.insert(attempt);
                 }
-                self.touch(state, *attempt);
+                self.stale.extend(state.attempt(attempt).map(|attempt| state.job_of(attempt).task));
             }
-            Event::GateDecided { job, .. }
-            | Event::RetryScheduled { job, .. }
-            | Event::WorkSentBack { job, .. }
-            | Event::JobHeld { job, .. }
-            | Event::JobReleased { job }
-            | Event::JobFinished { job, .. } => {
-                self.stale.extend(state.job(*job).map(|job| job.task));
+            Subject::Job(job) => self.stale.extend(state.job(job).map(|job| job.task)),
+            Subject::Task(task) => {
+                self.stale.insert(task);
             }
-            Event::TaskClosed { task, .. }
-            | Event::TaskReopened { task }
-            | Event::WorkspaceReleased { task, .. } => {
-                self.stale.insert(*task);
-            }
-            Event::RunSubmitted { .. }
-            | Event::RunPaused { .. }
-            | Event::RunDraining { .. }
-            | Event::RunResumed { .. }
-            | Event::RunClosed { .. }
-            | Event::BudgetWarned { .. }
-            | Event::BudgetSet { .. }
-            | Event::DiskChanged { .. }
-            | Event::ObligationFailed { .. }
-            | Event::ReportWritten { .. } => {}
+            Subject::Run(_) | Subject::Day | Subject::Disk => {}
         }
-    }
-
-    fn touch(&mut self, state: &State, attempt: AttemptId) {
-        self.stale.extend(state.attempt(attempt).map(|attempt| state.job_of(attempt).task));
     }
 
     /// Writes what is stale. What cannot be written is told once, and tried again later.
