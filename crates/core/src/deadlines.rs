@@ -1,8 +1,10 @@
 //! All waiting has an end, and the next one is known: the shell sleeps until then.
 
-use crate::state::{Attempt, JobState, Phase, State};
+use crate::state::{Attempt, Phase, State};
+use crate::step::settle;
+use crate::step::spending::{self, Allowance};
 use crate::time::{Millis, Timestamp};
-use crate::types::{HoldReason, JobWork, Scope};
+use crate::types::JobWork;
 
 /// When the attempt's time is up; `None` while no process of it runs.
 pub(crate) fn time_limit(state: &State, attempt: &Attempt) -> Option<Timestamp> {
@@ -30,19 +32,17 @@ pub(crate) fn stall_limit(state: &State, attempt: &Attempt) -> Option<Millis> {
     }
 }
 
-/// When the attempt is to be looked at; `None` while nobody has to. A look that finds it silent
-/// is followed by another one after a quarter of the limit.
+/// When the attempt is to be looked at; `None` while nobody has to.
 pub(crate) fn probe_due(state: &State, attempt: &Attempt) -> Option<Timestamp> {
     let is_watched = matches!(attempt.phase, Phase::Running { .. }) && attempt.stop.is_none();
     if !is_watched {
         return None;
     }
     let limit = stall_limit(state, attempt)?;
-    Some(match attempt.probed {
-        None => attempt.started_at? + limit,
-        Some((at, probe)) if probe.silent >= limit => at + Millis((limit.0 / 4).max(1)),
-        Some((at, probe)) => at + Millis(limit.0 - probe.silent.0),
-    })
+    match attempt.looked {
+        None => Some(attempt.started_at? + limit),
+        Some(look) => Some(look.next_due(limit)),
+    }
 }
 
 /// The earliest moment after `now` at which something becomes due that no report will
@@ -53,30 +53,15 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
         .live()
         .filter(|attempt| attempt.stop.is_none())
         .filter_map(|attempt| time_limit(state, attempt));
+    // Who could not start then is looked at again when what is in its way goes, which a report tells.
     let backoffs = state
         .backoffs()
-        .filter(|(until, job)| {
-            let run = state.run_of_job(*job);
-            let is_let = state.job(*job).is_some_and(|job| state.is_let(state.task_of(job)));
-            *until > now && is_let && run.live < run.spec.slots_max
-        })
+        .filter(|(until, job)| *until > now && settle::has_place(state, *job))
+        .filter(|(until, job)| spending::allowance(state, *job, *until) != Allowance::Wait)
         .map(|(until, _)| until)
         .next();
     let delays = state.delays().map(|(_, delay)| delay.not_before);
     let probes = state.live().filter_map(|attempt| probe_due(state, attempt));
-    let has_day_limit = state.account(Scope::Day, now).is_some_and(|account| !account.limit.is_none());
-    let another_day = state
-        .held()
-        .any(|job| match &job.state {
-            // Whichever limit held it: by now it may be the day's that is in its way.
-            JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => has_day_limit,
-            JobState::Held { reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } }
-            | JobState::Blocked
-            | JobState::Ready
-            | JobState::Backoff { .. }
-            | JobState::Active { .. }
-            | JobState::Done { .. } => false,
-        })
-        .then(|| state.midnight(now));
+    let another_day = spending::next_release(state, now);
     limits.chain(backoffs).chain(delays).chain(probes).chain(another_day).filter(|moment| *moment > now).min()
 }

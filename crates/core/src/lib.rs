@@ -6,6 +6,7 @@ pub mod event;
 pub mod ids;
 pub mod input;
 pub mod invariants;
+mod look;
 pub mod money;
 mod owed;
 pub mod state;
@@ -14,5 +15,6 @@ pub mod time;
 pub mod types;
 
 pub use deadlines::next_deadline;
+pub use look::Look;
 pub use owed::owed;
 pub use step::{Decided, step, validate};

@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::TaskEdge;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::look::Look;
 use crate::money::{Amount, Micros, Spend};
 use crate::time::Timestamp;
 use crate::types::{
     Agent, Claim, Collected, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed,
-    JobWork, Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec,
-    TaskWork, WorkspaceKind,
+    JobWork, Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
+    WorkspaceKind,
 };
 pub use account::Account;
 use table::Table;
@@ -285,8 +286,8 @@ pub struct Attempt {
     pub spend: Spend,
     /// What it is counted with beyond `spend`, because nobody knows its whole price.
     pub presumed: Micros,
-    /// When it was looked at because it was silent, and what was found.
-    pub probed: Option<(Timestamp, Probe)>,
+    /// The latest look at it.
+    pub looked: Option<Look>,
     /// The call that it repeated so often that people were told, and how often.
     pub repeated: Option<(String, u32)>,
     /// The commit that holds all it left, where that was collected.

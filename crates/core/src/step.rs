@@ -8,8 +8,8 @@ mod cancel;
 mod reports;
 mod requests;
 mod retry;
-mod settle;
-mod spending;
+pub(crate) mod settle;
+pub(crate) mod spending;
 mod watching;
 
 use crate::event::{Entry, Event};

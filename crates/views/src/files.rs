@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::Look;
 use dayshift_core::ids::TaskId;
 use dayshift_core::state::{Attempt, JobState, Phase, State, Task};
 use dayshift_core::time::{Millis, Timestamp};
@@ -186,8 +187,8 @@ fn process_json(
         "rss_bytes": live.map(|facts| facts.rss_bytes).or(process.map(|process| process.rss_bytes).filter(|bytes| *bytes > 0)),
         "heartbeat": iso(ended_at(attempt).unwrap_or(now)),
         "liveness": liveness(attempt, live.is_some()),
-        "silent_since": attempt.probed.filter(|_| attempt.is_live()).map(|(at, probe)| iso(before(at, probe.silent))),
-        "probe": attempt.probed.map(|(at, probe)| json!({
+        "silent_since": attempt.looked.filter(|_| attempt.is_live()).map(|look| iso(before(look.at, look.probe.silent))),
+        "probe": attempt.looked.map(|Look { at, probe, before: _ }| json!({
             "at": iso(at),
             "silent_ms": probe.silent.0,
             "cpu_ms": probe.cpu.0,

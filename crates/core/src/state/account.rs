@@ -91,6 +91,12 @@ impl State {
         self.days.of(now).end(self.days.rule.offset_minutes)
     }
 
+    /// How many days after the one that `now` falls on have an account or a limit of their own.
+    pub(crate) fn days_known_after(&self, now: Timestamp) -> usize {
+        let next = Day(self.days.of(now).0.saturating_add(1));
+        self.days.accounts.range(next..).count() + self.days.set.range(next..).count()
+    }
+
     /// The sum of what was spent on all days.
     pub(crate) fn spent_on_all_days(&self) -> (Spend, Micros) {
         self.days.accounts.values().fold((Spend::default(), Micros::ZERO), |(spent, presumed), account| {

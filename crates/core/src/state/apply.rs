@@ -6,6 +6,7 @@ use super::{
 };
 use crate::event::{Entry, Event, Plan};
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::look::Look;
 use crate::money::{Amount, Spend};
 use crate::time::Timestamp;
 use crate::types::{
@@ -50,6 +51,8 @@ impl State {
                 attempt.claim.clone_from(claim);
                 attempt.unfinished.clone_from(unfinished);
                 attempt.phase = Phase::Collecting { verdict: verdict.clone() };
+                let id = attempt.id;
+                self.nothing_of_process_waits(id);
             }
             Event::StopOrdered { attempt, reason } => self.stop_ordered(*attempt, reason),
             Event::AttemptEnded { attempt, end, collected, presumed } => {
@@ -82,7 +85,9 @@ impl State {
             Event::BudgetWarned { scope, percent: _ } => self.budget_warned(*scope, at),
             Event::BudgetSet { scope, limit, by: _ } => self.budget_set(*scope, *limit, at),
             Event::AttemptProbed { attempt, probe } => {
-                self.attempts[*attempt].probed = Some((at, *probe));
+                let row = &mut self.attempts[*attempt];
+                let before = row.looked.map(|look| look.probe);
+                row.looked = Some(Look { at, probe: *probe, before });
                 self.delays.remove(&Obligation::ProbeAgent(*attempt));
             }
             Event::RepetitionSeen { attempt, call, times } => {
@@ -270,7 +275,7 @@ impl State {
             reserved,
             spend: Spend::default(),
             presumed: crate::money::Micros::ZERO,
-            probed: None,
+            looked: None,
             repeated: None,
             snapshot: None,
             disk_bytes: 0,
@@ -359,6 +364,17 @@ impl State {
         self.delays.remove(&Obligation::ProbeAgent(attempt));
     }
 
+    /// What was owed to a process is not owed any more.
+    fn nothing_of_process_waits(&mut self, attempt: AttemptId) {
+        for obligation in [
+            Obligation::RunAttempt(attempt),
+            Obligation::StopAttempt(attempt),
+            Obligation::ProbeAgent(attempt),
+        ] {
+            self.delays.remove(&obligation);
+        }
+    }
+
     fn attempt_ended(&mut self, attempt: AttemptId, end: &End, collected: Option<&Collected>, at: Timestamp) {
         let row = &mut self.attempts[attempt];
         row.phase = Phase::Ended { end: end.clone(), at };
@@ -368,15 +384,9 @@ impl State {
         }
         let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
-        for obligation in [
-            Obligation::PrepareWorkspace(attempt),
-            Obligation::RunAttempt(attempt),
-            Obligation::CollectArtifacts(attempt),
-            Obligation::StopAttempt(attempt),
-            Obligation::ProbeAgent(attempt),
-        ] {
-            self.delays.remove(&obligation);
-        }
+        self.delays.remove(&Obligation::PrepareWorkspace(attempt));
+        self.delays.remove(&Obligation::CollectArtifacts(attempt));
+        self.nothing_of_process_waits(attempt);
         let row = &mut self.jobs[job];
         match end {
             End::Lost => row.losses = row.losses.saturating_add(1),

@@ -89,15 +89,7 @@ fn has_slot(run: &Run) -> bool {
 }
 
 fn try_open(turn: &mut Turn<'_>, job: JobId) {
-    let run = turn.state.run_of_job(job);
-    let Some(row) = turn.state.job(job) else { return };
-    let task = turn.state.task_of(row);
-    let is_free = turn.state.is_let(task)
-        && turn.state.disk() != DiskLevel::Short
-        && task.live.is_none()
-        && !turn.state.is_being_released(task.id)
-        && in_place_is_free(turn.state, run, task);
-    if !has_slot(run) || !is_free {
+    if !has_place(turn.state, job) {
         return;
     }
     match allowance(turn.state, job, turn.now) {
@@ -110,6 +102,20 @@ fn try_open(turn: &mut Turn<'_>, job: JobId) {
             turn.emit(Event::AttemptOpened { attempt, job, route, reserved, resume });
         }
     }
+}
+
+/// Whether nothing but its time and its money keeps a job that waits from being opened. What does
+/// will go away by some report or request, never by the clock.
+pub(crate) fn has_place(state: &State, job: JobId) -> bool {
+    let run = state.run_of_job(job);
+    let Some(row) = state.job(job) else { return false };
+    let task = state.task_of(row);
+    has_slot(run)
+        && state.is_let(task)
+        && state.disk() != DiskLevel::Short
+        && task.live.is_none()
+        && !state.is_being_released(task.id)
+        && in_place_is_free(state, run, task)
 }
 
 fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {

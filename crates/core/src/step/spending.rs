@@ -21,7 +21,7 @@ const STOP_PERCENT: u32 = 100;
 
 /// Whether the limits allow a job to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Allowance {
+pub(crate) enum Allowance {
     /// They do; this much is set aside.
     Granted(Amount),
     /// Not now: live attempts have set aside what it would need.
@@ -32,7 +32,7 @@ pub(super) enum Allowance {
 
 /// Which limit says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Denial {
+pub(crate) struct Denial {
     pub(super) scope: Scope,
     /// How far it is used, for people.
     pub(super) message: String,
@@ -54,7 +54,7 @@ fn accounts(state: &State, job: JobId, now: Timestamp) -> Vec<(Scope, Account)> 
 }
 
 /// Whether what the job may use fits under all its limits.
-pub(super) fn allowance(state: &State, job: JobId, now: Timestamp) -> Allowance {
+pub(crate) fn allowance(state: &State, job: JobId, now: Timestamp) -> Allowance {
     if !estimate::can_spend(state, job) {
         return Allowance::Granted(Amount::ZERO);
     }
@@ -219,15 +219,40 @@ fn is_of_today(state: &State, task: &Task, now: Timestamp) -> bool {
 /// Jobs that were held by a limit go on as soon as no limit is in their way: a person has set it
 /// anew, or another day has begun.
 pub(super) fn release_held(turn: &mut Turn<'_>) {
-    let is_by_limit = |held: &JobState| {
-        matches!(held, JobState::Held { reason: HoldReason::Budget { scope: Some(_), message: _ } })
-    };
-    let held = turn.state.held().filter(|job| is_by_limit(&job.state));
-    let free = held.filter(|job| exhausted(turn.state, job.id, turn.now).is_none());
-    let free: Vec<JobId> = free.map(|job| job.id).collect();
+    let free: Vec<JobId> =
+        held_by_limits(turn.state).filter(|job| exhausted(turn.state, *job, turn.now).is_none()).collect();
     for job in free {
         turn.emit(Event::JobReleased { job });
     }
+}
+
+/// The first midnight at which [`release_held`] lets something go on: whichever limit held it, by
+/// then it may be the day's alone that is in its way. What another limit keeps back wakes nobody.
+pub(crate) fn next_release(state: &State, now: Timestamp) -> Option<Timestamp> {
+    held_by_limits(state).filter_map(|job| next_free_day(state, job, now)).min()
+}
+
+/// When the first day begins on which no limit is in the job's way; `None` where that takes more
+/// than another day.
+fn next_free_day(state: &State, job: JobId, now: Timestamp) -> Option<Timestamp> {
+    // A clock that was set back has days before it that are used up already.
+    let days = 1 + state.days_known_after(now);
+    std::iter::successors(Some(state.midnight(now)), |midnight| Some(state.midnight(*midnight)))
+        .take(days)
+        .find(|midnight| exhausted(state, job, *midnight).is_none())
+}
+
+/// Jobs that one of our limits holds, and not their workspace or a limit that their agent told of.
+fn held_by_limits(state: &State) -> impl Iterator<Item = JobId> {
+    state.held().filter_map(|job| match &job.state {
+        JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => Some(job.id),
+        JobState::Held { reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } }
+        | JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Done { .. } => None,
+    })
 }
 
 /// What an attempt that has ended is counted with beyond what it is known to have spent: where

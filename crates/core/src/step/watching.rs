@@ -3,13 +3,9 @@
 use super::{Turn, cancel};
 use crate::event::Event;
 use crate::ids::AttemptId;
+use crate::look::Finding;
 use crate::state::{Attempt, Phase};
-use crate::time::Millis;
 use crate::types::{DiskLevel, Probe, StopReason};
-
-/// Using less than this share of one processor between two looks counts as doing nothing: an
-/// idle runtime's own timers stay below it.
-const IDLE_PERCENT: u64 = 1;
 
 /// Before a level of the disk counts as better, there must be this share more than it asks for:
 /// else a disk that hovers around it would be told of again and again.
@@ -36,27 +32,15 @@ pub(super) fn probed(turn: &mut Turn<'_>, attempt: AttemptId, probe: Probe) {
         return turn.drop_report();
     };
     let Some(limit) = crate::deadlines::stall_limit(turn.state, row) else { return turn.drop_report() };
-    let is_stuck = row.probed.is_some_and(|(_, before)| is_stuck(before, probe, limit));
     turn.emit(Event::AttemptProbed { attempt, probe });
-    if is_stuck {
+    let look = turn.state.attempt(attempt).and_then(|row| row.looked);
+    if look.is_some_and(|look| look.finding(limit) == Finding::Stuck) {
         cancel::order_stop(turn, attempt, StopReason::Stalled { silent: probe.silent });
     }
 }
 
 fn is_watched(row: &Attempt) -> bool {
     matches!(row.phase, Phase::Running { .. }) && row.stop.is_none()
-}
-
-/// Whether nothing happened between two looks: not a byte, no process more or less, no work. The
-/// time between them is what the silence has grown by: clocks may have been set meanwhile.
-fn is_stuck(first: Probe, second: Probe, limit: Millis) -> bool {
-    let was_silent = first.silent >= limit && second.silent >= limit && second.silent > first.silent;
-    // What living processes have used can only shrink when one of them has ended.
-    let is_same_tree = first.processes == second.processes && second.cpu >= first.cpu;
-    let used = second.cpu.0.saturating_sub(first.cpu.0);
-    let elapsed = second.silent.0.saturating_sub(first.silent.0);
-    let is_idle = used.saturating_mul(100) <= elapsed.saturating_mul(IDLE_PERCENT);
-    was_silent && is_same_tree && is_idle
 }
 
 /// The agent got the same answer to the same call again.

@@ -322,6 +322,82 @@ fn another_day_lets_go_on_what_another_limit_held() {
     );
 }
 
+/// Another day brings nothing to what its own limit keeps back, too.
+#[test]
+fn who_waits_for_a_person_is_not_woken_at_midnight() {
+    check(
+        "
+        run slots=1 day=5
+        task a agent=metered budget=5
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 5
+            charged A1 $5.00
+            warned T1 100 %
+            stop A1 budget
+            warned day 100 %
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: $5.00 of the day's budget of $5.00 are spent
+        > wait
+            nobody wakes it
+        > budget T1 20
+            budget of T1 is $20.00
+        > wait
+            released J1
+            opened A2 for J1 reserves $3.00
+        ",
+    );
+}
+
+/// After a clock that had been set forward is set back, days to come are used up already.
+#[test]
+fn the_day_that_lets_go_on_may_not_be_the_next() {
+    check(
+        "
+        run slots=1 day=5
+        task a agent=metered limit=1000000000
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > after 86400000
+        > spent A1 5
+            charged A1 $5.00
+            warned day 100 %
+            stop A1 budget
+        > exit A1 killed
+            process of A1 ended
+        > collected A1
+            ended A1 stopped, budget
+            held J1: $5.00 of the day's budget of $5.00 are spent
+        > back 86400000
+            released J1
+            opened A2 for J1 reserves $3.00
+        > started A2
+            runs A2
+        > spent A2 5
+            charged A2 $5.00
+            warned day 100 %
+            stop A2 budget
+        > exit A2 killed
+            process of A2 ended
+        > collected A2
+            ended A2 stopped, budget
+            held J1: $5.00 of the day's budget of $5.00 are spent
+        > wait
+            released J1
+            opened A3 for J1 reserves $3.00
+        ",
+    );
+}
+
 /// A job's own limit, in tokens.
 #[test]
 fn a_job_has_a_limit_of_its_own() {

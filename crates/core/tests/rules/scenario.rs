@@ -46,11 +46,12 @@ fn play(lines: &[&str]) -> Vec<String> {
     actual
 }
 
-struct Stage {
+/// A scene, and what has come of it.
+pub(crate) struct Stage {
     spec: RunSpec,
-    state: State,
+    pub(crate) state: State,
     entries: Vec<Entry>,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     requests: u32,
 }
 
@@ -80,7 +81,7 @@ fn id<Id: std::str::FromStr>(text: Option<&str>) -> Id {
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let agent = |name: &str, dialect| Agent {
             name: name.to_owned(),
             dialect,
@@ -114,7 +115,7 @@ impl Stage {
     }
 
     /// Sets the scene.
-    fn set(&mut self, line: &str) {
+    pub(crate) fn set(&mut self, line: &str) {
         if let Some(rest) = line.strip_prefix("run ") {
             for (name, value) in words(rest) {
                 match name {
@@ -193,7 +194,7 @@ impl Stage {
     }
 
     /// Lets something come in and tells what the core decides.
-    fn act(&mut self, action: &str) -> Vec<String> {
+    pub(crate) fn act(&mut self, action: &str) -> Vec<String> {
         let mut words = action.split_whitespace();
         let verb = words.next().expect("an action");
         let rest: Vec<&str> = words.collect();
@@ -231,9 +232,16 @@ impl Stage {
                 self.now = self.now + Millis(number(first.expect("milliseconds")));
                 Input::Tick
             }
+            "back" => {
+                self.now = Timestamp(self.now.0 - number::<u64>(first.expect("milliseconds")));
+                Input::Tick
+            }
             // The clock is set to the next moment that the core asked for.
             "wait" => {
-                self.now = next_deadline(&self.state, self.now).expect("something is waited for");
+                let Some(next) = next_deadline(&self.state, self.now) else {
+                    return vec!["nobody wakes it".to_owned()];
+                };
+                self.now = next;
                 Input::Tick
             }
             _ => Input::Report(report(verb, &rest)),

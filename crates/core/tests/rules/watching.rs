@@ -1,6 +1,87 @@
 //! Attempts that are silent or go round in circles, and a disk that fills up.
 
-use crate::scenario::check;
+use dayshift_core::ids::AttemptId;
+use dayshift_core::owed;
+use dayshift_core::types::Obligation;
+
+use crate::scenario::{Stage, check};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+
+/// How long the worker takes to answer.
+const ANSWER: u64 = 500;
+
+/// An agent that prints for a while, computes in silence, and then does nothing any more. Returns how
+/// often it was looked at, and how long after it had stalled it was told to stop.
+fn stalls(limit: u64, prints_for: u64, works_for: u64) -> (u32, u64) {
+    let mut stage = Stage::new();
+    stage.set("run slots=1");
+    stage.set(&format!("task a agent=scripted stall={limit} limit={}", 100 * 24 * HOUR));
+    stage.act("submit");
+    stage.act("started A1");
+    let (begun, mut looks) = (stage.now.0, 0);
+    loop {
+        stage.act("wait");
+        let is_asked = owed(&stage.state, stage.now).contains(&Obligation::ProbeAgent(AttemptId(1)));
+        assert!(is_asked, "the core wakes and has nothing to ask");
+        looks += 1;
+        let seen = stage.now.0 - begun;
+        stage.act(&format!("after {ANSWER}"));
+        let (silent, cpu) = (seen.saturating_sub(prints_for), seen.min(prints_for + works_for) / 3);
+        let told = stage.act(&format!("probed A1 {silent} {cpu} 1"));
+        if told.iter().any(|line| line.contains("stop A1")) {
+            return (looks, stage.now.0 - begun - prints_for - works_for);
+        }
+    }
+}
+
+/// Looks become rarer while it works, and still who stalls is stopped within the time that is promised.
+#[test]
+fn who_stalls_is_found_in_time_with_few_looks() {
+    for limit in [10_000, 15 * MINUTE, 3 * HOUR, 10 * HOUR] {
+        let promised = (limit / 4 * 5).max(2 * HOUR) + 3 * ANSWER;
+        for prints_for in [0, 7 * MINUTE, 5 * HOUR] {
+            for works_for in (0..25).map(|step| step * step * 123_456) {
+                let (looks, late) = stalls(limit, prints_for, works_for);
+                assert!(
+                    late <= promised,
+                    "limit {limit}, printed for {prints_for}, worked for {works_for}: stopped after {late} of {promised}, {looks} looks"
+                );
+            }
+        }
+    }
+    // With the limit that agents have unless told: a night, and a day.
+    assert_eq!(stalls(15 * MINUTE, 0, 8 * HOUR).0, 19);
+    assert_eq!(stalls(15 * MINUTE, 0, 24 * HOUR).0, 35);
+}
+
+/// Two answers in one moment, as after a failed append, are no two looks.
+#[test]
+fn answers_in_one_moment_stop_nobody() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted stall=1000 limit=100000
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > wait
+        > probed A1 1000 10 1
+            looked at A1: silent for 1000
+        > probed A1 1001 10 1
+            looked at A1: silent for 1001
+        > probed A1 1001 10 1
+            looked at A1: silent for 1001
+        > wait
+        > probed A1 1251 10 1
+            looked at A1: silent for 1251
+            stop A1 stalled
+        ",
+    );
+}
 
 /// One silent look decides nothing; a second one that finds not a byte, not a process and no work
 /// more stops the attempt, and the next try begins.
