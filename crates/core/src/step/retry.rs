@@ -285,16 +285,35 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
         let attempt = work.attempts.last().copied().unwrap_or(AttemptId(0));
         let (job, tries) = (work.id, work.tries);
         let until = turn.now + wait_before(turn.state, job, tries, FailureClass::Work);
+        let unwanted = cancelled_gates(&jobs);
         turn.emit(Event::WorkSentBack {
             job,
             until,
             because: Failure::new(FailureClass::Work, message),
             context: ErrorContext { attempt, text: cut(text) },
         });
+        // All gates are to judge the next result, but for those that nobody wants.
+        for (job, by) in unwanted {
+            turn.emit(Event::JobFinished { job, outcome: Outcome::Cancelled { by } });
+        }
     } else {
         let class = first.class;
         turn.emit(Event::TaskClosed { task, outcome: Outcome::Failed(Failure::new(class, message)) });
     }
+}
+
+/// Gates that a person has cancelled, and who.
+fn cancelled_gates(jobs: &[&Job]) -> Vec<(JobId, String)> {
+    let cancelled = |job: &&Job| match &job.state {
+        JobState::Done { outcome: Outcome::Cancelled { by } } => Some((job.id, by.clone())),
+        JobState::Done { .. }
+        | JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Held { .. } => None,
+    };
+    jobs.iter().filter_map(cancelled).collect()
 }
 
 /// A required gate that did not pass.

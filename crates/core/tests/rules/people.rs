@@ -441,6 +441,54 @@ fn a_cancelled_gate_takes_its_task_along_if_it_is_required() {
     );
 }
 
+/// A gate that nobody wants does not judge the repaired work either.
+#[test]
+fn a_cancelled_gate_stays_so_when_the_work_goes_back() {
+    check(
+        "
+        run slots=1
+        task a agent=scripted gate=unit gate=extra?
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > exit A1 ok
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > exit A2 work
+            process of A2 ended
+            ended A2 failed (Work): it said no
+            gate J2 red
+            finished J2 failed
+            opened A3 for J3
+        > cancel-job J3
+            stop A3 job cancelled by someone
+        > exit A3 killed
+            process of A3 ended
+            ended A3 stopped, job cancelled by someone
+            finished J3 cancelled
+            sent back J1 in 0: red gate: unit | told of A1: The gate `unit` is red: it said no. The end of what it printed: the end of its words
+            finished J3 cancelled
+            opened A4 for J1
+        > exit A4 ok
+            process of A4 ended
+        > collected A4
+            ended A4 succeeded
+            finished J1 succeeded
+            opened A5 for J2
+        > exit A5 ok
+            process of A5 ended
+            ended A5 succeeded
+            gate J2 green
+            finished J2 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
 /// Some failures are not worth another try.
 #[test]
 fn a_class_of_failures_that_is_never_tried_again() {

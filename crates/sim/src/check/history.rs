@@ -90,6 +90,8 @@ pub(crate) struct AttemptBook {
     named: Option<String>,
     /// How its process ended.
     exit: Option<Exit>,
+    /// When the last look at it came in.
+    looked_at: Timestamp,
     /// What the last two looks at it have shown.
     pub(crate) looks: [Option<Probe>; 2],
     /// The call that it repeats, and how often people were told.
@@ -250,7 +252,7 @@ impl History {
             Event::BudgetSet { scope, limit, by: _ } => return self.budget_set(*scope, *limit, entry.at),
             Event::AttemptProbed { attempt, probe } => {
                 self.failures.remove(&Obligation::ProbeAgent(*attempt));
-                return self.probed(*attempt, *probe);
+                return self.probed(*attempt, *probe, entry.at);
             }
             Event::RepetitionSeen { attempt, call, times } => return self.repeats(*attempt, call, *times),
             Event::DiskChanged { level, free_bytes } => return self.disk_changed(*level, *free_bytes),
@@ -444,7 +446,7 @@ impl History {
         for job in book.jobs.clone() {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
-            (book.is_failed, book.is_cancelled) = (false, false);
+            book.is_failed = false;
             if book.gate.is_some() {
                 (book.not_before, book.counted) = (Timestamp(0), 0);
             }
@@ -470,6 +472,7 @@ impl History {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             (book.last_end, book.session, book.unprepared) = (None, None, 0);
+            book.is_cancelled = false;
         }
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
