@@ -10,7 +10,7 @@ use crate::house::House;
 use crate::steps::{Trouble, show};
 
 /// How many worlds the simulator goes through in one run of the tests, unless it is told otherwise.
-const SIM_WORLDS: &str = "18000";
+const SIM_WORLDS: &str = "20000";
 
 /// Runs all tests with `program`, a cargo-nextest, with counters of lines when there is a `coverage`.
 /// Returns its summary, unprinted: also when tests failed, see [`judge`].

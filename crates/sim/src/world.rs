@@ -6,7 +6,7 @@ mod places;
 pub(crate) mod truth;
 pub(crate) mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use dayshift_core::event::{Entry, Event};
@@ -63,7 +63,7 @@ pub struct Tally {
     pub worlds: u64,
     /// Turns of the engine.
     pub steps: u64,
-    /// Turns that nothing came in to and nothing came of.
+    /// Turns that the engine had asked for, that nothing came in to and nothing came of.
     pub idle_steps: u64,
     /// Durable events.
     pub events: u64,
@@ -133,6 +133,8 @@ pub(crate) struct World {
     failed_at: BTreeMap<Obligation, u64>,
     /// What the engine was told of sessions and spending in this turn.
     pub(crate) news: Vec<Report>,
+    /// Attempts of which the engine heard what was seen, without writing it down yet.
+    unwritten_looks: BTreeSet<AttemptId>,
     /// How much room the disk has, in bytes.
     free_bytes: u64,
     /// What the engine was told of it in this turn.
@@ -161,6 +163,7 @@ impl World {
             asked: BTreeMap::new(),
             failed_at: BTreeMap::new(),
             news: Vec::new(),
+            unwritten_looks: BTreeSet::new(),
             free_bytes: u64::MAX,
             free_told: None,
             places: places::Places::default(),
@@ -361,6 +364,7 @@ impl World {
                 self.shared.note("  probed", About::Attempt(*attempt));
                 self.asked.remove(&Obligation::ProbeAgent(*attempt));
                 self.failed_at.remove(&Obligation::ProbeAgent(*attempt));
+                self.unwritten_looks.insert(*attempt);
             }
             Report::Repeated { attempt, .. } => self.shared.note("  repeated", About::Attempt(*attempt)),
             Report::DiskFree { free_bytes, .. } => {
@@ -379,6 +383,7 @@ impl World {
         self.asked.clear();
         self.failed_at.clear();
         self.news.clear();
+        self.unwritten_looks.clear();
         self.performs_left = None;
         self.free_told = None;
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
@@ -419,6 +424,9 @@ impl World {
             let result = result.and_then(|()| self.books.take(durable.batch, &durable.entry));
             if let Err(broken) = result.and_then(|()| self.hold_against_truth(&durable.entry)) {
                 self.broken.get_or_insert(broken);
+            }
+            if let Event::AttemptProbed { attempt, probe: _ } = &durable.entry.event {
+                self.unwritten_looks.remove(attempt);
             }
             if let Event::TaskReopened { task } = &durable.entry.event {
                 self.asked.remove(&Obligation::ReleaseWorkspace(*task));

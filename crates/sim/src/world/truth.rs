@@ -66,18 +66,15 @@ impl World {
         }
     }
 
-    /// An agent is not looked at before it can have been silent for too long.
+    /// An agent is not looked at before it can have been silent for too long, and rarely while it
+    /// is at work.
     fn is_due_for_a_look(&self, attempt: AttemptId) -> Result<(), Broken> {
-        // A clock that was set back hides that it was due.
-        if self.swarm.clock_jumps > 0 {
+        // By what was seen and is not durable yet, it may be due earlier.
+        if self.unwritten_looks.contains(&attempt) {
             return Ok(());
         }
-        let limit = self.books.silence_max(attempt)?;
-        let book = self.books.attempt(attempt)?;
-        // What is not durable yet may have been seen already.
-        let Some(started) = book.started_at.filter(|_| book.looks[1].is_none()) else { return Ok(()) };
-        let due = limit.map(|limit| started + limit);
-        ensure(due.is_some_and(|due| due <= self.wall()), "looked-early", || {
+        let Some(due) = self.books.next_look(attempt)? else { return Ok(()) };
+        ensure(due <= self.wall(), "looked-early", || {
             format!("{attempt} is looked at, which was not due before {due:?}")
         })
     }

@@ -40,6 +40,8 @@ struct Touched {
     key: Key,
     job: Option<JobId>,
     used: u64,
+    /// How many attempts there had been by then.
+    attempts: usize,
 }
 
 /// All accounts.
@@ -61,8 +63,17 @@ impl Ledger {
         (i64::try_from(at.0).unwrap_or(0) + self.offset).div_euclid(DAY)
     }
 
-    fn midnight(&self, at: Timestamp) -> u64 {
-        u64::try_from((self.day(at) + 1) * DAY - self.offset).unwrap_or(0)
+    /// When the first day begins that has something left: when clocks were set, days to come may
+    /// be used up already. There is none where nothing is allowed on any day.
+    fn next_free_day(&self, at: Timestamp) -> Option<u64> {
+        let today = self.day(at);
+        let known = self.accounts.keys().filter_map(|key| match key {
+            Key::Day(day) => Some(*day),
+            Key::Run(_) | Key::Task(_) | Key::Job(_) => None,
+        });
+        let last = known.chain(self.set_days.keys().copied()).fold(today, i64::max);
+        let free = (today + 1..=last + 1).find(|day| percent(self.get(Key::Day(*day))) < STARTS_NOT)?;
+        u64::try_from(free * DAY - self.offset).ok()
     }
 
     fn key(&self, scope: Scope, at: Timestamp) -> Key {
@@ -167,7 +178,7 @@ impl History {
             let account = self.ledger.accounts.entry(key).or_default();
             account.used = account.used + more;
             let used = percent(self.ledger.get(key));
-            self.ledger.touched.push(Touched { key, job: Some(job), used });
+            self.ledger.touched.push(Touched { key, job: Some(job), used, attempts: self.attempts.len() });
         }
         Ok(())
     }
@@ -207,7 +218,7 @@ impl History {
         // What was told of the old limit does not count for the new one.
         let touched = self.ledger.touched.iter_mut().filter(|touched| touched.key == key);
         touched.for_each(|touched| touched.job = None);
-        self.ledger.touched.push(Touched { key, job: None, used: 0 });
+        self.ledger.touched.push(Touched { key, job: None, used: 0, attempts: self.attempts.len() });
         for index in 0..self.tasks.len() {
             let task = TaskId(u32::try_from(index + 1).unwrap_or(u32::MAX));
             let book = self.task(task)?;
@@ -283,7 +294,14 @@ impl History {
         Ok(matches!(key, Key::Day(_)) || self.keys(self.attempt(attempt)?.job, at)?.contains(&key))
     }
 
-    fn live_attempts(&self) -> impl Iterator<Item = AttemptId> {
+    fn is_now(&self, key: Key, at: Timestamp) -> bool {
+        match key {
+            Key::Day(day) => day == self.ledger.day(at),
+            Key::Run(_) | Key::Task(_) | Key::Job(_) => true,
+        }
+    }
+
+    pub(super) fn live_attempts(&self) -> impl Iterator<Item = AttemptId> {
         self.tasks.iter().filter_map(|task| task.live)
     }
 
@@ -381,7 +399,7 @@ impl History {
         })
     }
 
-    /// What a limit holds waits for a limit that is used up, and for midnight where only the
+    /// What a limit holds waits for a limit that is used up, and for another day where only the
     /// day's is.
     pub(crate) fn held_wait_for_something(
         &self,
@@ -400,9 +418,9 @@ impl History {
                 format!("{job} is held, and no limit of it is used up any more")
             })?;
             let waits_for_day = used_up.iter().all(|key| matches!(key, Key::Day(_)));
-            let midnight = self.ledger.midnight(now);
-            ensure(!waits_for_day || wake.is_some_and(|wake| wake.0 <= midnight), "midnight", || {
-                format!("{job} is held until {midnight}, the next waking is {wake:?}")
+            let Some(dawn) = self.ledger.next_free_day(now).filter(|_| waits_for_day) else { continue };
+            ensure(wake.is_some_and(|wake| wake.0 <= dawn), "midnight", || {
+                format!("{job} is held until {dawn}, the next waking is {wake:?}")
             })?;
         }
         Ok(())
@@ -411,7 +429,7 @@ impl History {
     /// After an append: who spends under a used-up limit was told to stop, a limit that came
     /// near was told of, and what a higher limit lets go on does.
     pub(super) fn limits_are_kept(&mut self, at: Timestamp) -> Result<(), Broken> {
-        for Touched { key, job, used: then } in std::mem::take(&mut self.ledger.touched) {
+        for Touched { key, job, used: then, attempts } in std::mem::take(&mut self.ledger.touched) {
             let account = self.ledger.get(key);
             let used = percent(account);
             if let Some(job) = job {
@@ -428,7 +446,10 @@ impl History {
                 let row = self.attempt(attempt)?;
                 let job = self.job(row.job)?;
                 let spends = job.gate.is_none() && is_spender(self.spec(job.task)?) && !row.is_collecting;
-                let goes_on = spends && row.stop.is_none() && self.is_under(attempt, key, at)?;
+                // By a clock that was set since then, another day may have come.
+                let is_of_then = usize::try_from(attempt.0).is_ok_and(|number| number <= attempts);
+                let is_under = self.is_under(attempt, key, at)? && (is_of_then || self.is_now(key, at));
+                let goes_on = spends && row.stop.is_none() && is_under;
                 ensure(!goes_on, "budget-stops", || {
                     format!("{attempt} goes on, although {key:?} is used to {used} %")
                 })?;

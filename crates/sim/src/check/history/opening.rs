@@ -42,6 +42,7 @@ impl History {
             resume,
             named: None,
             exit: None,
+            looked_at: Timestamp(0),
             looks: [None, None],
             repeated: None,
         });

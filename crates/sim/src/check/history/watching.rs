@@ -25,12 +25,16 @@ fn level(before: DiskLevel, free: u64) -> DiskLevel {
     }
 }
 
-/// Whether nothing at all happened between two looks.
-fn did_nothing(first: Probe, second: Probe) -> bool {
+/// While it works in silence, an agent is left alone for a quarter of its silence, but not longer
+/// than this, in milliseconds, unless a quarter of what it may be silent is longer.
+const LOOK_WAIT_MAX: u64 = 3_600_000;
+
+/// Whether nothing at all happened between two looks. Answers of one moment show nothing.
+fn did_nothing(first: Probe, second: Probe, limit: Millis) -> bool {
     // What it may use without being at work: a hundredth of the time, for timers.
     let elapsed = second.silent.0.saturating_sub(first.silent.0);
     let used = second.cpu.0.saturating_sub(first.cpu.0);
-    second.silent > first.silent
+    elapsed * 8 > limit.0
         && first.processes == second.processes
         && second.cpu >= first.cpu
         && used * 100 <= elapsed
@@ -64,11 +68,12 @@ impl History {
         Ok(book)
     }
 
-    pub(super) fn probed(&mut self, id: AttemptId, probe: Probe) -> Result<(), Broken> {
+    pub(super) fn probed(&mut self, id: AttemptId, probe: Probe, at: Timestamp) -> Result<(), Broken> {
         let limit = self.silence_max(id)?;
         ensure(limit.is_some(), "watched", || format!("{id} may be silent for ever, and was looked at"))?;
         let book = self.watched(id)?;
         book.looks = [book.looks[1], Some(probe)];
+        book.looked_at = at;
         self.judged.push(id);
         Ok(())
     }
@@ -87,11 +92,50 @@ impl History {
         Ok(())
     }
 
+    /// When an agent that runs is to be looked at next; `None` while it is not known to run.
+    pub(crate) fn next_look(&self, id: AttemptId) -> Result<Option<Timestamp>, Broken> {
+        let Some(limit) = self.silence_max(id)? else { return Ok(None) };
+        let book = self.attempt(id)?;
+        let [before, last] = book.looks;
+        let Some(last) = last else { return Ok(book.started_at.map(|started| started + limit)) };
+        let short = limit.0 / 4;
+        let was_compared = before.is_some_and(|before| {
+            before.silent >= limit && (last.silent.0 - before.silent.0.min(last.silent.0)) * 8 > limit.0
+        });
+        let wait = if last.silent < limit {
+            limit.0 - last.silent.0
+        } else if was_compared {
+            (last.silent.0 / 4).min(LOOK_WAIT_MAX).max(short)
+        } else {
+            short
+        };
+        Ok(Some(book.looked_at + Millis(wait)))
+    }
+
+    /// Whoever may not be silent for ever is looked at again, while it runs.
+    pub(crate) fn everybody_is_looked_at(
+        &self,
+        now: Timestamp,
+        wake: Option<Timestamp>,
+    ) -> Result<(), Broken> {
+        for id in self.live_attempts() {
+            let book = self.attempt(id)?;
+            if book.is_collecting || book.stop.is_some() {
+                continue;
+            }
+            let Some(due) = self.next_look(id)? else { continue };
+            ensure(due <= now || wake.is_some_and(|wake| wake <= due), "unwatched", || {
+                format!("{id} is to be looked at at {due:?}, the next waking is {wake:?}")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Two looks at an agent show that it is stuck.
     fn is_stuck(&self, id: AttemptId) -> Result<bool, Broken> {
         let Some(limit) = self.silence_max(id)? else { return Ok(false) };
         let [Some(first), Some(second)] = self.attempt(id)?.looks else { return Ok(false) };
-        Ok(first.silent >= limit && second.silent >= limit && did_nothing(first, second))
+        Ok(first.silent >= limit && second.silent >= limit && did_nothing(first, second, limit))
     }
 
     fn goes_round(&self, id: AttemptId) -> Result<bool, Broken> {
