@@ -270,9 +270,7 @@ impl Sim {
                 world.worker_dies();
             }
             if jumps {
-                world.tally.clock_jumps += 1;
-                world.clock += jump;
-                world.shared.note("clock set", About::Nothing);
+                world.set_clock(jump);
             }
         }
         if self.rng.chance(self.swarm.requests)

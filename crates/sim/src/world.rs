@@ -112,7 +112,7 @@ pub(crate) struct World {
     /// Faults have stopped.
     pub(crate) is_calm: bool,
     /// How far the clock is off from virtual time.
-    pub(crate) clock: i64,
+    clock: i64,
     pub(crate) tally: Tally,
     pub(crate) coverage: Coverage,
     /// The journal's entries in our own books.
@@ -181,6 +181,14 @@ impl World {
         let dawn = (MIDNIGHT - self.swarm.evening)
             .saturating_add_signed(-i64::from(self.swarm.offset_minutes) * 60_000);
         Timestamp((dawn + self.now()).saturating_add_signed(self.clock))
+    }
+
+    /// The clock is set, in milliseconds: what was to wait may be due at once.
+    pub(crate) fn set_clock(&mut self, jump: i64) {
+        self.tally.clock_jumps += 1;
+        self.clock += jump;
+        self.failed_at.clear();
+        self.shared.note("clock set", About::Nothing);
     }
 
     /// Whether a fault of this rate strikes now.
