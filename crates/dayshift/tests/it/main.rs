@@ -17,6 +17,7 @@ mod limits;
 mod logs;
 mod manual;
 mod mutants;
+mod old_states;
 mod parallel;
 mod runs;
 mod saved;
