@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ const LEAVE_ANYHOW: Duration = Duration::from_millis(900);
 
 /// How long after a second signal the engine ends whatever still stands.
 const FORCE_MAX: Duration = Duration::from_millis(600);
+
+/// How long the words on a signal may take.
+const SAY_MAX: Duration = Duration::from_millis(100);
 
 /// How long a program that works for us in person is waited for after SIGTERM.
 const HELPER_GRACE: Duration = Duration::from_millis(250);
@@ -76,20 +80,34 @@ pub(super) fn watch(handle: Handle, killer: impl Fn() + Send + Sync + 'static) -
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
-                output::error("hung up: the agents go on; `dayshift resume` takes them over again");
+                say("hung up: the agents go on; `dayshift resume` takes them over again");
                 leave(Code::SomeFailed);
             }
             if noted.note(signal) {
-                output::error("stopping the agents; the run can be resumed (once more to force it)");
                 handle.wake();
                 leave_in_time(handle.clone());
+                say("stopping the agents; the run can be resumed (once more to force it)");
             } else {
-                output::error("killing the agents");
+                say("killing the agents");
                 force(&killer);
             }
         }
     })?;
     Ok(interrupt)
+}
+
+/// Says what a signal means. Whoever reads it may have stopped reading (a terminal that is held, a pager):
+/// on a thread of its own, which is waited for only so long, that keeps no signal from us.
+fn say(text: &'static str) {
+    let (sender, said) = sync_channel(1);
+    let write = move || {
+        output::error(text);
+        // Nobody waits any more when it took too long.
+        let _ = sender.send(());
+    };
+    if std::thread::Builder::new().name("voice".to_owned()).spawn(write).is_ok() {
+        let _ = said.recv_timeout(SAY_MAX);
+    }
 }
 
 /// Wakes the loop when the time is up, and leaves if it does not.

@@ -150,6 +150,45 @@ fn a_second_signal_kills_at_once() {
     scene.resume(2);
 }
 
+/// Nobody reads any more what the engine says, as with a terminal that is held or a pager at rest.
+#[test]
+fn an_engine_whose_words_nobody_reads_leaves_all_the_same() {
+    for count in [1, 2] {
+        let scene = Scene::new("stubborn");
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let filler = filler_of(&writer);
+        let mut command = scene.site.command(&scene.words);
+        let mut engine = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        drop(command);
+        wait_until(LONG, "the agent to begin", || scene.begun() == 1);
+        fill(filler);
+        signal(engine.id(), Signal::INT);
+        if count == 2 {
+            wait_until(LONG, "the stop to be noted", || scene.task().to_string().contains("stopping"));
+            signal(engine.id(), Signal::INT);
+        }
+        let begun = Instant::now();
+        wait_until(LONG, "the engine to leave", || engine.try_wait().unwrap().is_some());
+        let within = if count == 1 { LEAVES_WITHIN } else { FORCED_WITHIN };
+        assert!(begun.elapsed() <= within, "{count}: it took {:?}", begun.elapsed());
+        scene.resume(2);
+    }
+}
+
+/// Another way into a pipe, which does not wait for room.
+fn filler_of(writer: &std::io::PipeWriter) -> fs::File {
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer));
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap().into()
+}
+
+fn fill(mut pipe: fs::File) {
+    use std::io::Write;
+    for size in [4096, 1] {
+        while pipe.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
 /// Git processes that this scene's engine started and left behind.
 fn gits(scene: &Scene) -> Vec<u32> {
     let is_git = |pid: &u32| {
