@@ -2,6 +2,7 @@
 
 use dayshift_core::ids::{JobId, RunId, TaskId};
 use dayshift_core::input::{Input, Request};
+use dayshift_core::money::Limit;
 use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{HoldReason, Outcome, Scope, StopReason};
@@ -37,6 +38,8 @@ pub(crate) struct Client {
     runs: usize,
     /// What was handed in for the first time in this turn.
     fresh: Vec<Request>,
+    /// What was refused wrongly, or wrongly not.
+    misjudged: Option<Request>,
 }
 
 impl Client {
@@ -76,6 +79,9 @@ impl Client {
 
     /// What is asked now; what makes no sense is refused and forgotten, as the inbox does it.
     pub(crate) fn due(&mut self, state: &State, now: u64) -> Vec<Input> {
+        let is_right = |ask: &Ask| validate(state, &ask.request).is_ok() == makes_sense(state, &ask.request);
+        let wrong = self.asks.iter().find(|ask| ask.at <= now && !is_right(ask));
+        self.misjudged = wrong.map(|ask| ask.request.clone());
         self.asks.retain(|ask| {
             let is_known = state.answered(&ask.id).is_some();
             ask.at > now || is_known || validate(state, &ask.request).is_ok()
@@ -97,6 +103,8 @@ impl Client {
 
     /// What was asked and taken is so. When several ask at once, each may undo the other's.
     pub(crate) fn is_satisfied(&mut self, state: &State, now: Timestamp) -> Result<(), Broken> {
+        let misjudged = self.misjudged.take();
+        ensure(misjudged.is_none(), "misjudged", || format!("whether it makes sense: {misjudged:?}"))?;
         let fresh = std::mem::take(&mut self.fresh);
         let [request] = fresh.as_slice() else { return Ok(()) };
         let found = || format!("{request:?} was taken");
@@ -202,6 +210,30 @@ impl Client {
             _ => Request::ResumeRun(run),
         };
         self.ask(now + rng.between(0, 500), request);
+    }
+}
+
+/// Whether a request makes sense; of work that is handed in all does.
+fn makes_sense(state: &State, request: &Request) -> bool {
+    match request {
+        Request::SubmitRun(_) | Request::Interrupt { .. } => true,
+        Request::ResumeRun(run)
+        | Request::PauseRun { run, .. }
+        | Request::DrainRun { run, .. }
+        | Request::CancelRun { run, .. } => {
+            state.run(*run).is_some_and(|run| !matches!(run.mode, RunMode::Closed { .. }))
+        }
+        Request::CancelTask { task, .. } => state.task(*task).is_some_and(|task| task.outcome().is_none()),
+        Request::CancelJob { job, .. } => {
+            state.job(*job).is_some_and(|job| !matches!(job.state, JobState::Done { .. }))
+        }
+        Request::RetryTask { task } => state.task(*task).is_some_and(|task| may_retry(state, task)),
+        Request::SetBudget { scope, limit, .. } => {
+            *limit != Limit::NONE && state.account(*scope, Timestamp(0)).is_some()
+        }
+        Request::ForgetWorkspace { task } => state.task(*task).is_some_and(|task| {
+            task.outcome().is_some() && matches!(task.workspace, WorkspaceState::Kept(..))
+        }),
     }
 }
 

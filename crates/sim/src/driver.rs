@@ -196,7 +196,8 @@ impl Sim {
         let Life::Up(engine) = &mut self.life else { return Ok(()) };
         let mut inputs = Vec::new();
         for report in reports {
-            engine.outside().hand_over(&report);
+            let is_of_running = truth::is_of_running(engine.state(), &report);
+            engine.outside().hand_over(&report, is_of_running);
             inputs.push(Input::Report(report));
         }
         if engine.frozen().is_some() {
@@ -316,6 +317,8 @@ impl Sim {
             Wake::News(inputs) => inputs,
             Wake::Opened | Wake::Due => Vec::new(),
         };
+        let reports = inputs.iter().filter(|input| matches!(input, Input::Report(_))).count();
+        let (dropped, lazy) = (engine.dropped(), engine.lazy().len());
         match death {
             Some(Death::Unstored) => shared.fault.set(Some(Fault::Nothing)),
             Some(Death::Stored) => shared.fault.set(Some(Fault::Stored)),
@@ -325,6 +328,8 @@ impl Sim {
         let wall = engine.outside().wall();
         let begun = shared.now.get();
         let turned = engine.turn(wall, inputs);
+        let dropped = engine.dropped() - dropped;
+        let is_same = engine.lazy().len() == lazy;
         shared.fault.set(None);
         shared.slow.set(0);
         let world = engine.outside();
@@ -332,7 +337,8 @@ impl Sim {
         if let Some(broken) = world.broken.take() {
             return Err(broken);
         }
-        let is_idle = is_due && world.tally.performs == performs && shared.entries.borrow().len() == entries;
+        let is_silent = shared.entries.borrow().len() == entries;
+        let is_idle = is_due && world.tally.performs == performs && is_silent;
         world.tally.slow_appends += u64::from(shared.now.get() > begun);
         if let Some(text) = shared.torn.take() {
             return Err(("torn-entry", format!("an entry is not the same when it is read back: {text}")));
@@ -344,6 +350,9 @@ impl Sim {
                 Ok(())
             }
             Ok(turned) => {
+                // What nothing follows from came too late, and is counted.
+                let is_lost = is_silent && is_same && turned.is_durable && dropped < reports as u64;
+                ensure(!is_lost, "dropped", || format!("of {reports} reports {dropped} were dropped"))?;
                 // A frozen engine tries its journal again and again.
                 let is_idle = is_idle && turned.is_durable;
                 if let Some(world) = self.world() {

@@ -7,6 +7,7 @@ mod defect;
 mod driver;
 mod generate;
 mod journal;
+mod refusals;
 mod rng;
 mod shared;
 mod swarm;

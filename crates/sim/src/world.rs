@@ -131,7 +131,7 @@ pub(crate) struct World {
     asked: BTreeMap<Obligation, u64>,
     /// When the engine was told last that something owed had failed.
     failed_at: BTreeMap<Obligation, u64>,
-    /// What the engine was told of sessions and spending in this turn.
+    /// What the engine was told in this turn of attempts whose processes run.
     pub(crate) news: Vec<Report>,
     /// Attempts of which the engine heard what was seen, without writing it down yet.
     unwritten_looks: BTreeSet<AttemptId>,
@@ -341,10 +341,10 @@ impl World {
     }
 
     /// A report is being handed to the engine.
-    pub(crate) fn hand_over(&mut self, report: &Report) {
+    pub(crate) fn hand_over(&mut self, report: &Report, is_of_running: bool) {
         self.coverage.report(&self.shadow, report);
         self.shared.note("report", About::Nothing);
-        if matches!(report, Report::SessionNamed { .. } | Report::Spent { .. }) {
+        if is_of_running {
             self.news.push(report.clone());
         }
         match report {

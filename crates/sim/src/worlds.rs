@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::check::Broken;
 use crate::coverage::Coverage;
 use crate::driver::Sim;
+use crate::refusals;
 use crate::shared::Shared;
 use crate::world::Tally;
 
@@ -123,7 +124,7 @@ fn simulate(seed: u64, shared: &Rc<Shared>) -> (Vec<String>, Result<Summary, Box
     let is_thorough = seed.is_multiple_of(THOROUGH_EVERY);
     let mut sim = Sim::new(seed, shared, is_thorough);
     // A panic of the code under test is a violation like any other.
-    let ran = catch_unwind(AssertUnwindSafe(|| sim.run()));
+    let ran = catch_unwind(AssertUnwindSafe(|| refusals::check(seed).and_then(|()| sim.run())));
     let broken = match ran {
         Ok(Ok(())) => None,
         Ok(Err(broken)) => Some(broken),

@@ -6,6 +6,7 @@ mod failures;
 mod ledger;
 mod opening;
 mod places;
+mod retrying;
 mod watching;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,14 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Spend};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Backoff, DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec,
+    DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec, Scope,
     StopReason, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
 use super::{Broken, ensure};
+
+/// How much of what an attempt printed is remembered, in letters.
+const PRINTED_MAX: usize = 20;
 
 #[derive(Debug)]
 pub(crate) struct RunBook {
@@ -71,6 +75,10 @@ pub(crate) struct JobBook {
     pub(crate) last_attempt: Option<AttemptId>,
     /// How often in a row its place could not be made.
     unprepared: u32,
+    /// How often in a row it was lost with its worker, and the wait after the last time.
+    losses: (u32, Millis),
+    /// What its last failure was.
+    failure: Option<FailureClass>,
 }
 
 #[derive(Debug)]
@@ -92,6 +100,9 @@ pub(crate) struct AttemptBook {
     exit: Option<Exit>,
     /// When the last look at it came in.
     looked_at: Timestamp,
+    /// How what it printed begins, where it claimed nothing.
+    printed: String,
+    printed_bytes: usize,
     /// What the last two looks at it have shown.
     pub(crate) looks: [Option<Probe>; 2],
     /// The call that it repeats, and how often people were told.
@@ -111,6 +122,13 @@ pub(crate) struct History {
     failures: BTreeMap<Obligation, (u32, Millis)>,
     ledger: ledger::Ledger,
     disk: DiskLevel,
+    /// The request that set a day's limit last, where the last limit that was set is a day's.
+    day_set_by: Option<String>,
+    /// Waits that doubled, by what they are at least: how many, the first, whether there were
+    /// others, and how many attempts there were at the last one.
+    waits: BTreeMap<u64, (u32, Millis, bool, usize)>,
+    /// Attempts that were to stop when their place was ready, in this append.
+    unstarted: Vec<AttemptId>,
     /// Attempts of which something was seen in this append.
     judged: Vec<AttemptId>,
     /// When the last entry was decided.
@@ -182,7 +200,10 @@ impl History {
             Event::TaskClosed { task, outcome } => {
                 return self.task_closed(*task, outcome, entry.at, is_asked);
             }
-            Event::TaskReopened { task } => return self.reopened(*task),
+            Event::TaskReopened { task } => {
+                self.may_reopen_deferred(*task, entry)?;
+                return self.reopened(*task);
+            }
             Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
                 self.goes_on_with(*attempt, *job, resume.as_deref())?;
                 return self.opened(*attempt, *job, *reserved, resume.clone(), entry.at);
@@ -208,13 +229,17 @@ impl History {
                 })?;
                 return self.charged(*attempt, *spend, entry.at);
             }
-            Event::ProcessEnded { attempt, process, session_lost, spend, .. } => {
+            Event::ProcessEnded { attempt, process, claim, session_lost, spend, .. } => {
                 let book = self.open(*attempt)?;
                 ensure(!book.is_collecting, "ended-once", || {
                     format!("the process of {attempt} ended twice")
                 })?;
                 book.is_collecting = true;
                 book.exit = Some(process.exit.clone());
+                if claim.is_none() {
+                    book.printed_bytes = process.output_tail.len();
+                    book.printed = process.output_tail.chars().take(PRINTED_MAX).collect();
+                }
                 let job = book.job;
                 let book = at_mut(&mut self.jobs, job.0)?;
                 if *session_lost {
@@ -236,10 +261,12 @@ impl History {
             Event::GateDecided { job, result } => {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
             }
-            Event::RetryScheduled { job, until, because, context: _, counted } => {
+            Event::RetryScheduled { job, until, because, context, counted } => {
+                self.is_told_why(*job, because, context.as_ref(), *counted)?;
                 return self.retried(*job, *until, because.class, *counted, entry.at);
             }
-            Event::WorkSentBack { job, until, because: _, context: _ } => {
+            Event::WorkSentBack { job, until, because: _, context } => {
+                self.is_told_findings(*job, context)?;
                 return self.sent_back(*job, *until, entry.at);
             }
             Event::JobHeld { job, reason } => return self.held(*job, reason, entry.at),
@@ -249,7 +276,10 @@ impl History {
                 return self.job_cancelled(*job, is_asked);
             }
             Event::JobFinished { job, outcome } => return self.finished(*job, outcome),
-            Event::BudgetSet { scope, limit, by: _ } => return self.budget_set(*scope, *limit, entry.at),
+            Event::BudgetSet { scope, limit, by: _ } => {
+                self.day_set_by = entry.cause.clone().filter(|_| *scope == Scope::Day);
+                return self.budget_set(*scope, *limit, entry.at);
+            }
             Event::AttemptProbed { attempt, probe } => {
                 self.failures.remove(&Obligation::ProbeAgent(*attempt));
                 return self.probed(*attempt, *probe, entry.at);
@@ -274,6 +304,11 @@ impl History {
     /// After an append: what follows from its entries was decided with them.
     pub(crate) fn settled(&mut self) -> Result<(), Broken> {
         self.limits_are_kept(self.last_at)?;
+        self.waits_vary()?;
+        for attempt in std::mem::take(&mut self.unstarted) {
+            let is_over = self.attempt(attempt)?.is_over;
+            ensure(is_over, "not-to-start", || format!("{attempt} is to stop, and goes on to its start"))?;
+        }
         self.judged_are_stopped()
     }
 
@@ -284,7 +319,10 @@ impl History {
 
     /// Unasked, only a draining run pauses, and only when nothing of it is live.
     fn paused(&mut self, run: RunId, is_asked: bool) -> Result<(), Broken> {
-        let live = self.run(run)?.tasks.iter().find_map(|task| self.task(*task).ok()?.live);
+        let tasks = &self.run(run)?.tasks;
+        let live = tasks.iter().find_map(|task| self.task(*task).ok()?.live);
+        let is_open = tasks.iter().any(|task| self.task(*task).is_ok_and(|task| task.outcome.is_none()));
+        ensure(is_open, "drained", || format!("all of {run} has ended, and it pauses"))?;
         let book = at_mut(&mut self.runs, run.0)?;
         let was_draining = std::mem::replace(&mut book.is_draining, false);
         let was_paused = std::mem::replace(&mut book.is_paused, true);
@@ -324,6 +362,8 @@ impl History {
                     session: None,
                     last_attempt: None,
                     unprepared: 0,
+                    losses: (0, Millis(0)),
+                    failure: None,
                 });
             }
             self.tasks.push(TaskBook {
@@ -359,6 +399,7 @@ impl History {
             End::Failed(_) | End::Succeeded | End::Lost => book.unprepared = 0,
             End::Stopped(_) => {}
         }
+        book.losses = if *end == End::Lost { (book.losses.0 + 1, book.losses.1) } else { (0, Millis(0)) };
         if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
             book.is_cancelled = true;
         }
@@ -369,74 +410,6 @@ impl History {
         })?;
         book.live = None;
         Ok(())
-    }
-
-    fn retried(
-        &mut self,
-        job: JobId,
-        until: Timestamp,
-        class: FailureClass,
-        counted: bool,
-        now: Timestamp,
-    ) -> Result<(), Broken> {
-        let book = at_mut(&mut self.jobs, job.0)?;
-        book.not_before = until;
-        book.counted += u32::from(counted);
-        let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
-        let (end, last, unprepared) = (book.last_end.clone(), book.last_attempt, book.unprepared);
-        // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
-        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting));
-        let is_blameless = match &end {
-            Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
-            Some(End::Failed(_)) => !has_run,
-            Some(End::Succeeded | End::Stopped(_)) | None => false,
-        };
-        ensure(counted != is_blameless, "counted", || {
-            format!("{job} ended {end:?}, and counted is {counted}")
-        })?;
-        let spec = self.spec(task)?;
-        ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
-            format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
-        })?;
-        match &end {
-            _ if counted => Self::waits(spec, tries, class, until - now),
-            Some(End::Failed(_)) => Self::waits_for_place(spec, unprepared, class, until - now),
-            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => Ok(()),
-        }
-    }
-
-    fn sent_back(&mut self, job: JobId, until: Timestamp, now: Timestamp) -> Result<(), Broken> {
-        let book = at_mut(&mut self.jobs, job.0)?;
-        book.not_before = until;
-        book.counted += 1;
-        let (task, tries) = (book.task, book.counted);
-        let spec = self.spec(task)?;
-        ensure(tries < spec.attempts_max, "tries-max", || {
-            format!("{job} is sent back after {tries} tries of {}", spec.attempts_max)
-        })?;
-        ensure(is_spender(spec), "sent-back", || format!("{job} is a plain command and is sent back"))?;
-        Self::waits(spec, tries, FailureClass::Work, until - now)?;
-        self.forget_evidence(task)
-    }
-
-    /// The wait is what the task asks for, with at most a tenth more.
-    fn waits(spec: &TaskSpec, tries: u32, class: FailureClass, wait: Millis) -> Result<(), Broken> {
-        let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
-        let least = match rule.unwrap_or(spec.backoff) {
-            Backoff::Immediate => 0,
-            Backoff::Never => {
-                return Err((
-                    "never-again",
-                    format!("tried again after {class:?}, which {spec:?} rules out"),
-                ));
-            }
-            Backoff::Fixed { first } => first.0,
-            Backoff::Exponential { first, cap } => {
-                (1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0)
-            }
-        };
-        let is_right = (least..=least + least / 10).contains(&wait.0);
-        ensure(is_right, "backoff", || format!("a wait of {} ms after try {tries} of {spec:?}", wait.0))
     }
 
     /// What was accepted and decided before does not count any more.
@@ -473,6 +446,7 @@ impl History {
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             (book.last_end, book.session, book.unprepared) = (None, None, 0);
             book.is_cancelled = false;
+            book.losses = (0, Millis(0));
         }
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
@@ -482,22 +456,6 @@ impl History {
         }
         self.was_reopened(task);
         ensure(live.is_none(), "reopened-live", || format!("{task} was reopened while {live:?} is live"))
-    }
-
-    fn finished(&mut self, job: JobId, outcome: &Outcome) -> Result<(), Broken> {
-        let book = at_mut(&mut self.jobs, job.0)?;
-        book.is_failed = matches!(outcome, Outcome::Failed(_));
-        if *outcome != Outcome::Succeeded || book.gate.is_some() {
-            return Ok(());
-        }
-        ensure(book.last_end == Some(End::Succeeded), "accepted-success", || {
-            format!("{job} was accepted after {:?}", book.last_end)
-        })?;
-        let task = book.task;
-        let book = at_mut(&mut self.tasks, task.0)?;
-        ensure(!book.is_accepted, "accepted-once", || format!("the work of {task} was accepted twice"))?;
-        book.is_accepted = true;
-        Ok(())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the engine wants and what the journal says, held against what is true.
 
 use dayshift_core::event::{Entry, Event};
-use dayshift_core::ids::{AttemptId, JobId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::Spend;
-use dayshift_core::state::{Phase, State};
+use dayshift_core::state::{Attempt, JobState, Phase, State};
 use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
@@ -94,6 +94,17 @@ impl World {
         Ok(())
     }
 
+    /// A run pauses by itself when nothing of it that has begun can go on.
+    fn is_drained(&self, run: RunId) -> Result<(), Broken> {
+        let tasks = self.shadow.tasks().filter(|task| task.run == run && task.is_begun);
+        let mut jobs = tasks.flat_map(|task| &task.jobs).filter_map(|job| self.shadow.job(*job));
+        let goes_on = jobs.find(|job| match job.state {
+            JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
+            JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
+        });
+        ensure(goes_on.is_none(), "drained", || format!("{run} pauses, and {goes_on:?} could go on"))
+    }
+
     /// What failed was owed. A look is another matter: what was seen since is not durable yet.
     fn was_owed(&self, obligation: Obligation) -> Result<(), Broken> {
         if matches!(obligation, Obligation::ProbeAgent(_)) { Ok(()) } else { self.has_cause(obligation) }
@@ -134,6 +145,7 @@ impl World {
             Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
             Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
             Event::ObligationFailed { obligation, .. } => self.was_owed(*obligation),
+            Event::RunPaused { run, by: _ } if entry.cause.is_none() => self.is_drained(*run),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
             | Event::RunDraining { .. }
@@ -246,19 +258,47 @@ impl World {
     }
 }
 
-/// What the engine was just told of sessions and spending is what it goes by.
-pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broken> {
-    let at_work = |attempt: &AttemptId| {
-        let row = state.attempt(*attempt)?;
-        matches!(row.phase, Phase::Starting | Phase::Running { .. }).then_some(row)
+/// Whether a report speaks of an attempt whose process runs, as far as the engine knows.
+pub(crate) fn is_of_running(state: &State, report: &Report) -> bool {
+    let (Report::SessionNamed { attempt, .. }
+    | Report::Spent { attempt, .. }
+    | Report::Probed { attempt, .. }
+    | Report::Repeated { attempt, .. }) = report
+    else {
+        return false;
     };
+    state.attempt(*attempt).is_some_and(|row| matches!(row.phase, Phase::Running { .. }))
+}
+
+/// What the engine was just told of attempts at work is what it goes by.
+pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broken> {
+    let is_at_work = |row: &&Attempt| matches!(row.phase, Phase::Running { .. }) && row.stop.is_none();
+    let row = |attempt: &AttemptId| state.attempt(*attempt).filter(is_at_work);
+    let task_of = |row: &Attempt| state.task_of(state.job_of(row));
     let is_known = |report: &Report| {
         if let Report::SessionNamed { attempt, session, .. } = report {
-            return at_work(attempt).is_none_or(|row| row.session.as_ref() == Some(session));
+            row(attempt).is_none_or(|row| row.session.as_ref() == Some(session))
+        } else if let Report::Spent { attempt, spend } = report {
+            row(attempt).is_none_or(|row| spend.amount().fits(row.spend.amount()))
+        } else if let Report::Probed { attempt, .. } = report {
+            row(attempt).is_none_or(|row| row.looked.is_some())
+        } else if let Report::Repeated { attempt, call, times } = report {
+            row(attempt).is_none_or(|row| {
+                let rule = state.agent_of(task_of(row)).map(|agent| agent.repetition);
+                let is_told = row.repeated.as_ref().is_some_and(|(known, _)| known == call);
+                rule.is_none_or(|rule| *times < rule.told_at || (is_told && *times < rule.stopped_at))
+            })
+        } else {
+            true
         }
-        let Report::Spent { attempt, spend } = report else { return true };
-        at_work(attempt).is_none_or(|row| spend.amount().fits(row.spend.amount()))
     };
-    let unknown = news.iter().find(|report| !is_known(report));
+    // Of several repeated calls the last one counts.
+    let is_replaced = |index: usize, report: &Report| {
+        let Report::Repeated { attempt, .. } = report else { return false };
+        let mut later = news.iter().skip(index + 1);
+        later.any(|other| matches!(other, Report::Repeated { attempt: of, .. } if of == attempt))
+    };
+    let mut told = news.iter().enumerate().filter(|(index, report)| !is_replaced(*index, report));
+    let unknown = told.find(|(_, report)| !is_known(report));
     ensure(unknown.is_none(), "news", || format!("the engine was told {unknown:?}, and knows nothing of it"))
 }

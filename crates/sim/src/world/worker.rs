@@ -338,7 +338,7 @@ impl World {
             let (spend, times) = (row.spend, row.streak);
             self.tell(attempt, Report::Spent { attempt, spend });
             if times > 1 {
-                let call = "read notes.md".to_owned();
+                let call = format!("read page {}", u64::from(times).abs_diff(spend.api_calls));
                 self.tell(attempt, Report::Repeated { attempt, call, times });
             }
         }
@@ -440,7 +440,7 @@ impl World {
             rss_bytes: 0,
             output_bytes: 0,
             output_sha256: None,
-            output_tail: String::new(),
+            output_tail: printed(attempt),
             leftovers: 0,
         };
         let report = Report::ProcessEnded {
@@ -496,4 +496,9 @@ impl World {
             self.connection_breaks(attempt, obligation);
         }
     }
+}
+
+/// The end of what an attempt's process printed; now and then it is long.
+fn printed(attempt: AttemptId) -> String {
+    if attempt.0 % 16 == 3 { "\u{20ac}".repeat(6_000) } else { format!("the end of {attempt}") }
 }

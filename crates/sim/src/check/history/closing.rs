@@ -22,11 +22,16 @@ impl History {
         })?;
         match outcome {
             Outcome::Succeeded => self.may_succeed(task)?,
-            Outcome::Failed(_) => self.may_fail(task)?,
-            Outcome::Skipped { .. } => {
+            Outcome::Failed(_) => {
+                self.may_fail(task)?;
+                self.cannot_be_mended(task)?;
+            }
+            Outcome::Skipped { because } => {
+                // The reason names what it needs in vain.
                 let is_hopeless = book.needs.iter().any(|need| {
                     let other = self.task(need.task).ok().and_then(|other| other.outcome.as_ref());
-                    other.is_some_and(|other| !meets(need.when, other))
+                    let is_named = self.spec(need.task).is_ok_and(|spec| because.contains(&spec.key));
+                    other.is_some_and(|other| !meets(need.when, other)) && is_named
                 });
                 ensure(is_hopeless && !book.is_begun, "skipped", || {
                     format!("{task} was skipped for nothing")
@@ -93,7 +98,7 @@ impl History {
         Err(("failed-for-nothing", format!("{task} failed, though neither its work nor a required gate did")))
     }
 
-    fn is_required(&self, task: TaskId, gate: &str) -> Result<bool, Broken> {
+    pub(super) fn is_required(&self, task: TaskId, gate: &str) -> Result<bool, Broken> {
         let run = self.run(self.task(task)?.run)?;
         Ok(run.spec.gates.iter().any(|known| known.name == gate && known.required))
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::event::Entry;
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Limit, Micros, Spend};
 use dayshift_core::state::State;
@@ -234,6 +235,18 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// A limit of today lets go on what is open or ended today, and leaves older days alone.
+    pub(super) fn may_reopen_deferred(&self, task: TaskId, entry: &Entry) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        let is_by_day = entry.cause.is_some() && entry.cause == self.day_set_by;
+        let closed = self.run(book.run)?.closed_at;
+        let is_old = closed.is_some_and(|closed| self.ledger.day(closed) != self.ledger.day(entry.at));
+        let is_deferred = matches!(book.outcome, Some(Outcome::Deferred { .. }));
+        ensure(!(is_by_day && is_old && is_deferred), "reopened", || {
+            format!("{task} of another day goes on because of the limit of this one")
+        })
     }
 
     pub(super) fn was_reopened(&mut self, task: TaskId) {

@@ -43,6 +43,8 @@ impl History {
             named: None,
             exit: None,
             looked_at: Timestamp(0),
+            printed: String::new(),
+            printed_bytes: 0,
             looks: [None, None],
             repeated: None,
         });

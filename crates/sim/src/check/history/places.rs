@@ -40,7 +40,10 @@ impl History {
     ) -> Result<(), Broken> {
         let book = self.open(attempt)?;
         book.is_prepared = true;
-        let job = book.job;
+        let (job, is_to_stop) = (book.job, book.stop.is_some());
+        if is_to_stop {
+            self.unstarted.push(attempt);
+        }
         let task = self.job(job)?.task;
         let spec = self.spec(task)?;
         let begins_run = spec.needs.is_empty() && spec.workspace == WorkspaceKind::Worktree;
@@ -133,7 +136,7 @@ impl History {
             // The work was not begun, so nothing of it is tried again.
             Backoff::Never => ensure(wait == Millis(0), "backoff", || format!("{wait} for a place")),
             Backoff::Immediate | Backoff::Fixed { .. } | Backoff::Exponential { .. } => {
-                Self::waits(spec, unprepared, class, wait)
+                Self::waits(spec, unprepared, class, wait).map(drop)
             }
         }
     }
