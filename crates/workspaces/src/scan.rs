@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::WorkspaceError;
 use crate::git::{Limits, is_real_dir};
 use crate::paths::{fields, lossy, native};
-use crate::session::Session;
+use crate::session::{Request, Session};
 
 /// Top-level names that never enter a result.
 const OURS: [&[u8]; 3] = [b".dayshift-questions", b".dayshift-notes", b".dayshift"];
@@ -67,7 +67,7 @@ impl Changes {
     fn tracked(&mut self, session: &Session, root: &Path, index: &Path) -> Result<(), WorkspaceError> {
         let args =
             ["diff-files", "-z", "--raw", "--no-renames", "--ignore-submodules=dirty", "--no-ext-diff"];
-        let listing = session.call(args).work_tree(root).index(index).long().ok()?;
+        let listing = self.listed(&session.call(args).work_tree(root).index(index).long())?;
         let mut rows = fields(&listing);
         while let (Some(row), Some(path)) = (rows.next(), rows.next()) {
             let old_mode = row.get(1..7).unwrap_or_default();
@@ -87,6 +87,13 @@ impl Changes {
             }
         }
         Ok(())
+    }
+
+    /// What git lists; what it passed over with no more than a word on stderr is not saved.
+    fn listed(&mut self, request: &Request) -> Result<Vec<u8>, WorkspaceError> {
+        let (listing, words) = request.ok_with_words()?;
+        self.unsaved.extend(words.lines().filter_map(passed_over));
+        Ok(listing)
     }
 
     fn tracked_file(&mut self, root: &Path, path: &[u8]) {
@@ -122,7 +129,7 @@ impl Changes {
             return Ok(());
         }
         let args = ["ls-files", "-z", "--others", "--exclude-standard"];
-        let listing = session.call(args).work_tree(root).index(index).long().ok()?;
+        let listing = self.listed(&session.call(args).work_tree(root).index(index).long())?;
         for name in fields(&listing) {
             let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
             if is_ours(&path) {
@@ -181,6 +188,16 @@ impl Changes {
 fn is_ours(path: &[u8]) -> bool {
     let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
     OURS.contains(&first)
+}
+
+/// What a line on git's stderr says was not looked at: a folder, or a file in one. Other warnings, of an
+/// ignore file that cannot be read for instance, leave nothing out.
+fn passed_over(line: &str) -> Option<String> {
+    let words = match line.strip_prefix("warning: ") {
+        Some(warning) => warning.strip_prefix("could not open directory ")?,
+        None => line,
+    };
+    (!words.is_empty()).then(|| words.escape_debug().to_string())
 }
 
 /// Whether an error means that the file is not there any more.

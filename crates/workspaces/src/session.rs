@@ -189,9 +189,14 @@ impl Request {
 
     /// Runs it; anything but exit code 0 is an error, and so is more output than the cap.
     pub(crate) fn ok(&self) -> Result<Vec<u8>, WorkspaceError> {
+        self.ok_with_words().map(|(stdout, _)| stdout)
+    }
+
+    /// Like [`Self::ok`], with what git said on stderr beside its answer.
+    pub(crate) fn ok_with_words(&self) -> Result<(Vec<u8>, String), WorkspaceError> {
         let ran = self.run()?;
         self.whole(&ran)?;
-        if ran.code == 0 { Ok(ran.stdout) } else { Err(self.call.refused(&ran)) }
+        if ran.code == 0 { Ok((ran.stdout, ran.stderr)) } else { Err(self.call.refused(&ran)) }
     }
 
     /// Runs a question: exit code 0 is an answer, 1 is none, all else an error.
