@@ -87,7 +87,8 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
         return deleted_folder(repository, &session, order, &place, &mut record);
     }
     let mut collected = Collected::default();
-    let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base))?;
+    record.wanted = deliverables::paths(&order.deliverables);
+    let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base), &record.wanted)?;
     result::changed_files(&session, &record.base, &tree.id, &mut collected)?;
     let strangers = strangers(repository, &session, &record, &mut collected.notes)?;
     let reference = format!("refs/dayshift/snapshots/{}/{}", order.task, order.attempt);
@@ -95,7 +96,7 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
     let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
     collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &tree.id, &record.base)?;
-    ignored_notes(root, &mut collected);
+    unfit_notes(root, &mut collected);
     let submodules = match &record.branch {
         Some(_) => submodule::look(repository, &session, &place, &record)?,
         None => submodule::Found::default(),
@@ -196,15 +197,15 @@ fn strangers(
     Ok(strangers)
 }
 
-/// Says so when a deliverable is missing only because git ignores it.
-fn ignored_notes(root: &Path, collected: &mut Collected) {
+/// Says so when a deliverable is missing though something lies at its path.
+fn unfit_notes(root: &Path, collected: &mut Collected) {
     for (wanted, holds) in &collected.deliverables {
         let path =
             paths::inside(wanted.path()).filter(|_| !holds && matches!(wanted, Deliverable::Exists(_)));
         if path.is_some_and(|path| root.join(path).symlink_metadata().is_ok()) {
             let name = wanted.path().escape_debug();
             collected.notes.push(format!(
-                "`{name}` lies in the folder but is no part of the result (ignored by git, or empty)"
+                "`{name}` lies in the folder but is no part of the result (a link, an empty folder, or too large)"
             ));
         }
     }

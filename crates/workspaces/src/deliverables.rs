@@ -17,6 +17,11 @@ const PATHS_AT_ONCE: usize = 200;
 /// Mode, kind and object id of an entry of a tree.
 type Entry = Vec<u8>;
 
+/// Where deliverables lie, relative to the workspace; those that lead outside are left out.
+pub(crate) fn paths(deliverables: &[Deliverable]) -> Vec<PathBuf> {
+    deliverables.iter().filter_map(|wanted| inside(wanted.path())).collect()
+}
+
 /// Each deliverable with whether `tree` holds it; `base` is what `Updated` compares with.
 pub(crate) fn in_tree(
     session: &Session,
@@ -24,7 +29,7 @@ pub(crate) fn in_tree(
     tree: &str,
     base: &str,
 ) -> Result<Vec<(Deliverable, bool)>, WorkspaceError> {
-    let paths: Vec<PathBuf> = deliverables.iter().filter_map(|wanted| inside(wanted.path())).collect();
+    let paths = paths(deliverables);
     let (now, before) = (entries(session, tree, &paths)?, entries(session, base, &paths)?);
     let holds = |wanted: &Deliverable| {
         let Some(path) = inside(wanted.path()) else { return false };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dayshift_core::types::{ReadyWorkspace, WorkspaceKind};
 
+use crate::deliverables;
 use crate::error::WorkspaceError;
 use crate::order::PrepareOrder;
 use crate::overrides::Filters;
@@ -31,7 +32,8 @@ pub(crate) fn prepare(
     let head = session.commit("HEAD")?;
     place.forget()?;
     start_index(&session, repository, &place)?;
-    let tree = snapshot::tree(&session, &repository.top, &place.index(), head.as_deref())?;
+    let wanted = deliverables::paths(&order.deliverables);
+    let tree = snapshot::tree(&session, &repository.top, &place.index(), head.as_deref(), &wanted)?;
     let parents: Vec<String> = head.iter().cloned().collect();
     let reference = format!("refs/dayshift/bases/{}", order.task);
     let message = format!("The checkout before {} ({})", order.task, order.key);

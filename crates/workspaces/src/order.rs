@@ -39,6 +39,8 @@ pub struct PrepareOrder {
     pub branch: String,
     /// What becomes of the files in a worktree that is there already.
     pub tree: TreeFate,
+    /// What must be there in the end; it is part of snapshots also where git ignores it.
+    pub deliverables: Vec<Deliverable>,
 }
 
 /// What becomes of the files in a worktree that is there already.

@@ -54,6 +54,9 @@ pub(crate) struct Record {
     pub(crate) snapshot: Option<String>,
     /// Folders with a repository of their own inside the workspace (lossy names).
     pub(crate) nested: Vec<String>,
+    /// Paths that the task has to deliver: part of snapshots and results also where git ignores them.
+    #[serde(default)]
+    pub(crate) wanted: Vec<PathBuf>,
 }
 
 /// The files that belong to the workspace `name` in `folder`.
@@ -198,6 +201,7 @@ impl Record {
             previous: None,
             snapshot: None,
             nested: Vec::new(),
+            wanted: crate::deliverables::paths(&order.deliverables),
         }
     }
 }

@@ -115,7 +115,7 @@ fn save(
     if is_real_dir(&record.root.join(".git")) {
         return Ok(State::Unsaved("a git repository was made in it, whose history is not saved".to_owned()));
     }
-    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base))?;
+    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;
     if !tree.unsaved.is_empty() {
         let names = paths::listed(&tree.unsaved, 5);
         return Ok(State::Unsaved(format!("some files could not be stored: {names}")));

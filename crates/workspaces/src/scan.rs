@@ -1,11 +1,12 @@
 //! What a folder holds now, against a private index: the list of paths that git has to look at.
 
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::WorkspaceError;
-use crate::git::{Limits, is_real_dir};
+use crate::git::{Limits, is_real_dir, words};
 use crate::paths::{fields, lossy, native};
 use crate::session::{Request, Session};
 
@@ -35,8 +36,14 @@ pub(crate) struct Changes {
     bytes: u64,
 }
 
-/// Lists what differs between `root` and `index`.
-pub(crate) fn changes(session: &Session, root: &Path, index: &Path) -> Result<Changes, WorkspaceError> {
+/// Lists what differs between `root` and `index`. Of what git is told to ignore only `wanted` is in the
+/// list: the files and folders that the task has to deliver.
+pub(crate) fn changes(
+    session: &Session,
+    root: &Path,
+    index: &Path,
+    wanted: &[PathBuf],
+) -> Result<Changes, WorkspaceError> {
     let mut changes = Changes {
         updated: Vec::new(),
         removed: Vec::new(),
@@ -48,6 +55,7 @@ pub(crate) fn changes(session: &Session, root: &Path, index: &Path) -> Result<Ch
     };
     changes.tracked(session, root, index)?;
     changes.untracked(session, root, index, b"")?;
+    changes.ignored(session, root, index, wanted)?;
     let mut done = 0;
     // Looking into a nested repository may find more of them behind it.
     while let Some(prefix) = changes.nested.get(done).cloned() {
@@ -130,7 +138,33 @@ impl Changes {
         }
         let args = ["ls-files", "-z", "--others", "--exclude-standard"];
         let listing = self.listed(&session.call(args).work_tree(root).index(index).long())?;
-        for name in fields(&listing) {
+        self.each_listed(root, prefix, &listing);
+        Ok(())
+    }
+
+    /// What git ignores of `wanted`. A link is not followed, neither on the way there nor at its end.
+    fn ignored(
+        &mut self,
+        session: &Session,
+        root: &Path,
+        index: &Path,
+        wanted: &[PathBuf],
+    ) -> Result<(), WorkspaceError> {
+        let mut there = wanted.iter().filter(|path| is_straight(root, path)).peekable();
+        if there.peek().is_none() {
+            return Ok(());
+        }
+        let mut args: Vec<OsString> =
+            words(["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--"]);
+        args.extend(there.map(|path| path.clone().into_os_string()));
+        let listing = self.listed(&session.call(args).work_tree(root).index(index).long())?;
+        self.each_listed(root, b"", &listing);
+        Ok(())
+    }
+
+    /// Takes the files of git's `listing` into account, which lie in `root`.
+    fn each_listed(&mut self, root: &Path, prefix: &[u8], listing: &[u8]) {
+        for name in fields(listing) {
             let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
             if is_ours(&path) {
                 continue;
@@ -149,7 +183,6 @@ impl Changes {
                 Err(error) => self.unsaved.push(format!("`{}`: {error}", shown(&path))),
             }
         }
-        Ok(())
     }
 
     fn nested_repository(&mut self, path: &[u8]) {
@@ -198,6 +231,13 @@ fn passed_over(line: &str) -> Option<String> {
         None => line,
     };
     (!words.is_empty()).then(|| words.escape_debug().to_string())
+}
+
+/// Whether a file or folder lies at `path` below `root`, and no link on the way to it.
+pub(crate) fn is_straight(root: &Path, path: &Path) -> bool {
+    let mut ways = path.ancestors().skip(1).filter(|way| !way.as_os_str().is_empty());
+    let is_there = |metadata: Metadata| metadata.is_file() || metadata.is_dir();
+    ways.all(|way| is_real_dir(&root.join(way))) && root.join(path).symlink_metadata().is_ok_and(is_there)
 }
 
 /// Whether an error means that the file is not there any more.

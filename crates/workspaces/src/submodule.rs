@@ -291,7 +291,7 @@ fn recorded(level: &Level<'_>, path: &Path) -> Result<Option<String>, WorkspaceE
 /// Whether the files in `folder`, or what is staged for them, differ from `head`.
 fn is_dirty(session: &Session, folder: &Path, head: &str, scratch: &Path) -> Result<bool, WorkspaceError> {
     remove_all(scratch)?;
-    let tree = snapshot::tree(session, folder, scratch, Some(head))?;
+    let tree = snapshot::tree(session, folder, scratch, Some(head), &[])?;
     if tree.id != session.tree_of(head)? || !tree.unsaved.is_empty() || !tree.nested.is_empty() {
         return Ok(true);
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use dayshift_core::types::{Deliverable, WorkspaceKind};
-use dayshift_workspaces::{SnapshotOrder, snapshot};
+use dayshift_workspaces::{DirtyFate, PrepareOrder, SnapshotOrder, snapshot};
 use support::{World, root, write};
 
 const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
@@ -26,15 +26,79 @@ fn untracked_files_are_in_and_ignored_ones_are_not() {
     write(&there, ".dayshift-questions/q.md", "a question");
     write(&there, ".dayshift-notes/summary.md", "  What I did.\n");
     write(&there, ".dayshift-notes/notes.md", "And what is left.");
-    let wanted = [Deliverable::Exists("build.log".into())];
-    let collected = world.judge(1, 1, WORKTREE, &ready, &wanted);
+    let collected = world.collect(1, 1, WORKTREE, &ready);
     assert_eq!(collected.files_created, ["new/deep/file.txt"]);
     assert_eq!(collected.disk_bytes, 10, "what was created and changed, and nothing that is ignored");
     assert_eq!(collected.summary.as_deref(), Some("What I did.\n\nAnd what is left."));
-    assert!(!collected.deliverables[0].1);
-    assert!(collected.notes.iter().any(|note| note.contains("build.log") && note.contains("ignored")));
     let snapshot = collected.snapshot.expect("a snapshot");
     assert_eq!(world.files_of(&snapshot), world.files_of(&collected.commit.expect("a result")));
+}
+
+#[test]
+fn what_must_be_delivered_is_in_also_where_git_ignores_it() {
+    let world = World::new();
+    let ready = world.prepare(1);
+    let there = root(&ready);
+    let secret = world.temp.path().join("outside");
+    write(&secret, "file.log", "not the workspace's");
+    write(&there, "build.log", "ignored");
+    write(&there, "other.log", "ignored");
+    write(&there, "target/dist/report.pdf", "a report");
+    write(&there, "target/dist/deep/more.bin", "more");
+    write(&there, "target/objects/a.o", "a build product");
+    symlink(secret.join("file.log"), there.join("link.log")).expect("link");
+    symlink(&secret, there.join("target/way")).expect("link");
+    let paths = [
+        "build.log",
+        "target/dist/",
+        "link.log",
+        "target/way/file.log",
+        "../../outside/file.log",
+        "none.log",
+    ];
+    let wanted = paths.map(|path| Deliverable::Exists(path.into()));
+    let collected = world.judge(1, 1, WORKTREE, &ready, &wanted);
+    let holds: Vec<bool> = collected.deliverables.iter().map(|(_, holds)| *holds).collect();
+    assert_eq!(holds, [true, true, false, false, false, false]);
+    assert_eq!(collected.files_created, ["build.log", "target/dist/deep/more.bin", "target/dist/report.pdf"]);
+    assert!(collected.notes.iter().any(|note| note.contains("link.log")), "{:?}", collected.notes);
+    let snapshot = collected.snapshot.expect("a snapshot");
+    assert_eq!(world.files_of(&snapshot), world.files_of(&collected.commit.expect("a result")));
+    // Changed after that, it is saved once more before the worktree goes.
+    write(&there, "target/dist/report.pdf", "a better report");
+    let released = world.release_as(1, WORKTREE, &ready, DirtyFate::SaveAndRemove);
+    assert_eq!((released.kept, there.exists()), (None, false));
+    let saved = released.saved.expect("a snapshot");
+    let text = world.git_quiet(&world.top, &["show", &format!("{saved}:target/dist/report.pdf")]);
+    assert_eq!(text, "a better report");
+}
+
+#[test]
+fn an_ignored_deliverable_that_was_never_collected_is_saved_before_the_worktree_goes() {
+    let world = World::new();
+    let order = PrepareOrder {
+        deliverables: vec![Deliverable::Exists("target/report.pdf".into())],
+        ..world.order(1, WORKTREE)
+    };
+    let ready = world.try_prepare(&order).expect("a workspace");
+    write(&root(&ready), "target/report.pdf", "a report");
+    let released = world.release_as(1, WORKTREE, &ready, DirtyFate::SaveAndRemove);
+    let saved = released.saved.expect("a snapshot");
+    assert!(world.files_of(&saved).contains(&"target/report.pdf".to_owned()));
+}
+
+#[test]
+fn in_place_an_ignored_deliverable_that_was_there_before_is_no_change() {
+    let world = World::new();
+    world.write("target/report.pdf", "an old report");
+    let wanted = [Deliverable::Updated("target/report.pdf".into())];
+    let order = PrepareOrder { deliverables: wanted.to_vec(), ..world.order(1, WorkspaceKind::InPlace) };
+    let ready = world.try_prepare(&order).expect("a workspace");
+    let before = world.judge(1, 1, WorkspaceKind::InPlace, &ready, &wanted);
+    assert_eq!((before.changed, before.deliverables[0].1), (false, false));
+    world.write("target/report.pdf", "a new report");
+    let after = world.judge(1, 2, WorkspaceKind::InPlace, &ready, &wanted);
+    assert_eq!((after.changed, after.deliverables[0].1), (true, true));
 }
 
 #[test]

@@ -274,6 +274,7 @@ impl Hands {
             base_note,
             branch: site.branch.clone(),
             tree: site.tree,
+            deliverables: site.deliverables.clone(),
         };
         self.with_source(site, |source| prepare(source, &order))
     }

@@ -86,6 +86,24 @@ fn a_run_that_changed_nothing_is_not_a_success() {
 }
 
 #[test]
+fn a_deliverable_that_git_ignores_is_delivered_and_outlives_its_worktree() {
+    let site = Site::new();
+    fs::write(site.path().join(".gitignore"), "dist/\n").unwrap();
+    site.repo.git(&["add", ".gitignore"]);
+    site.repo.git(&["commit", "-qm", "ignore dist"]);
+    let tasks = "  - {id: a, name: A, description: x, agent: crew, deliverables: [dist/report.pdf], max_attempts: 1}\n";
+    let scenario = "steps:\n  - write: {path: dist/report.pdf, text: the report}\n  - write: {path: dist/scrap.o, text: scrap}\n";
+    let day = day(&site, "", scenario, tasks);
+    let ran = run(&site, &day, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/a:dist/report.pdf"]).trim_end(), "the report");
+    assert_eq!(
+        site.repo.git(&["ls-tree", "-r", "--name-only", "dayshift/R1/a", "dist"]).trim_end(),
+        "dist/report.pdf"
+    );
+}
+
+#[test]
 fn a_missing_deliverable_fails_and_a_dependent_is_skipped_with_the_reason() {
     let site = Site::new();
     let tasks = "  - {id: a, name: A, description: x, agent: crew, deliverables: [b.txt], max_attempts: 1}\n  \
