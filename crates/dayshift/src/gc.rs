@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use dayshift_core::ids::{AttemptId, RunId};
+use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{RunMode, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_workspaces::{Recorded, remove_all};
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Attempts,
     /// A worktree that was kept at its task's end.
     Worktrees,
-    /// The folder of a task that worked without git.
+    /// The folder of a task that worked without git; saved in the run's repository before it goes.
     ScratchFolders,
     /// The refs of saved work that a branch holds as well.
     Snapshots,
@@ -45,7 +45,7 @@ impl Kind {
     }
 
     /// Whether it goes for the sake of the budget, however young it is. Worktrees go in any case once
-    /// they can be saved. A scratch folder's files are nowhere else, and the refs of snapshots give
+    /// they can be saved. A scratch folder is where people look for its files, and the refs of snapshots give
     /// nothing back before git itself cleans up.
     const fn goes_for_budget(self) -> bool {
         match self {
@@ -73,6 +73,8 @@ pub(crate) struct Item {
 pub(crate) enum What {
     /// These folders are removed.
     Folders(Vec<PathBuf>),
+    /// This scratch folder of the task is removed after all it holds was saved.
+    Scratch(TaskId, PathBuf),
     /// This worktree is taken down after all it holds was saved.
     Worktree(Box<Recorded>),
     /// These refs of the repository at the path are deleted.

@@ -164,6 +164,14 @@ impl TakeDown<'_> {
         taken
     }
 
+    /// Removes a scratch folder after all that it holds was saved, and names the ref; `None` where it held
+    /// nothing. What cannot be saved stays, for the reason that is told.
+    pub(crate) fn free_scratch(&self, task: TaskId, folder: &Path) -> Result<Option<String>, String> {
+        let saved = self.save_scratch(task, folder)?;
+        remove_all(folder).map_err(|error| error.to_string())?;
+        Ok(saved)
+    }
+
     /// Stores a scratch folder and names the ref; `None` where it holds nothing.
     fn save_scratch(&self, task: TaskId, folder: &Path) -> Result<Option<String>, String> {
         let files = count_files(folder).ok_or("it holds too much, or what cannot be read")?;

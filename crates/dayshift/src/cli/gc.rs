@@ -25,6 +25,7 @@ use crate::disk;
 use crate::failure::Code;
 use crate::gc::{self, Item, Kind, What};
 use crate::paths::Paths;
+use crate::takedown::TakeDown;
 
 /// What `gc` takes.
 #[derive(Debug, Clone, Args)]
@@ -180,7 +181,7 @@ fn in_words(
         let _ = match kind {
             Kind::Attempts => writeln!(text, "{verb} {bytes}: the logs of {count} attempts"),
             Kind::Worktrees => writeln!(text, "{verb} {bytes}: {count} worktrees, saved before"),
-            Kind::ScratchFolders => writeln!(text, "{verb} {bytes}: {count} scratch folders"),
+            Kind::ScratchFolders => writeln!(text, "{verb} {bytes}: {count} scratch folders, saved before"),
             Kind::Snapshots => {
                 let words = if args.dry_run { "would let go of" } else { "let go of" };
                 writeln!(text, "{words} {count} snapshots; git frees what they held with its next gc")
@@ -273,7 +274,7 @@ impl Round {
                     at: *at,
                     bytes: disk::usage(&folder),
                     count: 1,
-                    what: What::Folders(vec![folder]),
+                    what: What::Scratch(task.id, folder),
                 });
             }
         }
@@ -328,6 +329,7 @@ impl Round {
                 let gone = git.and_then(|git| let_go(&git, refs).map_err(|error| error.to_string()));
                 (name, gone)
             }
+            What::Scratch(task, folder) => (folder.display().to_string(), self.free_scratch(*task, folder)),
             What::Worktree(place) => (place.workspace.root.clone(), self.take_down(place)),
         };
         match result {
@@ -337,6 +339,13 @@ impl Round {
                 false
             }
         }
+    }
+
+    /// In the repository of its run, for no other one holds it.
+    fn free_scratch(&self, task: TaskId, folder: &Path) -> Result<(), String> {
+        let (paths, state) = (&self.paths, &self.books.state);
+        let down = TakeDown { paths, state, near: None, git: place::git_environment() };
+        down.free_scratch(task, folder).map(drop)
     }
 
     fn take_down(&self, place: &Recorded) -> Result<(), String> {

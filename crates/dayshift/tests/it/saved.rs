@@ -234,15 +234,38 @@ fn gc_lets_old_things_go_but_never_the_last_of_a_result() {
     let old = ["--older-than", "0s"];
     assert_eq!(freed(&site, &[&old[..], &["--dry-run"]].concat())[2..], [1, 1]);
     assert_eq!(freed(&site, &old)[2..], [1, 1]);
-    assert_eq!(refs().trim(), second);
+    assert_eq!(refs().split_whitespace().collect::<Vec<_>>(), [&second, "scratch"]);
     assert!(!scratch.exists());
+    assert_eq!(site.run(["restore", "T2/scratch"]).code, 0);
+    assert_eq!(site.repo.git(&["show", "dayshift/restored/T2-scratch:file.txt"]).trim(), "left");
     assert_eq!(freed(&site, &old), [0, 0, 0, 0]);
     // Without its branch, the snapshot is all there is.
     site.repo.git(&["branch", "-m", "dayshift/R1/a", "dayshift/elsewhere"]);
     assert_eq!(freed(&site, &old), [0, 0, 0, 0]);
     site.repo.git(&["merge", "-q", "--ff-only", "dayshift/elsewhere"]);
     assert_eq!(freed(&site, &old), [0, 0, 0, 1]);
-    assert_eq!(refs(), "");
+    assert_eq!(refs().trim(), "scratch");
+}
+
+/// What git cannot hold, or was told to ignore, is nowhere else: no age takes it.
+#[test]
+fn gc_never_frees_a_scratch_folder_that_cannot_be_saved() {
+    let site = Site::new();
+    let run_line = "echo secret > .gitignore; echo only > secret";
+    let day = day(
+        &site,
+        "",
+        "steps: []\n",
+        &format!("  - {{id: s, name: S, run: '{run_line}', workspace: scratch}}\n"),
+    );
+    assert_eq!(run(&site, &day).code, 0);
+    let scratch = site.json(["restore", "--json"])["scratch_folders"][0]["folder"].clone();
+    let found = site.json(["gc", "--older-than", "0s", "--json"]);
+    assert_eq!(found["freed"]["scratch_folders"]["count"], 0, "{found}");
+    let reason = found["kept"][0]["reason"].as_str().unwrap();
+    assert!(found["kept"][0]["what"] == scratch && reason.contains("git ignores them"), "{found}");
+    let text = fs::read_to_string(std::path::Path::new(scratch.as_str().unwrap()).join("secret")).unwrap();
+    assert_eq!(text, "only\n");
 }
 
 #[test]
