@@ -5,6 +5,7 @@
 mod files;
 mod queue;
 mod terminal;
+mod troubles;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

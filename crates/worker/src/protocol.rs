@@ -11,7 +11,7 @@ use dayshift_core::types::{Failure, Probe, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; peers one version apart still understand each other.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The longest message (one line) that either side accepts, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -144,6 +144,9 @@ pub enum Refusal {
     NotUnderstood,
     /// Only the latest engine that said hello may order.
     NotTheEngine,
+    /// No descriptors are left for one more attempt: nothing was started or noted, ask again later.
+    /// Since version 3; an engine of version 2 hears [`Refusal::Draining`].
+    NoRoom,
     /// What was asked for cannot be found out just now: ask again.
     NoFacts,
 }

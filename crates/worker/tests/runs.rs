@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use common::*;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::types::{Exit, Failure, FailureClass};
-use dayshift_worker::protocol::{FromWorker, Program, Stdin, ToWorker};
+use dayshift_worker::protocol::{FromWorker, Program, Refusal, Stdin, ToWorker};
 
 fn argv(words: &[&str]) -> Program {
     Program::Argv(words.iter().map(|word| (*word).to_owned()).collect())
@@ -304,10 +304,18 @@ fn no_more_is_admitted_than_there_are_descriptors_for() {
         engine.start(&home.shell(number, "exec sleep 600"));
         engine.wait_started(number);
     }
-    let end = engine.run(&home.shell(3, "true"));
-    assert!(matches!(end.exit, Exit::NotStarted { class: FailureClass::Transient, .. }), "{end:?}");
+    engine.start(&home.shell(3, "echo started"));
+    let told = engine.wait(|message| match message {
+        FromWorker::Refused { attempt: Some(AttemptId(3)), reason: Refusal::NoRoom, message } => {
+            Some(message.clone())
+        }
+        _ => None,
+    });
+    assert!(told.contains("more than 2 attempts") && told.contains("ulimit -n"), "{told}");
     engine.stop(1, 1000, true);
     engine.wait_ended(1);
+    // Asked again, it starts as if for the first time.
+    assert_eq!(engine.run(&home.shell(3, "echo started")).output_tail, "started\n");
     assert_eq!(engine.run(&home.shell(4, "ulimit -Sn; ulimit -Hn")).output_tail, "90\n100\n");
 }
 

@@ -11,9 +11,10 @@ use anyhow::Context;
 use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
-use dayshift_core::types::{JobWork, WorkspaceKind};
+use dayshift_core::types::{JobWork, Obligation, WorkspaceKind};
 use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
+use super::troubles::Troubles;
 use crate::cli::{now, tell};
 use crate::failure::Failure;
 use crate::layout::{Layout, Places};
@@ -38,6 +39,8 @@ pub(super) struct Files {
     /// Attempts that are over: their raw stream has served its end.
     ended: BTreeSet<AttemptId>,
     is_told: bool,
+    /// Why attempts are not started, as the log has it.
+    waits: Troubles,
 }
 
 impl Files {
@@ -52,6 +55,7 @@ impl Files {
             stale: BTreeSet::new(),
             ended: BTreeSet::new(),
             is_told: false,
+            waits: Troubles::default(),
         }
     }
 
@@ -86,7 +90,15 @@ impl Files {
     pub(super) fn entry(&mut self, state: &State, entry: &Entry) {
         self.run_log_pending.push_str(&self.run_log.push(state, entry));
         self.people.push(state, entry);
-        log::entry(&self.paths, state, entry);
+        // However many wait to be started, it is one story.
+        let is_told = matches!(
+            &entry.event,
+            Event::ObligationFailed { obligation: Obligation::RunAttempt(_), failure, .. }
+                if self.waits.is_told(&failure.message, entry.at)
+        );
+        if !is_told {
+            log::entry(&self.paths, state, entry);
+        }
         match entry.event.subject() {
             Subject::Attempt(attempt) => {
                 let is_over = matches!(entry.event, Event::AttemptEnded { .. });

@@ -1,18 +1,15 @@
 //! Progress while a run goes on: one line per event, and on a terminal one live line per task.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::state::State;
-use dayshift_core::time::{Millis, Timestamp};
+use dayshift_core::time::Timestamp;
 
+use super::troubles::Troubles;
 use crate::cli::now;
-
-/// How often people hear of a trouble that stays the same.
-const TELL_AGAIN: Millis = Millis::minutes(10);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +28,20 @@ pub(super) struct Terminal {
     drawn: usize,
     pending: String,
     started: Option<Timestamp>,
-    /// When people were last told of a trouble, by its words.
-    troubles: BTreeMap<String, Timestamp>,
+    troubles: Troubles,
 }
 
 impl Terminal {
     pub(super) fn new(style: Style) -> Self {
         let is_screen = io::stdout().is_terminal();
-        Self { style, is_screen, drawn: 0, pending: String::new(), started: None, troubles: BTreeMap::new() }
+        Self {
+            style,
+            is_screen,
+            drawn: 0,
+            pending: String::new(),
+            started: None,
+            troubles: Troubles::default(),
+        }
     }
 
     /// A live view moves on even when nothing happens.
@@ -72,19 +75,10 @@ impl Terminal {
         }
     }
 
-    /// Whether people heard the same trouble of something else, or of an earlier try, lately: a worker
-    /// that cannot be reached is one story, however many attempts wait for it.
+    /// Whether people heard of this trouble already.
     fn is_told(&mut self, entry: &Entry) -> bool {
         let Event::ObligationFailed { failure, .. } = &entry.event else { return false };
-        let is_told = self
-            .troubles
-            .get(&failure.message)
-            .is_some_and(|at| *at <= entry.at && entry.at - *at < TELL_AGAIN);
-        if !is_told {
-            self.troubles.retain(|_, at| entry.at - *at < TELL_AGAIN);
-            self.troubles.insert(failure.message.clone(), entry.at);
-        }
-        is_told
+        self.troubles.is_told(&failure.message, entry.at)
     }
 
     /// Prints what is new. A closed output stops nothing.

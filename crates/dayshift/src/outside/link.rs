@@ -307,6 +307,11 @@ fn heard(shared: &Arc<Shared>, message: FromWorker, reports: &mut Vec<Report>) {
         FromWorker::Refused { attempt: Some(attempt), reason: Refusal::NoFacts, message } => {
             shared.failed(Obligation::ProbeAgent(attempt), FailureClass::Transient, message);
         }
+        // It waits for others to end, and nothing of it is counted.
+        FromWorker::Refused { attempt: Some(attempt), reason: Refusal::NoRoom, message } => {
+            let failure = Failure::new(FailureClass::Transient, message);
+            reports.push(Report::Failed { obligation: Obligation::RunAttempt(attempt), failure });
+        }
         FromWorker::Refused { attempt: Some(attempt), message, .. } => {
             let failure = Failure::new(FailureClass::Transient, format!("the worker refused: {message}"));
             let all = of_attempt(attempt);

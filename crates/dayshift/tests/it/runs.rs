@@ -103,6 +103,34 @@ fn a_deliverable_that_git_ignores_is_delivered_and_outlives_its_worktree() {
     );
 }
 
+/// Two fit under this limit; the others wait, and none of them has failed.
+#[test]
+fn attempts_that_find_no_descriptors_wait_for_those_that_run() {
+    let site = Site::new();
+    let tasks: Vec<String> = (1..=8)
+        .map(|number| {
+            format!("  - {{id: t{number}, name: T, run: sleep 0.7, workspace: scratch, max_attempts: 1}}\n")
+        })
+        .collect();
+    let text = format!("date: 2026-11-20\nmax_parallel: 8\ntasks:\n{}", tasks.concat());
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    let bin = crate::common::binary();
+    let repo = site.path().display().to_string();
+    let (bin, file) = (bin.display().to_string(), file.display().to_string());
+    let words = ["-c", "ulimit -n 100; exec \"$@\"", "sh", &bin, "run", &file, "--repo", &repo];
+    let ran = Ran::of(&site.command_of(std::path::Path::new("/bin/sh"), words).output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told = |text: &str| text.matches("no descriptors are left for more than 2").count();
+    assert_eq!(told(&ran.out), 1, "{ran:?}");
+    let log = fs::read_to_string(site.state().join("logs/dayshift.log")).unwrap();
+    assert_eq!(told(&log), 1, "{log}");
+    for number in 1..=8 {
+        let task = task_json(&site, &format!("t{number}"));
+        assert_eq!(task["jobs"][0]["attempts"].as_array().map(Vec::len), Some(1), "{task}");
+    }
+}
+
 #[test]
 fn a_missing_deliverable_fails_and_a_dependent_is_skipped_with_the_reason() {
     let site = Site::new();

@@ -35,10 +35,9 @@ impl Descriptors {
         Ok(Self { soft: soft.unwrap_or(u64::MAX), original, null })
     }
 
-    /// Whether one more attempt can be run beside `live` others.
-    pub(super) fn admits(&self, live: usize) -> bool {
-        let wanted = (live as u64 + 1).saturating_mul(PER_ATTEMPT).saturating_add(OWN);
-        wanted <= self.soft
+    /// How many attempts can be run at once.
+    pub(super) fn room(&self) -> u64 {
+        self.soft.saturating_sub(OWN) / PER_ATTEMPT
     }
 
     pub(super) fn null(&self) -> io::Result<File> {

@@ -18,6 +18,9 @@ use crate::records::{Begun, Record};
 /// The shortest time between two words about one attempt's output.
 const OUTPUT_EVERY: Duration = Duration::from_millis(100);
 
+/// The protocol that [`Refusal::NoRoom`] came with.
+const ROOM_SINCE: u32 = 3;
+
 impl Worker {
     /// Follows one message of the peer `id`.
     pub(super) fn order(&mut self, id: u32, message: ToWorker) {
@@ -69,7 +72,7 @@ impl Worker {
                 "its state directory is gone: it ends everything",
             );
         }
-        self.crown(id);
+        self.crown(id, protocol);
         let live = self.live.keys().copied().collect();
         self.tell(&FromWorker::Welcome { protocol: own, worker_pid: self.me, live });
     }
@@ -92,6 +95,9 @@ impl Worker {
         if self.mode != Mode::Serving {
             return self.refuse(id, Some(attempt), Refusal::Draining, "this worker is ending");
         }
+        if !self.marked.contains_key(&launch.mark) && self.live.len() as u64 >= self.descriptors.room() {
+            return self.not_admitted(id, attempt);
+        }
         let begun = self.begun(&launch);
         if let Err(error) = self.records.append(&Record::Begun(begun.clone())) {
             let message = format!("cannot note the start in the worker's records: {error}");
@@ -100,11 +106,6 @@ impl Worker {
         if self.marked.remove(&launch.mark).is_some() {
             // A dead worker's doing, of which no record is left.
             return self.inherit(begun, None);
-        }
-        if !self.descriptors.admits(self.live.len()) {
-            let message =
-                format!("no descriptors are left for more than {} attempts at once", self.live.len());
-            return self.end_unstarted(attempt, Failure::new(FailureClass::Transient, message));
         }
         if let Some(failure) = &launch.refused {
             return self.end_unstarted(attempt, failure.clone());
@@ -116,6 +117,19 @@ impl Worker {
                 self.end_unstarted(attempt, failure);
             }
         }
+    }
+
+    /// Nothing of it is noted: asked again when others have ended, it is started as if for the first time.
+    fn not_admitted(&mut self, id: u32, attempt: AttemptId) {
+        let room = self.descriptors.room();
+        let message = format!(
+            "no descriptors are left for more than {room} attempts at once; raise `ulimit -n`, or ask for fewer at once"
+        );
+        if room == 0 {
+            return self.end_unstarted(attempt, Failure::new(FailureClass::Permanent, message));
+        }
+        let reason = if self.peers.engine_speaks(ROOM_SINCE) { Refusal::NoRoom } else { Refusal::Draining };
+        self.refuse(id, Some(attempt), reason, &message);
     }
 
     fn begun(&self, launch: &Launch) -> Begun {

@@ -47,6 +47,8 @@ pub(super) struct Peers {
     listener: Option<UnixListener>,
     all: BTreeMap<u32, Peer>,
     engine: Option<u32>,
+    /// The protocol that the engine speaks.
+    engine_protocol: u32,
     last_id: u32,
 }
 
@@ -57,6 +59,11 @@ impl Peers {
 
     pub(super) fn is_engine(&self, id: u32) -> bool {
         self.engine == Some(id)
+    }
+
+    /// Whether the engine speaks this version of the protocol, or a later one.
+    pub(super) fn engine_speaks(&self, version: u32) -> bool {
+        self.engine_protocol >= version
     }
 
     /// Whether the engine has taken everything that was sent to it.
@@ -178,12 +185,13 @@ impl Worker {
     }
 
     /// The latest engine wins; the one before is let go.
-    pub(super) fn crown(&mut self, id: u32) {
+    pub(super) fn crown(&mut self, id: u32, protocol: u32) {
         if let Some(before) = self.peers.engine.filter(|before| *before != id) {
             self.write_to(before);
             self.drop_peer(before);
         }
         self.peers.engine = Some(id);
+        self.peers.engine_protocol = protocol;
         if let Some(peer) = self.peers.all.get_mut(&id) {
             peer.expires = None;
         }
