@@ -386,6 +386,16 @@ pub enum FailureClass {
     Conflict,
 }
 
+impl FailureClass {
+    /// Whether the same may go well a while later, with nobody doing anything about it.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Transient | Self::Work | Self::Timeout => true,
+            Self::Permanent | Self::Safety | Self::Budget | Self::Conflict => false,
+        }
+    }
+}
+
 /// A failure and its story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

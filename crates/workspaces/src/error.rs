@@ -105,6 +105,8 @@ const TRANSIENT: &[&str] = &[
     "Out of memory",
     "Too many open files",
     "Input/output error",
+    // It is away for now, or was moved in between.
+    "not a git repository",
     // The large files come over the network.
     "smudge filter lfs failed",
 ];

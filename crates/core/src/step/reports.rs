@@ -8,10 +8,15 @@ use crate::input::Report;
 use crate::money::Spend;
 use crate::state::{Attempt, Phase};
 use crate::time::Millis;
-use crate::types::{Collected, End, Failure, Obligation};
+use crate::types::{Collected, End, Failure, FailureClass, Obligation, StopReason};
 
-/// How often something owed may fail before it is given up.
+/// How often something owed may fail before it is given up: after about three seconds.
 const OBLIGATION_TRIES_MAX: u32 = 5;
+
+/// How often collecting may fail for reasons that may pass, before a person is asked: after about 4½
+/// minutes. What is to be collected was paid for, and a repository that is moved, or a disk that is
+/// full, mostly comes back.
+const COLLECT_TRIES_MAX: u32 = 16;
 
 /// The longest wait between two tries of something owed.
 const OBLIGATION_WAIT_MAX: Millis = Millis::seconds(30);
@@ -154,7 +159,11 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
     let is_last = failures + 1 >= OBLIGATION_TRIES_MAX;
     match obligation {
         Obligation::PrepareWorkspace(attempt) => retry::workspace_failed(turn, attempt, failure),
-        Obligation::CollectArtifacts(attempt) if is_last => retry::collect_failed(turn, attempt, &failure),
+        Obligation::CollectArtifacts(attempt)
+            if failures + 1 >= collect_tries_max(turn, attempt, failure.class) =>
+        {
+            retry::collect_failed(turn, attempt, &failure);
+        }
         Obligation::ReleaseWorkspace(task) if is_last => {
             let kept = Some(format!("it could not be taken down: {}", failure.message));
             turn.emit(Event::WorkspaceReleased { task, kept });
@@ -174,6 +183,15 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
             turn.emit(Event::ObligationFailed { obligation, failure, not_before: turn.now + wait });
         }
     }
+}
+
+/// How often collecting is tried: for long where that may help, unless nobody wants the result any more.
+fn collect_tries_max(turn: &Turn<'_>, attempt: AttemptId, class: FailureClass) -> u32 {
+    let is_wanted = !matches!(
+        live(turn, attempt).and_then(|row| row.stop.as_ref()),
+        Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. })
+    );
+    if is_wanted && class.may_pass() { COLLECT_TRIES_MAX } else { OBLIGATION_TRIES_MAX }
 }
 
 /// Whether the obligation still stands, whatever its delay.

@@ -15,8 +15,15 @@ use crate::types::{
 /// How often a job may be lost with its worker in a row before that counts as a failure.
 const LOSSES_MAX: u32 = 10;
 
-/// How often in a row a workspace may fail to be made before a person is asked.
-const PREPARE_TRIES_MAX: u32 = 3;
+/// How often in a row a workspace may fail to be made for reasons that may pass, before a person is
+/// asked: after about 3½ minutes at least.
+const PREPARE_TRIES_MAX: u32 = 12;
+
+/// The first wait for a workspace; each one after it is twice as long.
+const PREPARE_WAIT: Millis = Millis::seconds(1);
+
+/// The longest of these waits, where the task asks for no longer one.
+const PREPARE_WAIT_MAX: Millis = Millis::seconds(30);
 
 /// How often a gate may fail for reasons that are not the work's (no descriptors, network).
 const GATE_TRIES_MAX: u32 = 3;
@@ -440,17 +447,11 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     }
     over(turn, attempt, End::Failed(failure.clone()), None);
     let unprepared = turn.state.job(job).map_or(0, |job| job.unprepared);
-    let can_help = match failure.class {
-        FailureClass::Transient | FailureClass::Work | FailureClass::Timeout => {
-            unprepared < PREPARE_TRIES_MAX
-        }
-        FailureClass::Permanent | FailureClass::Safety | FailureClass::Budget | FailureClass::Conflict => {
-            false
-        }
-    };
-    if can_help {
+    if failure.class.may_pass() && unprepared < PREPARE_TRIES_MAX {
         // The work was never begun: no try of it is used up.
-        let until = turn.now + wait_before(turn.state, job, unprepared, failure.class);
+        let asked = wait_before(turn.state, job, unprepared, failure.class);
+        let growing = Millis(PREPARE_WAIT.0 << unprepared.saturating_sub(1).min(10));
+        let until = turn.now + asked.max(growing.min(PREPARE_WAIT_MAX));
         turn.emit(Event::RetryScheduled { job, until, because: failure, context: None, counted: false });
     } else {
         let message = format!("its workspace could not be made: {}", failure.message);
@@ -462,7 +463,10 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
 pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &Failure) {
     let Some(row) = turn.state.attempt(attempt) else { return };
     let (job, stop) = (row.job, row.stop.clone());
-    let message = format!("its result could not be collected: {}", failure.message);
+    let task = turn.state.task_of(turn.state.job_of(row));
+    let place =
+        task.workspace.place().map_or_else(String::new, |place| format!("; its files lie in {}", place.root));
+    let message = format!("its result could not be collected: {}{place}", failure.message);
     let end = match &stop {
         Some(reason) => End::Stopped(reason.clone()),
         None => End::Failed(Failure::new(failure.class, message.clone())),

@@ -99,7 +99,8 @@ fn a_worktree_is_tidied_before_the_work_goes_on_after_its_gates() {
             opened A3 for J1 reserves $3.00
         > failed prepare A3
             ended A3 failed (Transient): it went wrong
-            retry J1 in 0, not counted: it went wrong
+            retry J1 in 1000, not counted: it went wrong
+        > wait
             opened A4 for J1 reserves $3.00
         > ready A4
             has a place A4

@@ -375,10 +375,99 @@ fn what_cannot_be_done_is_given_up_or_not() {
         > failed collect A1
             put off CollectArtifacts(A1) for 1600
         > failed collect A1
+            put off CollectArtifacts(A1) for 3200
+        > failed collect A1
+            put off CollectArtifacts(A1) for 6400
+        > failed collect A1
+            put off CollectArtifacts(A1) for 12800
+        > failed collect A1
+            put off CollectArtifacts(A1) for 25600
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
+            put off CollectArtifacts(A1) for 30000
+        > failed collect A1
             ended A1 failed (Transient): its result could not be collected: it went wrong
             held J1: its result could not be collected: it went wrong
         ",
     );
+}
+
+/// What cannot pass is given up sooner, and so is what nobody wants any more.
+#[test]
+fn collecting_is_not_tried_for_long_in_vain() {
+    for (class, first, last) in [
+        (
+            "permanent",
+            "",
+            "ended A1 failed (Permanent): its result could not be collected: it went wrong\n            held J1: its result could not be collected: it went wrong",
+        ),
+        (
+            "transient",
+            "> cancel T1\n            stop A1 cancelled by someone\n        ",
+            "ended A1 stopped, cancelled by someone\n            closed T1 cancelled by someone\n            closed R1 cancelled by someone",
+        ),
+    ] {
+        let waits: String = [200, 400, 800, 1_600]
+            .map(|wait| format!("> failed collect A1 {class}\n            put off CollectArtifacts(A1) for {wait}\n        "))
+            .concat();
+        check(&format!(
+            "
+        run slots=1
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > exit A1 ok
+            process of A1 ended
+        {first}{waits}> failed collect A1 {class}
+            {last}
+        "
+        ));
+    }
+}
+
+/// A repository that is away, a disk that is full: for minutes, whatever the task says about its work.
+#[test]
+fn a_workspace_is_tried_again_for_minutes() {
+    let tries: Vec<String> = (1..)
+        .zip([1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30])
+        .map(|(number, wait)| {
+            let next = number + 1;
+            format!(
+                "> failed prepare A{number}
+            ended A{number} failed (Transient): it went wrong
+            retry J1 in {wait}000, not counted: it went wrong
+        > after {wait}000
+            opened A{next} for J1 reserves $3.00
+        "
+            )
+        })
+        .collect();
+    let script = format!(
+        "
+        run slots=1
+        task a agent=metered at=worktree
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        {}> failed prepare A12
+            ended A12 failed (Transient): it went wrong
+            held J1: its workspace could not be made: it went wrong
+        ",
+        tries.concat()
+    );
+    check(&script);
 }
 
 /// Where the agent can, and not twice in vain.

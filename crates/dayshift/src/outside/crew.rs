@@ -106,7 +106,7 @@ impl Crew {
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let task = site.task;
         let work: Work = Box::new(move |hands| {
-            let result = hands.prepare(&site);
+            let result = hands.prepare(&site).map_err(|failure| hands.unless_gone(&site, failure));
             hands.tell(obligation, result, |workspace| Report::WorkspaceReady { attempt, workspace });
         });
         self.submit(obligation, task, work);
@@ -117,7 +117,7 @@ impl Crew {
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let task = site.task;
         let work: Work = Box::new(move |hands| {
-            let result = hands.collect(&site, attempt);
+            let result = hands.collect(&site, attempt).map_err(|failure| hands.unless_gone(&site, failure));
             hands.tell(obligation, result, |collected| Report::Collected {
                 attempt,
                 collected: Box::new(collected),
@@ -360,14 +360,26 @@ impl Hands {
         result.map_err(|error| told(&error))
     }
 
+    /// A repository that is away was there when the run was handed in: it may come back.
     fn repository(&self, path: &Path) -> Result<Repository, Failure> {
-        match Repository::discover(&self.git, path).map_err(|error| told(&error))? {
-            Some(repository) => Ok(repository),
-            None => Err(Failure::new(
-                FailureClass::Permanent,
-                format!("{} is no git repository any more", path.display()),
-            )),
+        let away = || {
+            let message =
+                format!("{} is no git repository just now; put it back where it was", path.display());
+            Failure::new(FailureClass::Transient, message)
+        };
+        if !path.is_dir() {
+            return Err(away());
         }
+        Repository::discover(&self.git, path).map_err(|error| told(&error))?.ok_or_else(away)
+    }
+
+    /// The failure, or, where the repository has vanished meanwhile, that.
+    fn unless_gone(&self, site: &Site, failure: Failure) -> Failure {
+        let is_in_git = site.is_git && site.kind != WorkspaceKind::Scratch;
+        if !is_in_git || failure.class.may_pass() {
+            return failure;
+        }
+        self.repository(&site.repo).err().unwrap_or(failure)
     }
 }
 

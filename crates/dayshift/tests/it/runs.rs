@@ -103,6 +103,45 @@ fn a_deliverable_that_git_ignores_is_delivered_and_outlives_its_worktree() {
     );
 }
 
+/// What is collected was paid for, so that no repository that is away for seconds costs it; and what is to
+/// begin waits as well.
+#[test]
+fn a_repository_that_is_away_for_a_while_holds_nobody_and_costs_no_work() {
+    let site = Site::new();
+    let (git, away) = (site.path().join(".git"), site.path().join("away"));
+    let marks = site.home.path().join("marks");
+    let text = format!(
+        "date: 2026-11-20\nmax_parallel: 2\nagents:\n  \
+         a: {{kind: command, run: 'echo a > a.txt; echo a >> {marks}; mv {git} {away}'}}\n  \
+         b: {{kind: command, run: 'echo b > b.txt; echo b >> {marks}'}}\n\
+         tasks:\n  - {{id: a, name: A, description: x, agent: a}}\n  \
+         - {{id: c, name: C, run: 'until test -d {away}; do sleep 0.05; done', workspace: scratch}}\n  \
+         - {{id: b, name: B, description: x, agent: b, needs: [c]}}\n",
+        marks = marks.display(),
+        git = git.display(),
+        away = away.display(),
+    );
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, text).unwrap();
+    let repo = site.path().display().to_string();
+    let engine = site.start(["run", &file.display().to_string(), "--repo", &repo]);
+    let log = site.state().join("logs/dayshift.log");
+    let failures = |what: &str| {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.lines().filter(|line| line.contains(what) && line.contains("no git repository just now")).count()
+    };
+    // More often than what was given up after three seconds.
+    wait_until(LONG, "collecting to fail for long enough", || failures("could not be collected") >= 6);
+    assert!(failures("") > failures("could not be collected"), "nothing was to be prepared");
+    fs::rename(&away, &git).unwrap();
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut lines: Vec<String> = fs::read_to_string(&marks).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["a", "b"], "work was done again");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/a:a.txt"]).trim_end(), "a");
+}
+
 /// Two fit under this limit; the others wait, and none of them has failed.
 #[test]
 fn attempts_that_find_no_descriptors_wait_for_those_that_run() {

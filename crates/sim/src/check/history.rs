@@ -291,8 +291,8 @@ impl History {
                 self.failures.remove(&Obligation::ReleaseWorkspace(*task));
                 return self.place_released(*task, kept.is_some());
             }
-            Event::ObligationFailed { obligation, failure: _, not_before } => {
-                return self.failed(*obligation, *not_before - entry.at);
+            Event::ObligationFailed { obligation, failure, not_before } => {
+                return self.failed(*obligation, failure.class, *not_before - entry.at);
             }
             Event::ReportWritten { run, path: _ } => {
                 self.failures.remove(&Obligation::WriteReport(*run));

@@ -1,7 +1,8 @@
 //! What is owed and could not be done.
 
+use dayshift_core::ids::AttemptId;
 use dayshift_core::time::Millis;
-use dayshift_core::types::Obligation;
+use dayshift_core::types::{FailureClass, Obligation, StopReason};
 
 use super::super::{Broken, ensure};
 use super::History;
@@ -9,12 +10,29 @@ use super::History;
 /// How often in a row something owed may fail that can be given up.
 const FAILURES_MAX: u32 = 5;
 
+/// The same for collecting, when the reason may pass.
+const COLLECT_FAILURES_MAX: u32 = 16;
+
 /// The longest wait between two tries of something owed.
 const FAILURE_WAIT_MAX: Millis = Millis::seconds(30);
 
+/// Whether waiting can help.
+pub(super) fn may_pass(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Transient | FailureClass::Work | FailureClass::Timeout)
+}
+
+fn collects_max(class: FailureClass) -> u32 {
+    if may_pass(class) { COLLECT_FAILURES_MAX } else { FAILURES_MAX }
+}
+
 impl History {
     /// What fails is tried again later and later, and what can be given up is given up.
-    pub(super) fn failed(&mut self, obligation: Obligation, wait: Millis) -> Result<(), Broken> {
+    pub(super) fn failed(
+        &mut self,
+        obligation: Obligation,
+        class: FailureClass,
+        wait: Millis,
+    ) -> Result<(), Broken> {
         let (count, before) = self.failures.get(&obligation).copied().unwrap_or_default();
         ensure(wait > Millis(0) && wait >= before && wait <= FAILURE_WAIT_MAX, "spinning", || {
             format!("{obligation:?} failed and is tried again in {wait}, before that it was {before}")
@@ -23,12 +41,33 @@ impl History {
         self.failures.insert(obligation, (count, wait));
         let limit = match obligation {
             Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => u32::MAX,
+            Obligation::CollectArtifacts(attempt) if self.is_wanted(attempt) => collects_max(class),
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
             | Obligation::ReleaseWorkspace(_)
             | Obligation::WriteReport(_) => FAILURES_MAX,
         };
         ensure(count < limit, "given-up", || format!("{obligation:?} has failed {count} times"))
+    }
+
+    /// Whether nobody has cancelled it.
+    fn is_wanted(&self, attempt: AttemptId) -> bool {
+        let stop = self.attempt(attempt).ok().and_then(|book| book.stop.as_ref());
+        !matches!(stop, Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }))
+    }
+
+    /// What was given up uncollected had failed as often as it may for that reason; of a stopped attempt
+    /// the reason is not told.
+    pub(super) fn may_be_left(&self, attempt: AttemptId, class: Option<FailureClass>) -> Result<(), Broken> {
+        let (count, _) =
+            self.failures.get(&Obligation::CollectArtifacts(attempt)).copied().unwrap_or_default();
+        let least = match class {
+            Some(class) if self.is_wanted(attempt) => collects_max(class),
+            Some(_) | None => FAILURES_MAX,
+        };
+        ensure((least..=COLLECT_FAILURES_MAX).contains(&(count + 1)), "given-up", || {
+            format!("the result of {attempt} was given up, {class:?}, after {count} failures before")
+        })
     }
 
     /// What was given up had failed as often as it may.

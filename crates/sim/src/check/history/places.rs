@@ -3,15 +3,17 @@
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
 use dayshift_core::state::{State, WorkspaceState};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{
-    Backoff, End, FailureClass, Obligation, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind,
-};
+use dayshift_core::types::{End, FailureClass, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind};
 
 use super::super::{Broken, ensure};
+use super::failures::may_pass;
 use super::{History, at_mut};
 
 /// How often in a row a place may fail to be made before a person is asked.
-const UNPREPARED_MAX: u32 = 3;
+const UNPREPARED_MAX: u32 = 12;
+
+/// How long is waited for a place at least, in seconds.
+const PLACE_WAITS: [u64; 6] = [1, 2, 4, 8, 16, 30];
 
 /// What was told of a task's place last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,7 +123,8 @@ impl History {
         })
     }
 
-    /// A place that was not made is tried again as the task asks for, a few times.
+    /// A place that was not made is tried again for minutes, later and later, and no sooner than the task
+    /// asks for.
     pub(super) fn waits_for_place(
         spec: &TaskSpec,
         unprepared: u32,
@@ -131,14 +134,15 @@ impl History {
         ensure(unprepared < UNPREPARED_MAX, "unprepared", || {
             format!("a place could not be made {unprepared} times in a row, and is tried again")
         })?;
-        let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
-        match rule.unwrap_or(spec.backoff) {
-            // The work was not begun, so nothing of it is tried again.
-            Backoff::Never => ensure(wait == Millis(0), "backoff", || format!("{wait} for a place")),
-            Backoff::Immediate | Backoff::Fixed { .. } | Backoff::Exponential { .. } => {
-                Self::waits(spec, unprepared, class, wait).map(drop)
-            }
+        let index = (unprepared as usize).clamp(1, PLACE_WAITS.len()) - 1;
+        let least = Millis::seconds(PLACE_WAITS[index]);
+        // Where the task asks for none: the work was not begun, so nothing of it is tried again.
+        let asked = Self::asked_wait(spec, unprepared, class).unwrap_or_default();
+        if wait == least && asked <= least.0 {
+            return Ok(());
         }
+        ensure(wait > least, "backoff", || format!("{wait} for a place, {unprepared} times in a row"))?;
+        Self::waits(spec, unprepared, class, wait).map(drop)
     }
 
     /// A person is asked about a place when what was left in it could not be collected, or when
@@ -149,15 +153,13 @@ impl History {
             Some(last) => self.attempt(last)?.is_collecting,
             None => false,
         };
-        let can_help = match &book.last_end {
-            Some(End::Failed(failure)) => {
-                matches!(failure.class, FailureClass::Transient | FailureClass::Work | FailureClass::Timeout)
-            }
-            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => false,
+        let class = match &book.last_end {
+            Some(End::Failed(failure)) => Some(failure.class),
+            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => None,
         };
-        let is_tired = book.unprepared >= UNPREPARED_MAX || !can_help;
+        let is_tired = book.unprepared >= UNPREPARED_MAX || !class.is_some_and(may_pass);
         if let Some(last) = book.last_attempt.filter(|_| has_run) {
-            return self.may_be_given_up(Obligation::CollectArtifacts(last));
+            return self.may_be_left(last, class);
         }
         ensure(is_tired, "held-for-nothing", || {
             format!("{job} is held after {} times without a place, {:?}", book.unprepared, book.last_end)

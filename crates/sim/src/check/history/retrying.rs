@@ -235,24 +235,26 @@ impl History {
         class: FailureClass,
         wait: Millis,
     ) -> Result<Millis, Broken> {
-        let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
-        let least = match rule.unwrap_or(spec.backoff) {
-            Backoff::Immediate => 0,
-            Backoff::Never => {
-                return Err((
-                    "never-again",
-                    format!("tried again after {class:?}, which {spec:?} rules out"),
-                ));
-            }
-            Backoff::Fixed { first } => first.0,
-            Backoff::Exponential { first, cap } => {
-                (1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0)
-            }
+        let Some(least) = Self::asked_wait(spec, tries, class) else {
+            return Err(("never-again", format!("tried again after {class:?}, which {spec:?} rules out")));
         };
         let is_right = (least..=least + least / 10).contains(&wait.0);
         ensure(is_right, "backoff", || format!("a wait of {} ms after try {tries} of {spec:?}", wait.0))?;
+        let rule = spec.backoff_by_class.get(&class).copied();
         let doubles = matches!(rule.unwrap_or(spec.backoff), Backoff::Exponential { .. });
         Ok(Millis(if doubles { least } else { 0 }))
+    }
+
+    /// What the task asks for, in milliseconds; `None` where it is not to be tried again.
+    pub(super) fn asked_wait(spec: &TaskSpec, tries: u32, class: FailureClass) -> Option<u64> {
+        match spec.backoff_by_class.get(&class).copied().unwrap_or(spec.backoff) {
+            Backoff::Immediate => Some(0),
+            Backoff::Never => None,
+            Backoff::Fixed { first } => Some(first.0),
+            Backoff::Exponential { first, cap } => {
+                Some((1..tries).fold(first.0, |wait, _| wait.saturating_mul(2)).min(cap.0))
+            }
+        }
     }
 
     pub(super) fn finished(&mut self, job: JobId, outcome: &Outcome) -> Result<(), Broken> {
