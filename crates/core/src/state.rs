@@ -8,6 +8,7 @@ mod needs;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::event::TaskEdge;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
@@ -20,6 +21,7 @@ use crate::types::{
     WorkspaceKind,
 };
 pub use account::Account;
+pub(crate) use index::ReadyKey;
 use table::Table;
 
 /// Whether a run may start things.
@@ -336,8 +338,8 @@ pub struct State {
     attempts: Table<AttemptId, Attempt>,
     /// Attempts that are not over.
     live: BTreeSet<AttemptId>,
-    /// Jobs that wait for a slot, in the order of starting.
-    ready: BTreeSet<index::ReadyKey>,
+    /// Jobs that wait for a slot, by run, in the order of starting.
+    ready: BTreeMap<RunId, BTreeSet<ReadyKey>>,
     /// Jobs that wait for a moment, the earliest first.
     backoff: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that wait for a person.
@@ -548,7 +550,19 @@ impl State {
     }
 
     pub(crate) fn ready(&self) -> impl Iterator<Item = JobId> {
-        self.ready.iter().map(|key| key.job)
+        self.ready.values().flatten().map(|key| key.job)
+    }
+
+    /// The first job in the order of starting behind `last`, of those whose run `may_start` one.
+    /// Jobs of other runs are not even looked at: a paused run may hold thousands.
+    pub(crate) fn next_ready(
+        &self,
+        last: Option<ReadyKey>,
+        may_start: impl Fn(&Run) -> bool,
+    ) -> Option<ReadyKey> {
+        let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let first = |run: &Run| self.ready.get(&run.id)?.range(behind).next().copied();
+        self.open_runs().filter(|run| may_start(run)).filter_map(first).min()
     }
 
     pub(crate) fn in_place_holder(&self, repo: &str) -> Option<TaskId> {

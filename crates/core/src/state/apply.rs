@@ -464,9 +464,14 @@ impl State {
     /// Moves a job to another state and keeps the sets of waiting jobs true.
     pub(super) fn set_job(&mut self, job: JobId, state: JobState) {
         let key = self.ready_key(job);
+        let run = self.tasks[key.task].run;
         match self.jobs[job].state {
             JobState::Ready => {
-                self.ready.remove(&key);
+                let ready = self.ready.entry(run).or_default();
+                ready.remove(&key);
+                if ready.is_empty() {
+                    self.ready.remove(&run);
+                }
             }
             JobState::Backoff { until, .. } => {
                 self.backoff.remove(&(until, job));
@@ -478,7 +483,7 @@ impl State {
         }
         match state {
             JobState::Ready => {
-                self.ready.insert(key);
+                self.ready.entry(run).or_default().insert(key);
             }
             JobState::Backoff { until, .. } => {
                 self.backoff.insert((until, job));

@@ -6,8 +6,8 @@ use crate::types::Priority;
 /// Priority first, then the order of the file, then the order of the plan: a task that was
 /// begun is finished before a later one of the same priority is begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ReadyKey {
-    pub(super) priority: Priority,
-    pub(super) task: TaskId,
-    pub(super) job: JobId,
+pub(crate) struct ReadyKey {
+    pub(crate) priority: Priority,
+    pub(crate) task: TaskId,
+    pub(crate) job: JobId,
 }

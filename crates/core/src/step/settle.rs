@@ -66,17 +66,12 @@ fn open_jobs(turn: &mut Turn<'_>) {
     for job in due {
         try_open(turn, job);
     }
-    // The set changes while jobs are opened; what is skipped once stays skipped this time.
-    let mut skipped = 0;
-    loop {
-        if !turn.state.open_runs().any(has_slot) {
-            return;
-        }
-        let Some(job) = turn.state.ready().nth(skipped) else { return };
-        try_open(turn, job);
-        if turn.state.job(job).is_some_and(|row| matches!(row.state, JobState::Ready)) {
-            skipped += 1;
-        }
+    // The set changes while jobs are opened. What comes to stand before the last one is seen
+    // when everything is settled once more.
+    let mut last = None;
+    while let Some(key) = turn.state.next_ready(last, has_slot) {
+        try_open(turn, key.job);
+        last = Some(key);
     }
 }
 
