@@ -8,7 +8,7 @@ use crate::input::Report;
 use crate::money::Spend;
 use crate::state::{Attempt, Phase};
 use crate::time::Millis;
-use crate::types::{Collected, End, Failure, FailureClass, Obligation, StopReason};
+use crate::types::{Collected, End, Exit, Failure, FailureClass, Obligation, StopReason};
 
 /// How often something owed may fail before it is given up: after about three seconds.
 const OBLIGATION_TRIES_MAX: u32 = 5;
@@ -219,8 +219,9 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
 
 /// How an attempt whose process has ended is to be called.
 pub(super) fn end_of(row: &Attempt) -> End {
-    use crate::types::Exit;
-    if let Some(reason) = &row.stop {
+    if let Some(reason) = &row.stop
+        && !(was_done(row) && is_overtaken(reason))
+    {
         return End::Stopped(reason.clone());
     }
     if row.process.as_ref().is_some_and(|process| process.exit == Exit::Lost) {
@@ -233,5 +234,31 @@ pub(super) fn end_of(row: &Attempt) -> End {
         | Phase::Starting
         | Phase::Running { .. }
         | Phase::Ended { .. } => End::Succeeded,
+    }
+}
+
+/// Whether the agent said that its work is done, and its process ended well: then it was done
+/// before an order to stop could reach it.
+fn was_done(row: &Attempt) -> bool {
+    let is_sound = match &row.phase {
+        Phase::Collecting { verdict } => verdict.is_none(),
+        Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Ended { .. } => false,
+    };
+    is_sound
+        && row.claim.as_ref().is_some_and(|claim| !claim.is_error)
+        && row.process.as_ref().is_some_and(|process| process.exit == Exit::Code(0))
+}
+
+/// Whether there is nothing to stop in work that was done by then. What was paid for is kept: it
+/// is not thrown away because its last price used up a limit.
+fn is_overtaken(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
+            true
+        }
+        // Nobody wants it any more; what came of going round in circles is not to be trusted.
+        StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
+            false
+        }
     }
 }

@@ -406,11 +406,13 @@ fn report(verb: &str, rest: &[&str]) -> Report {
 
 fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
     let (exit, verdict) = match how {
-        "ok" => (Exit::Code(0), None),
+        "ok" | "done" => (Exit::Code(0), None),
         "lost" => (Exit::Lost, None),
         "killed" => (Exit::Signal(15), Some(Failure::new(FailureClass::Transient, "it was killed"))),
         _ => (Exit::Code(1), Some(Failure::new(class(how), "it said no"))),
     };
+    // An agent that says so itself.
+    let claim = (how == "done").then(|| Claim { is_error: false, class: None, text: String::new() });
     let process = ProcessEnd {
         exit,
         at: Timestamp(0),
@@ -425,7 +427,7 @@ fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
     Report::ProcessEnded {
         attempt,
         process: Box::new(process),
-        claim: None::<Claim>,
+        claim,
         verdict,
         unfinished: Vec::new(),
         session_lost: false,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
-use dayshift_core::money::{Amount, Spend};
+use dayshift_core::money::{Amount, Micros, Spend};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec, Scope,
@@ -86,7 +86,8 @@ pub(crate) struct AttemptBook {
     pub(crate) job: JobId,
     pub(crate) is_over: bool,
     pub(crate) is_prepared: bool,
-    pub(crate) is_collecting: bool,
+    /// It said that it was done, and its process ended well.
+    is_done: bool,
     pub(crate) stop: Option<StopReason>,
     /// When its process was first known to run.
     pub(crate) started_at: Option<Timestamp>,
@@ -107,6 +108,13 @@ pub(crate) struct AttemptBook {
     pub(crate) looks: [Option<Probe>; 2],
     /// The call that it repeats, and how often people were told.
     repeated: Option<(String, u32)>,
+}
+
+impl AttemptBook {
+    /// Whether its process has ended.
+    pub(crate) fn is_collecting(&self) -> bool {
+        self.exit.is_some()
+    }
 }
 
 /// The books.
@@ -216,7 +224,7 @@ impl History {
             Event::SessionNamed { attempt, session, model: _, version: _ } => {
                 let book = self.open(*attempt)?;
                 let before = book.named.replace(session.clone());
-                ensure(before.as_ref() != Some(session) && !book.is_collecting, "said-twice", || {
+                ensure(before.as_ref() != Some(session) && !book.is_collecting(), "said-twice", || {
                     format!("{attempt} has ended, or named {session} before")
                 })?;
                 let job = book.job;
@@ -224,22 +232,24 @@ impl History {
             }
             Event::CostCharged { attempt, spend } => {
                 let book = self.open(*attempt)?;
-                ensure(book.spend != *spend && !book.is_collecting, "said-twice", || {
+                ensure(book.spend != *spend && !book.is_collecting(), "said-twice", || {
                     format!("{attempt} has ended, or used {spend:?} before")
                 })?;
                 return self.charged(*attempt, *spend, entry.at);
             }
-            Event::ProcessEnded { attempt, process, claim, session_lost, spend, .. } => {
+            Event::ProcessEnded { attempt, process, session_lost, spend, claim, verdict, unfinished: _ } => {
                 let book = self.open(*attempt)?;
-                ensure(!book.is_collecting, "ended-once", || {
+                ensure(!book.is_collecting(), "ended-once", || {
                     format!("the process of {attempt} ended twice")
                 })?;
-                book.is_collecting = true;
                 book.exit = Some(process.exit.clone());
                 if claim.is_none() {
                     book.printed_bytes = process.output_tail.len();
                     book.printed = process.output_tail.chars().take(PRINTED_MAX).collect();
                 }
+                book.is_done = process.exit == Exit::Code(0)
+                    && verdict.is_none()
+                    && claim.as_ref().is_some_and(|claim| !claim.is_error);
                 let job = book.job;
                 let book = at_mut(&mut self.jobs, job.0)?;
                 if *session_lost {
@@ -387,11 +397,12 @@ impl History {
         let book = self.open(attempt)?;
         book.is_over = true;
         if let Some(reason) = &book.stop {
-            ensure(*end == End::Stopped(reason.clone()), "stop-honoured", || {
+            let is_stopped = *end == End::Stopped(reason.clone());
+            ensure(is_stopped != (book.is_done && can_come_too_late(reason)), "stop-honoured", || {
                 format!("{attempt} was to stop, {reason:?}, and is called {end:?}")
             })?;
         }
-        let (job, has_run) = (book.job, book.is_collecting);
+        let (job, has_run) = (book.job, book.is_collecting());
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
         match end {
@@ -410,6 +421,13 @@ impl History {
         })?;
         book.live = None;
         Ok(())
+    }
+
+    /// Whether all that was set aside for the attempt is spent.
+    fn has_used_its_own(&self, attempt: Option<AttemptId>) -> bool {
+        attempt
+            .and_then(|attempt| self.attempt(attempt).ok())
+            .is_some_and(|book| book.reserved.cost > Micros::ZERO && book.spend.cost >= book.reserved.cost)
     }
 
     /// What was accepted and decided before does not count any more.
@@ -481,4 +499,17 @@ fn is_spender(spec: &TaskSpec) -> bool {
 /// Whether the task works in the user's own checkout.
 pub(crate) fn is_in_place(spec: &TaskSpec) -> bool {
     spec.workspace == WorkspaceKind::InPlace
+}
+
+/// Whether an agent that is done need not be stopped any more for this reason. What nobody wants
+/// is not kept, however well it ended, and neither is what came of going round in circles.
+fn can_come_too_late(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
+            false
+        }
+        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
+            true
+        }
+    }
 }

@@ -33,14 +33,14 @@ impl World {
                 because(!book.is_over, "it has ended")?;
                 match obligation {
                     Obligation::CollectArtifacts(_) => {
-                        because(book.is_collecting, "its process has not ended")
+                        because(book.is_collecting(), "its process has not ended")
                     }
                     Obligation::StopAttempt(_) => {
-                        because(!book.is_collecting, "its process has ended")?;
+                        because(!book.is_collecting(), "its process has ended")?;
                         because(book.stop.is_some(), "nobody ordered it")
                     }
                     Obligation::RunAttempt(_) | Obligation::ProbeAgent(_) => {
-                        because(!book.is_collecting, "its process has ended")?;
+                        because(!book.is_collecting(), "its process has ended")?;
                         because(book.stop.is_none(), "it is to stop")
                     }
                     Obligation::PrepareWorkspace(_)

@@ -192,7 +192,7 @@ impl History {
         at: Timestamp,
     ) -> Result<(), Broken> {
         let book = self.attempt(attempt)?;
-        let has_run = book.started_at.is_some() || book.is_collecting;
+        let has_run = book.started_at.is_some() || book.is_collecting();
         let is_unknown = book.exit == Some(Exit::Lost) || book.spend.unpriced;
         let expected = if has_run && is_unknown {
             book.reserved.cost.saturating_sub(book.spend.cost)
@@ -458,7 +458,7 @@ impl History {
             for attempt in self.live_attempts() {
                 let row = self.attempt(attempt)?;
                 let job = self.job(row.job)?;
-                let spends = job.gate.is_none() && is_spender(self.spec(job.task)?) && !row.is_collecting;
+                let spends = job.gate.is_none() && is_spender(self.spec(job.task)?) && !row.is_collecting();
                 // By a clock that was set since then, another day may have come.
                 let is_of_then = usize::try_from(attempt.0).is_ok_and(|number| number <= attempts);
                 let is_under = self.is_under(attempt, key, at)? && (is_of_then || self.is_now(key, at));

@@ -34,7 +34,7 @@ impl History {
             job,
             is_over: false,
             is_prepared: false,
-            is_collecting: false,
+            is_done: false,
             stop: None,
             started_at: None,
             spend: dayshift_core::money::Spend::default(),

@@ -150,7 +150,7 @@ impl History {
     pub(super) fn waits_for_person(&self, job: JobId) -> Result<(), Broken> {
         let book = self.job(job)?;
         let has_run = match book.last_attempt {
-            Some(last) => self.attempt(last)?.is_collecting,
+            Some(last) => self.attempt(last)?.is_collecting(),
             None => false,
         };
         let class = match &book.last_end {

@@ -45,10 +45,12 @@ impl History {
         let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
         let (end, last, unprepared) = (book.last_end.clone(), book.last_attempt, book.unprepared);
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
-        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting));
+        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting()));
         let is_blameless = match &end {
             Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
-            Some(End::Failed(_)) => !has_run,
+            Some(End::Failed(failure)) => {
+                !has_run || (failure.class == FailureClass::Budget && self.has_used_its_own(last))
+            }
             Some(End::Succeeded | End::Stopped(_)) | None => false,
         };
         ensure(counted != is_blameless, "counted", || {
@@ -67,9 +69,9 @@ impl History {
                 self.note_wait(shortest, until - now);
                 Ok(())
             }
-            Some(End::Failed(_)) => Self::waits_for_place(spec, unprepared, class, until - now),
+            Some(End::Failed(_)) if !has_run => Self::waits_for_place(spec, unprepared, class, until - now),
             Some(End::Lost) => self.waits_after_loss(job, until - now),
-            Some(End::Succeeded | End::Stopped(_)) | None => Ok(()),
+            Some(End::Failed(_) | End::Succeeded | End::Stopped(_)) | None => Ok(()),
         }
     }
 

@@ -63,7 +63,7 @@ impl History {
 
     fn watched(&mut self, id: AttemptId) -> Result<&mut AttemptBook, Broken> {
         let book = self.open(id)?;
-        let is_watched = book.started_at.is_some() && !book.is_collecting && book.stop.is_none();
+        let is_watched = book.started_at.is_some() && !book.is_collecting() && book.stop.is_none();
         ensure(is_watched, "watched", || format!("{id} is not at work, and something is said of it"))?;
         Ok(book)
     }
@@ -120,7 +120,7 @@ impl History {
     ) -> Result<(), Broken> {
         for id in self.live_attempts() {
             let book = self.attempt(id)?;
-            if book.is_collecting || book.stop.is_some() {
+            if book.is_collecting() || book.stop.is_some() {
                 continue;
             }
             let Some(due) = self.next_look(id)? else { continue };
@@ -162,7 +162,7 @@ impl History {
         };
         let book = self.open(id)?;
         let before = book.stop.replace(reason.clone());
-        let comes_late = book.is_collecting && weight(reason) < 2;
+        let comes_late = book.is_collecting() && weight(reason) < 2;
         ensure(before.as_ref().map_or(0, weight) < weight(reason) && !comes_late, "stopped-once", || {
             format!("{id} was to stop, {before:?}, and is to stop, {reason:?}")
         })?;
