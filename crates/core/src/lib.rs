@@ -17,4 +17,4 @@ pub mod types;
 pub use deadlines::next_deadline;
 pub use look::Look;
 pub use owed::owed;
-pub use step::{Decided, step, validate};
+pub use step::{Decided, cost_cap, step, validate};

@@ -18,6 +18,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 pub use requests::validate;
+pub use spending::cost_cap;
 
 /// What one input led to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::money::Micros;
 use crate::state::{Attempt, Job, JobState, State, Task};
 use crate::time::Millis;
 use crate::types::{
-    Backoff, Collected, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork,
-    Outcome, StopReason, TaskWork, WorkspaceKind,
+    Backoff, Collected, Dialect, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason,
+    JobWork, Outcome, StopReason, TaskWork, WorkspaceKind,
 };
 
 /// How often a job may be lost with its worker in a row before that counts as a failure.
@@ -131,6 +131,9 @@ fn after_failure(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: F
                 fail(turn, job, failure);
             }
         }
+        FailureClass::Budget if has_used_its_own(turn.state, attempt) => {
+            hold_for_budget(turn, job, "what was set aside for it is used up");
+        }
         FailureClass::Budget => {
             let reason = HoldReason::Budget { message: failure.message, scope: None };
             turn.emit(Event::JobHeld { job, reason });
@@ -183,20 +186,32 @@ fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopR
             let message = format!("it got the same answer to the same call {times} times in a row: {call}");
             after_failure(turn, job, attempt, Failure::new(FailureClass::Work, message));
         }
-        StopReason::Budget => hold_for_budget(turn, job),
+        StopReason::Budget => hold_for_budget(turn, job, "the limit was reached"),
         StopReason::JobCancelled { by } => cancelled_job(turn, job, &by),
     }
 }
 
-/// A limit was reached while the job's attempt was at work: a person is asked, unless the limit
-/// was set anew meanwhile.
-fn hold_for_budget(turn: &mut Turn<'_>, job: JobId) {
+/// Whether the agent stopped because what was set aside for the attempt is used up, and not because
+/// its provider says that nothing is left. Only an agent that was told what it may cost does so.
+fn has_used_its_own(state: &State, attempt: AttemptId) -> bool {
+    let Some(row) = state.attempt(attempt) else { return false };
+    let is_told = match state.agent_of(state.task_of(state.job_of(row))).map(|agent| &agent.dialect) {
+        Some(Dialect::Claude { .. }) => true,
+        // It has a fixed price; it reserves nothing; it is no agent.
+        Some(Dialect::Command { .. } | Dialect::Scripted { .. }) | None => false,
+    };
+    is_told && row.reserved.cost > Micros::ZERO && row.spend.cost >= row.reserved.cost
+}
+
+/// The job's attempt could not go on for want of money: a person is asked, unless its limits leave
+/// some, because one was set anew or because only what was set aside for this attempt is gone.
+fn hold_for_budget(turn: &mut Turn<'_>, job: JobId, why: &str) {
     match spending::exhausted(turn.state, job, turn.now) {
         Some(denial) => {
             let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
             turn.emit(Event::JobHeld { job, reason });
         }
-        None => schedule_uncounted(turn, job, Failure::new(FailureClass::Budget, "the limit was reached")),
+        None => schedule_uncounted(turn, job, Failure::new(FailureClass::Budget, why)),
     }
 }
 
@@ -467,9 +482,11 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
     let place =
         task.workspace.place().map_or_else(String::new, |place| format!("; its files lie in {}", place.root));
     let message = format!("its result could not be collected: {}{place}", failure.message);
-    let end = match &stop {
-        Some(reason) => End::Stopped(reason.clone()),
-        None => End::Failed(Failure::new(failure.class, message.clone())),
+    let end = match end_of(row) {
+        End::Stopped(reason) => End::Stopped(reason),
+        End::Succeeded | End::Failed(_) | End::Lost => {
+            End::Failed(Failure::new(failure.class, message.clone()))
+        }
     };
     over(turn, attempt, end, None);
     match stop {

@@ -121,6 +121,19 @@ fn used_up(scope: Scope, account: &Account) -> String {
     }
 }
 
+/// What an attempt may cost before it has to stop by itself, where any limit in money holds: what
+/// was set aside for it. Nothing else keeps an agent to its limits that tells its price at its end
+/// alone; so all that live agents may cost is set aside for them. One that has used that up goes on
+/// in another attempt, for which more is set aside while there is some. Without a reservation, all
+/// that the tightest limit leaves; `None` without a limit.
+pub fn cost_cap(state: &State, attempt: AttemptId, now: Timestamp) -> Option<Micros> {
+    let row = state.attempt(attempt)?;
+    let limited = accounts(state, row.job, now).into_iter().map(|(_, account)| account);
+    let left =
+        limited.filter(|account| account.limit.cost.is_some()).map(|account| account.left().cost).min()?;
+    Some(if row.reserved.cost == Micros::ZERO { left } else { row.reserved.cost })
+}
+
 /// What live attempts under a limit have set aside and not used yet; what they used is counted
 /// as spent already.
 fn reserved_unspent(state: &State, scope: Scope) -> Amount {

@@ -290,6 +290,75 @@ fn a_lower_limit_of_the_day_holds_at_once() {
     );
 }
 
+/// An agent whose own budget is used up, while the limits leave more: it goes on with its session.
+#[test]
+fn an_agent_that_used_what_was_set_aside_for_it_goes_on_with_more() {
+    check(
+        "
+        run slots=1 budget=5
+        task a agent=metered low tries=1
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $1.00
+        > started A1
+            runs A1
+        > session A1 s
+            session A1 s
+        > exit A1 budget 1.1
+            process of A1 ended
+        > collected A1
+            ended A1 failed (Budget): it said no
+            retry J1 in 0, not counted: what was set aside for it is used up
+            opened A2 for J1 reserves $1.00 resumes s
+        > started A2
+            runs A2
+        > session A2 s
+            session A2 s
+        > exit A2 budget 1.1
+            process of A2 ended
+        > collected A2
+            ended A2 failed (Budget): it said no
+            retry J1 in 0, not counted: what was set aside for it is used up
+            opened A3 for J1 reserves $1.00 resumes s
+        > started A3
+            runs A3
+        > exit A3 budget 2.8
+            process of A3 ended
+            warned R1 100 %
+        > collected A3
+            ended A3 failed (Budget): it said no
+            held J1: $5.00 of the run's budget of $5.00 are spent
+        ",
+    );
+}
+
+/// What was done by the time its price came is kept, however much that price uses up.
+#[test]
+fn work_that_was_done_when_it_was_to_stop_is_kept() {
+    check(
+        "
+        run slots=1 budget=4
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > spent A1 5
+            charged A1 $5.00
+            warned R1 125 %
+            stop A1 budget
+        > exit A1 done 5
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
 /// What the run's limit held may be in the way of the day's by the time the run's is raised.
 #[test]
 fn another_day_lets_go_on_what_another_limit_held() {

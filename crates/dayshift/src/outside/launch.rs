@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use dayshift_agents::{Brief, Order, Parser, order, resume_note};
+use dayshift_core::cost_cap;
 use dayshift_core::ids::AttemptId;
-use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, State, Task};
-use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, Scope, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_engine::Clock;
 use dayshift_guard::{Redactor, environment};
 use dayshift_intake::prompt::{self, PromptInput};
@@ -213,7 +213,7 @@ fn agent_start(
             resume: subject.attempt.resume.as_deref(),
             session_choice: None,
             model: subject.attempt.route.model.as_deref(),
-            budget_left: budget_left(shared, subject),
+            budget_left: cost_cap(subject.state, subject.attempt.id, shared.setting.clock.now()),
             self_exe: &own_binary().display().to_string(),
             scenario_file: &scenario_file.display().to_string(),
         },
@@ -237,15 +237,6 @@ fn agent_start(
         },
         environment,
     })
-}
-
-/// What the attempt may still cost: the tightest of the limits that it works under.
-fn budget_left(shared: &Shared, subject: &Subject<'_>) -> Option<Micros> {
-    let run = subject.task.run;
-    let scopes = [Scope::Job(subject.job.id), Scope::Task(subject.task.id), Scope::Run(run), Scope::Day];
-    let accounts =
-        scopes.into_iter().filter_map(|scope| subject.state.account(scope, shared.setting.clock.now()));
-    accounts.filter(|account| account.limit.cost.is_some()).map(|account| account.left().cost).min()
 }
 
 fn prompt(subject: &Subject<'_>) -> String {

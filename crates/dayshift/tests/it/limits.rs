@@ -19,7 +19,7 @@ fn spenders(site: &Site) -> String {
     let script = home.join("spend.sh");
     let text = format!(
         "#!/bin/bash\nbooks={home}/books-$DAYSHIFT_ATTEMPT\ntotal=0\nRANDOM=$((${{DAYSHIFT_ATTEMPT#A}} * 7919))\n\
-         for turn in 1 2 3 4 5 6; do\n  sleep 0.4\n  total=$((total + 30 + RANDOM % 60))\n  echo $total > $books\n  \
+         for turn in 1 2 3 4 5 6; do\n  sleep 0.4\n  total=$((total + 30 + RANDOM % 60))\n  echo $total > $books.new; mv $books.new $books\n  \
          printf '{{\"type\":\"result\",\"is_error\":false,\"result\":\"turn\",\"total_cost_usd\":%d.%02d}}\\n' $((total / 100)) $((total % 100))\n\
          done\necho done > done.txt\n",
         home = home.display()

@@ -7,7 +7,7 @@ use dayshift_core::types::{
 };
 
 use super::super::{Broken, ensure};
-use super::{History, at_mut, is_spender};
+use super::{AttemptBook, History, at_mut, is_spender};
 
 /// How often a gate is run when it fails for reasons that are not the work's.
 const GATE_TRIES: u32 = 3;
@@ -45,7 +45,7 @@ impl History {
         let (task, tries, is_gate) = (book.task, book.counted, book.gate.is_some());
         let (end, last, unprepared) = (book.last_end.clone(), book.last_attempt, book.unprepared);
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
-        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(|book| book.is_collecting()));
+        let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(AttemptBook::is_collecting));
         let is_blameless = match &end {
             Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
             Some(End::Failed(failure)) => {
