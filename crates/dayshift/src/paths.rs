@@ -10,10 +10,34 @@ use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, TaskId};
 use sha2::{Digest, Sha256};
 
+use crate::cli::output;
 use crate::failure::{Code, Failure};
 
 /// The file beside workspaces that names their state directory.
 const WORD: &str = "state";
+
+/// What a state directory holds, besides entries whose name begins like one of [`PREFIXES`].
+const OURS: [&str; 13] = [
+    ".gitignore",
+    "attempts",
+    "backup",
+    "damaged",
+    "logs",
+    "monitoring",
+    "previous",
+    "previous.new",
+    "questions",
+    "reports",
+    "state",
+    "status",
+    "worker",
+];
+
+/// The journal with its companions, the lock, the run log.
+const PREFIXES: [&str; 3] = ["dayshift.", "engine.", "run-log."];
+
+/// Strange entries that a refusal names.
+const NAMED_MAX: usize = 5;
 
 /// State directories that are looked for.
 const STATES_MAX: usize = 10_000;
@@ -41,6 +65,7 @@ impl Paths {
             )
             .hint("name a folder that can be written: --state DIR")
         };
+        refuse_foreign(state)?;
         std::fs::create_dir_all(state).map_err(|error| refused(state, error))?;
         let ignore = state.join(".gitignore");
         if !ignore.exists() {
@@ -67,11 +92,13 @@ impl Paths {
         (&self.runtime, &self.data)
     }
 
-    /// The folders of a state directory that is already there.
+    /// The folders of a state directory that is already there. One with links in the place of its
+    /// entries is refused: what is written there, and what is deleted, would be somebody else's.
     pub(crate) fn of(state: &Path) -> Result<Self> {
         let state = state
             .canonicalize()
             .with_context(|| format!("failed to find the state directory {}", state.display()))?;
+        refuse_links(&state)?;
         let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
         let mut hash = String::new();
         for byte in digest.iter().take(8) {
@@ -151,6 +178,56 @@ impl Paths {
     pub(crate) fn mark(&self, attempt: AttemptId) -> String {
         format!("{}-{attempt}", self.hash)
     }
+}
+
+/// Whether an entry of a state directory is called like one of ours.
+fn is_ours(name: &str) -> bool {
+    OURS.contains(&name) || PREFIXES.iter().any(|known| name.starts_with(known))
+}
+
+/// The entries of a folder that are no state directory's, as a list for people; `None` without any.
+pub(crate) fn strange(folder: &Path) -> std::io::Result<Option<String>> {
+    let names = std::fs::read_dir(folder)?.flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut strange: Vec<String> = names.filter(|name| !is_ours(name)).collect();
+    if strange.is_empty() {
+        return Ok(None);
+    }
+    strange.sort();
+    let more = strange.len().saturating_sub(NAMED_MAX);
+    strange.truncate(NAMED_MAX);
+    let listed: Vec<String> = strange.iter().map(|name| format!("`{}`", output::escaped(name))).collect();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Ok(Some(format!("{}{more}", listed.join(", "))))
+}
+
+/// Refuses a folder that is in use for something else: our files would lie between its own.
+fn refuse_foreign(state: &Path) -> Result<(), Failure> {
+    if state.join("dayshift.db").exists() || state.join("engine.lock").exists() {
+        return Ok(());
+    }
+    // One that is not there yet is made; of one that cannot be listed, the first write tells.
+    let Ok(Some(strange)) = strange(state) else { return Ok(()) };
+    let message = format!("{} holds what is not dayshift's: {strange}; nothing was started", state.display());
+    Err(Failure::new(Code::Invalid, message).hint("name an empty folder, or one to be made: --state DIR"))
+}
+
+/// Refuses links where entries of a state directory belong: they lead out of it.
+fn refuse_links(state: &Path) -> Result<(), Failure> {
+    // Of a folder that cannot be listed, whoever needs an entry tells.
+    for entry in std::fs::read_dir(state).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if is_link && is_ours(&name.to_string_lossy()) {
+            let message = format!(
+                "{} is a link, and would lead dayshift out of its state directory; nothing was changed",
+                entry.path().display()
+            );
+            return Err(Failure::new(Code::Invalid, message)
+                .hint("remove the link; another place for the whole state is named with --state DIR"));
+        }
+    }
+    Ok(())
 }
 
 /// `$XDG_RUNTIME_DIR/dayshift`, else a private folder under the temporary one: socket paths

@@ -253,9 +253,21 @@ fn disk(what: &'static str, folder: &Path, warn_bytes: u64) -> Finding {
 fn state(common: &Common) -> Vec<Finding> {
     let Ok(folder) = place::folder(common) else { return Vec::new() };
     let mut findings = vec![machine::folder("state", &folder)];
-    let Ok(paths) = Paths::of(&folder) else {
-        findings.push(machine::clock(None));
-        return findings;
+    let paths = match Paths::of(&folder) {
+        Ok(paths) => paths,
+        Err(error) => {
+            if folder.is_dir() {
+                let text = error.to_string();
+                let text = text.lines().next().unwrap_or_default();
+                findings.push(Finding::bad(
+                    "state",
+                    text,
+                    "remove a link, or name another folder with --state DIR",
+                ));
+            }
+            findings.push(machine::clock(None));
+            return findings;
+        }
     };
     findings.push(journal::whole(&paths));
     findings.push(journal::backups(&paths));

@@ -31,29 +31,6 @@ const WORKER_LOOK: Duration = Duration::from_millis(50);
 /// Processes that a refusal names.
 const PIDS_NAMED: usize = 5;
 
-/// What a state directory holds, besides files whose name begins like one of [`PREFIXES`].
-const OURS: [&str; 13] = [
-    ".gitignore",
-    "attempts",
-    "backup",
-    "damaged",
-    "logs",
-    "monitoring",
-    "previous",
-    "previous.new",
-    "questions",
-    "reports",
-    "state",
-    "status",
-    "worker",
-];
-
-/// The journal with its companions, the lock, the run log.
-const PREFIXES: [&str; 3] = ["dayshift.", "engine.", "run-log."];
-
-/// Strange entries that a refusal names.
-const NAMED_MAX: usize = 5;
-
 /// Entries of a state directory that survive a fresh start: locks that are held, and what people keep.
 const STAYS: [&str; 6] = [".gitignore", "engine.lock", "worker", "reports", "previous", "previous.new"];
 
@@ -91,23 +68,9 @@ fn refuse_strange(paths: &Paths) -> Result<()> {
         let message = format!("{folder} is no state directory of dayshift; nothing was changed");
         return Err(Failure::new(Code::Invalid, message).hint("name the right one with --state DIR").into());
     }
-    let entries = fs::read_dir(&paths.state).with_context(|| format!("failed to list {folder}"))?;
-    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut strange: Vec<String> = names
-        .filter(|name| {
-            !OURS.contains(&name.as_str()) && !PREFIXES.iter().any(|known| name.starts_with(known))
-        })
-        .collect();
-    if strange.is_empty() {
-        return Ok(());
-    }
-    strange.sort();
-    let more = strange.len().saturating_sub(NAMED_MAX);
-    strange.truncate(NAMED_MAX);
-    let listed: Vec<String> = strange.iter().map(|name| format!("`{}`", output::escaped(name))).collect();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let message =
-        format!("{folder} holds what is not dayshift's: {}{more}; nothing was changed", listed.join(", "));
+    let strange = paths::strange(&paths.state).with_context(|| format!("failed to list {folder}"))?;
+    let Some(strange) = strange else { return Ok(()) };
+    let message = format!("{folder} holds what is not dayshift's: {strange}; nothing was changed");
     Err(Failure::new(Code::Invalid, message).hint("move it away, then try again").into())
 }
 
@@ -404,7 +367,13 @@ fn state_directories(common: &Common, repo: &place::Repo) -> Result<Vec<Paths>> 
     folders.extend(paths::known_states());
     let mut found: Vec<Paths> = Vec::new();
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        let paths = Paths::of(folder)?;
+        let is_ours = *folder == own || folder.starts_with(&repo.path);
+        let paths = match Paths::of(folder) {
+            Ok(paths) => paths,
+            Err(error) if is_ours => return Err(error),
+            // Somebody else's work: what is wrong there keeps nobody here.
+            Err(_) => continue,
+        };
         let is_named = paths.state == own.canonicalize().unwrap_or_else(|_| own.clone());
         if found.iter().all(|known| known.state != paths.state) && (is_named || is_about(&paths, repo)) {
             found.push(paths);

@@ -66,7 +66,7 @@ fn words(site: &Site, text: &str) -> Vec<String> {
 
 /// Where the state of tasks in place is.
 fn outside(site: &Site) -> String {
-    site.home.path().join("state").display().to_string()
+    site.home.path().join("own-state").display().to_string()
 }
 
 fn read(site: &Site, path: &str) -> String {

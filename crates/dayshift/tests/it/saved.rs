@@ -548,3 +548,59 @@ fn sixteen_worktrees_are_cleaned_up_within_a_minute() {
     assert!(elapsed.as_secs() < 60, "{elapsed:?}");
     assert_eq!(workspaces_left(&site), Vec::<String>::new());
 }
+
+/// A link in the place of a folder of ours leads to what is somebody else's.
+#[test]
+fn nothing_is_written_or_deleted_through_a_link_in_the_state_directory() {
+    for name in ["worker", "attempts", "logs", "engine.lock"] {
+        let site = Site::new();
+        let victim = site.home.path().join("victim");
+        fs::create_dir_all(&victim).unwrap();
+        fs::write(victim.join("x"), "p").unwrap();
+        fs::create_dir_all(site.state()).unwrap();
+        std::os::unix::fs::symlink(&victim, site.state().join(name)).unwrap();
+        let file = site.home.path().join("day.yaml");
+        fs::write(&file, "tasks:\n  - {id: a, name: A, run: 'true', workspace: scratch}\n").unwrap();
+        let repo = site.path().display().to_string();
+        for words in [
+            ["run", file.to_str().unwrap(), "--repo", &repo].as_slice(),
+            &["clean-state", "--force"],
+            &["uninstall", "--force"],
+        ] {
+            let ran = site.run(words.iter().copied());
+            assert!(ran.code == 2 && ran.err.contains(&format!("{name} is a link")), "{ran:?}");
+        }
+        let left: Vec<_> = fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["x"], "{name}");
+    }
+    // One that comes later, too.
+    let site = Site::new();
+    kept_workspace(&site);
+    let victim = site.home.path().join("victim");
+    fs::rename(site.state().join("worker"), &victim).unwrap();
+    std::os::unix::fs::symlink(&victim, site.state().join("worker")).unwrap();
+    let before = fs::read_dir(&victim).unwrap().count();
+    let ran = site.run(["clean-state", "--force"]);
+    assert!(ran.code == 2 && ran.err.contains("worker is a link"), "{ran:?}");
+    assert!(before > 0 && fs::read_dir(&victim).unwrap().count() == before);
+}
+
+/// A folder that is in use for something else is none for a state.
+#[test]
+fn a_folder_with_other_things_is_not_taken_for_the_state() {
+    let site = Site::new();
+    let day = site.home.path().join("day.yaml");
+    fs::write(&day, "tasks:\n  - {id: a, name: A, run: 'true', workspace: scratch}\n").unwrap();
+    let folder = site.home.path().join("used");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("mine.txt"), "mine").unwrap();
+    let repo = site.path().display().to_string();
+    let run =
+        || site.run(["run", day.to_str().unwrap(), "--repo", &repo, "--state", folder.to_str().unwrap()]);
+    let ran = run();
+    assert!(ran.code == 2 && ran.err.contains("`mine.txt`") && ran.err.contains("--state DIR"), "{ran:?}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "something was written");
+    fs::remove_file(folder.join("mine.txt")).unwrap();
+    assert_eq!(run().code, 0);
+    site.wait_for_worker_to_leave();
+}
