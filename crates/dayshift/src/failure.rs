@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The exit codes of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,13 @@ pub(crate) fn end_on_panic() {
         tell(info);
         std::process::exit(i32::from(Code::Bug.number()));
     }));
+}
+
+/// A file that may not grow any more (`ulimit -f`) fails the write instead of ending us without a word.
+/// A handler is not inherited, so that programs that we start meet the limit as ever.
+pub(crate) fn survive_large_files() {
+    // Without it such a write ends us, and the next engine goes on from the journal.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 /// A failure that a person or the environment caused, told with what to do next.

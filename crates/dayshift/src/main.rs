@@ -20,5 +20,6 @@ mod trust;
 
 fn main() -> std::process::ExitCode {
     failure::end_on_panic();
+    failure::survive_large_files();
     cli::main()
 }

@@ -256,3 +256,22 @@ fn a_newer_journal_is_refused_in_one_line_by_each_command() {
     assert!(ran.code == 74 && ran.err.lines().count() == 1, "{ran:?}");
     site.wait_for_worker_to_leave();
 }
+
+/// `ulimit -f`: a file that may not grow is told like a full disk.
+#[test]
+fn a_limit_on_the_size_of_files_is_told_and_ends_nothing_without_a_word() {
+    let site = Site::new();
+    let day = day(&site);
+    let command = site.command([""; 0]);
+    let line = format!("ulimit -f 8; exec {} run {day}", command.get_program().to_str().unwrap());
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &line]).current_dir(site.path()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = Ran::of(&shell.output().unwrap());
+    assert_eq!(ran.code, 74, "{ran:?}");
+    assert!(ran.err.contains("error: ") && ran.err.contains("hint: "), "{ran:?}");
+    // Without the limit everything is done.
+    let ran = run(&site, &["run", &day]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    site.wait_for_worker_to_leave();
+}
