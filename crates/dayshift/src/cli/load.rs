@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -190,31 +191,45 @@ fn folder_of(file: &Path) -> PathBuf {
 
 /// The text of a file that another one names.
 pub(crate) fn read_text(path: &str) -> Option<String> {
-    let is_small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= FILE_BYTES_MAX);
-    if is_small { std::fs::read_to_string(path).ok() } else { None }
+    String::from_utf8(read(Path::new(path)).ok()?).ok()
+}
+
+/// Reads a regular file within the limit, or says in the words of a failure why it is not read.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let path = file.display();
+    let refuse = |message: String| Failure::new(Code::Invalid, message);
+    let unread = |error: std::io::Error| refuse(format!("failed to read {path}: {error}"));
+    // Looked at before it is opened: a pipe would keep us until somebody writes to it.
+    let found = std::fs::metadata(file).map_err(unread)?;
+    if found.is_dir() {
+        return Err(refuse(format!("{path} is a folder")).hint("name day files, prompt files or task lists"));
+    }
+    if !found.is_file() {
+        let message = format!("{path} is no regular file; devices, pipes and sockets are not read");
+        return Err(refuse(message).hint("write its content into a file, and name that"));
+    }
+    let mut bytes = Vec::new();
+    // Its length may be another one than was told: it may grow, and files of /proc have none.
+    let opened = std::fs::File::open(file).map_err(unread)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(refuse(format!("{path} is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Reads a file, or says why it cannot be.
 pub(crate) fn source(file: &Path) -> Result<Source> {
     let path = file.display().to_string();
-    let refuse = |message: String| Failure::new(Code::Invalid, message);
-    let found = std::fs::metadata(file).map_err(|error| refuse(format!("failed to read {path}: {error}")))?;
-    if found.is_dir() {
-        return Err(refuse(format!("{path} is a folder"))
-            .hint("name day files, prompt files or task lists")
-            .into());
-    }
-    if found.len() > FILE_BYTES_MAX {
-        return Err(refuse(format!("{path} is larger than {FILE_BYTES_MAX} bytes")).into());
-    }
-    let bytes = std::fs::read(file).map_err(|error| refuse(format!("failed to read {path}: {error}")))?;
+    let bytes = read(file)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { path, text }),
         Err(error) => {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = good.split(|byte| *byte == b'\n').count();
             let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-            Err(refuse(format!("{path}:{line}:{column}: not UTF-8 from here on")).into())
+            let message = format!("{path}:{line}:{column}: not UTF-8 from here on");
+            Err(Failure::new(Code::Invalid, message).into())
         }
     }
 }

@@ -103,3 +103,23 @@ fn init_writes_a_file_that_check_takes_and_the_schema_is_json() {
     let schema = site.json(["schema"]);
     assert!(schema["$schema"].is_string() && schema.to_string().contains("\"deliverables\""), "{schema}");
 }
+
+#[test]
+fn only_regular_files_within_the_limit_are_read() {
+    let site = Site::new();
+    let pipe = site.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let large = site.path().join("large.yaml");
+    fs::File::create(&large).unwrap().set_len(8 * 1024 * 1024 + 1).unwrap();
+    for (file, why) in [
+        (Path::new("/dev/zero"), "is no regular file"),
+        (&pipe, "is no regular file"),
+        (&large, "is larger than 8388608 bytes"),
+    ] {
+        for command in ["check", "run"] {
+            let ran = site.run([command, file.to_str().unwrap(), "--repo", site.path().to_str().unwrap()]);
+            assert!(ran.code == 2 && ran.err.contains(why), "{command} {}: {ran:?}", file.display());
+        }
+    }
+    assert!(!site.state().exists(), "something was started");
+}
