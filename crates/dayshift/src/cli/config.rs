@@ -100,7 +100,7 @@ fn places(common: &Common, repo: &Repo) -> Result<Vec<Row>> {
     ];
     for (name, path) in files {
         let Some(path) = path else { continue };
-        let absent = if path.is_file() { "" } else { " (not there)" };
+        let absent = if settings::is_there(&path)? { "" } else { " (not there)" };
         rows.push(row(name, format!("{}{absent}", path.display()), Origin::BuiltIn));
     }
     Ok(rows)

@@ -2,6 +2,7 @@
 //! environment's; and whether the repository is trusted.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use super::load::{invalid, read_text, source};
 use super::place::{self, Repo};
 use super::{Common, credentials, output};
 use crate::disk::{self, Marks};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::layout::Layout;
 use crate::paths;
 use crate::trust::{self, Exhibit, Standing};
@@ -81,7 +82,10 @@ pub(crate) fn layout(common: &Common, near: Option<&Path>, config: &Config) -> L
 /// The built-in settings with the user's own on top, and what is worth a look.
 pub(crate) fn of_user() -> Result<(Config, Vec<String>)> {
     let config = Config::default();
-    let Some(path) = user_file().filter(|path| path.is_file()) else { return Ok((config, Vec::new())) };
+    let Some(path) = user_file() else { return Ok((config, Vec::new())) };
+    if !is_there(&path)? {
+        return Ok((config, Vec::new()));
+    }
     let layer =
         read_layer(&source(&path)?, Level::User, &config, &read_text).map_err(|report| invalid(&report))?;
     let warnings = layer.warnings.iter().map(Diagnostic::to_string).collect();
@@ -96,7 +100,22 @@ pub(crate) fn user_file() -> Option<PathBuf> {
 /// The repository's settings, if it has any.
 pub(crate) fn of_repository(repo: &Path) -> Result<Option<Source>> {
     let path = repo.join(REPOSITORY_FILE);
-    if path.is_file() { source(&path).map(Some) } else { Ok(None) }
+    if is_there(&path)? { source(&path).map(Some) } else { Ok(None) }
+}
+
+/// Whether something bears the name of a file of settings. What cannot be looked at is no "no": the
+/// limits in it would silently not hold.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => {
+            let message = format!("failed to read the settings {}: {error}", path.display());
+            Err(Failure::new(Code::Invalid, message)
+                .hint("the limits in it would not hold; make it readable, or remove it")
+                .into())
+        }
+    }
 }
 
 /// One layer, and what looks like a credential in its text.

@@ -48,3 +48,40 @@ fn every_value_is_shown_with_its_source_and_no_secret() {
     }
     assert!(!site.run(["config"]).out.contains("repository file /"), "origins are shown unasked");
 }
+
+/// Settings that are there and cannot be read are no settings that are not there: limits are in them.
+#[test]
+fn settings_that_cannot_be_read_are_told_and_nothing_is_started() {
+    let file = "tasks:\n  - {id: a, name: A, run: 'true', workspace: scratch}\n";
+    let check = |site: &Site, place: &str| {
+        site.repo.write("day.yaml", file);
+        for words in [["config", "show"].as_slice(), &["check", "day.yaml"], &["run", "day.yaml"]] {
+            let ran = site.run(words.iter().copied());
+            assert!(ran.code == 2 && ran.err.contains(place), "{words:?}: {ran:?}");
+        }
+        assert!(!site.state().exists(), "something was started");
+    };
+    let site = Site::new();
+    let user = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&user).unwrap();
+    // A loop is one that root cannot enter either.
+    std::os::unix::fs::symlink("config.toml", user.join("config.toml")).unwrap();
+    check(&site, "config.toml: ");
+    fs::remove_dir_all(&user).unwrap();
+    std::os::unix::fs::symlink("dayshift", &user).unwrap();
+    check(&site, "config.toml: ");
+    fs::remove_file(&user).unwrap();
+    let shown = site.run(["config", "show"]);
+    assert!(shown.code == 0 && shown.out.contains("config.toml (not there)"), "{shown:?}");
+
+    let site = Site::new();
+    let own = site.path().join("dayshift.toml");
+    fs::create_dir(&own).unwrap();
+    check(&site, "dayshift.toml is a folder");
+    fs::remove_dir(&own).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    check(&site, "dayshift.toml is no regular file");
+    fs::remove_file(&own).unwrap();
+    std::os::unix::fs::symlink("dayshift.toml", &own).unwrap();
+    check(&site, "dayshift.toml: ");
+}
