@@ -127,7 +127,8 @@ struct Told {
 
 fn conclude(reader: &mut Reader, exit: &Exit) -> Told {
     let conclusion = reader.parser.conclude(exit);
-    let is_withheld = reader.is_withheld;
+    // Of a process that never was, every word is our own.
+    let is_withheld = reader.is_withheld && !matches!(exit, Exit::NotStarted { .. });
     let mut clean = |text: &str| {
         if is_withheld { WITHHELD.to_owned() } else { reader.redactor.redact_text(text) }
     };

@@ -220,3 +220,29 @@ fn a_command_that_fails_tells_why_without_the_secret() {
     assert!(!task.contains("half-of-a-secret"), "{task}");
     site.wait_for_worker_to_leave();
 }
+
+/// What dayshift itself says of a secret that is not to be had is no secret.
+#[test]
+fn why_an_agent_could_not_have_its_secret_is_not_withheld() {
+    for (mode, setting, why) in [
+        (0o600, "DEPLOY_TOKEN_cmd = \"exit 3\"", "its command ended with exit status: 3"),
+        (0o644, "DEPLOY_TOKEN_file = \"~/.secrets/deploy\"", "chmod 600"),
+    ] {
+        let site = site_with_secrets(mode);
+        fs::write(site.home.path().join(".config/dayshift/config.toml"), format!("[secrets]\n{setting}\n"))
+            .unwrap();
+        let day = "date: 2026-11-20\nagents:\n  h: {kind: command, run: 'true', cost_usd: 0.1, pass_env: [DEPLOY_TOKEN]}\ntasks:\n  - {id: a, description: x, agent: h, max_attempts: 1}\n";
+        let file = site.home.path().join("day.yaml");
+        fs::write(&file, day).unwrap();
+        let repo = site.path().display().to_string();
+        let ran = site.run(["run", file.to_str().unwrap(), "--repo", &repo]);
+        assert!(ran.out.contains(why), "{ran:?}");
+        let task = site.run(["task", "a"]);
+        assert!(task.out.contains(why), "{task:?}");
+        assert!(site.report().contains(why), "{}", site.report());
+        for text in [&ran.out, &ran.err, &task.out, &site.report()] {
+            assert!(!text.contains("withheld"), "{text}");
+        }
+        site.wait_for_worker_to_leave();
+    }
+}
