@@ -2,11 +2,13 @@
 //! and known to whoever takes them out of texts.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,11 @@ use std::time::{Duration, Instant};
 use dayshift_core::types::{Failure, FailureClass};
 use dayshift_guard::Redactor;
 use dayshift_intake::SecretSource;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, kill_process_group, pidfd_open};
+use rustix::time::Timespec;
 
 /// How long a command may take that prints a secret: somebody may have to unlock a store first.
 const COMMAND_MAX: Duration = Duration::from_secs(30);
@@ -28,6 +35,9 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 const SECRET_BYTES_MIN: usize = 8;
 /// How much of what a command complains is told, in bytes.
 const COMPLAINT_BYTES_MAX: u64 = 2 * 1024;
+
+/// How often a pipe is read before its reader looks at the time again.
+const DRAIN_READS_MAX: u32 = 64;
 
 /// Values by the variables that they are passed in.
 pub(super) type Values = BTreeMap<String, String>;
@@ -184,22 +194,17 @@ fn from_command(line: &str, most: Duration) -> Result<Vec<u8>, Failure> {
     let (Some(out), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(passing("its command has no output".to_owned()));
     };
-    let group = rustix::process::Pid::from_child(&child);
-    let (sender, ended) = channel();
-    let reader = move || {
-        let complaints = std::thread::spawn(move || read_at_most(complaint, COMPLAINT_BYTES_MAX));
-        let value = read_at_most(out, SECRET_BYTES_MAX + 1);
-        let complaint = complaints.join().unwrap_or_default();
-        let _ = sender.send((value, complaint, child.wait()));
-    };
-    std::thread::Builder::new()
-        .name("secret-command".to_owned())
-        .spawn(reader)
-        .map_err(|error| passing(format!("no thread can read its command: {error}")))?;
-    let Ok((value, complaint, status)) = ended.recv_timeout(most) else {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        return Err(passing(format!("its command did not end within {most:?}")));
-    };
+    let mut said = Said::new(out.into(), complaint.into())
+        .map_err(|error| passing(format!("its command cannot be read: {error}")))?;
+    let has_ended = said.listen(&child, most);
+    end_rest(&child, &said);
+    let status = child.wait();
+    let (value, complaint) = (said.value.kept, said.complaint.kept);
+    match has_ended {
+        Ok(true) => {}
+        Ok(false) => return Err(passing(format!("its command did not end within {most:?}"))),
+        Err(error) => return Err(passing(format!("its command cannot be waited for: {error}"))),
+    }
     match status {
         Ok(status) if status.success() => Ok(value),
         Ok(status) => {
@@ -207,18 +212,109 @@ fn from_command(line: &str, most: Duration) -> Result<Vec<u8>, Failure> {
             let mut redactor = Redactor::knowing([("secret", value.trim_ascii())]);
             let complaint = redactor.redact_text(&String::from_utf8_lossy(&complaint));
             let complaint = complaint.split_whitespace().collect::<Vec<_>>().join(" ");
-            Err(passing(format!("its command ended with {status}: {complaint}")))
+            let why = if complaint.is_empty() { String::new() } else { format!(": {complaint}") };
+            Err(passing(format!("its command ended with {status}{why}")))
         }
         Err(error) => Err(passing(format!("its command cannot be waited for: {error}"))),
     }
 }
 
-/// Reads to the end, keeps the beginning.
-fn read_at_most(mut from: impl Read, most: u64) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let _ = from.by_ref().take(most).read_to_end(&mut kept);
-    let _ = std::io::copy(&mut from, &mut std::io::sink());
-    kept
+/// What a command has said so far.
+struct Said {
+    value: Pipe,
+    complaint: Pipe,
+}
+
+impl Said {
+    fn new(out: OwnedFd, complaint: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            value: Pipe::new(out, SECRET_BYTES_MAX + 1)?,
+            complaint: Pipe::new(complaint, COMPLAINT_BYTES_MAX)?,
+        })
+    }
+
+    /// Listens until the command itself has ended, whoever else still holds its output; false when
+    /// it did not end in time.
+    fn listen(&mut self, child: &Child, most: Duration) -> io::Result<bool> {
+        let command = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let begun = Instant::now();
+        loop {
+            let left = most.saturating_sub(begun.elapsed());
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut watched = vec![PollFd::new(&command, PollFlags::IN)];
+            let pipes = [&self.value, &self.complaint].into_iter().filter(|pipe| pipe.is_open);
+            watched.extend(pipes.map(|pipe| PollFd::new(&pipe.from, PollFlags::IN)));
+            match poll(&mut watched, Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let has_ended = !watched[0].revents().is_empty();
+            drop(watched);
+            // All that it said before its end is in the pipes by now.
+            self.value.drain();
+            self.complaint.drain();
+            if has_ended || left.is_zero() {
+                return Ok(has_ended);
+            }
+        }
+    }
+}
+
+/// Our end of a pipe, with the beginning of what came out of it.
+struct Pipe {
+    from: File,
+    kept: Vec<u8>,
+    most: u64,
+    is_open: bool,
+}
+
+impl Pipe {
+    fn new(from: OwnedFd, most: u64) -> io::Result<Self> {
+        fcntl_setfl(&from, fcntl_getfl(&from)? | OFlags::NONBLOCK)?;
+        Ok(Self { from: File::from(from), kept: Vec::new(), most, is_open: true })
+    }
+
+    /// Takes what is there. Of who never stops, a part: its time runs out, too.
+    fn drain(&mut self) {
+        let mut chunk = [0_u8; 16 * 1024];
+        for _ in 0..DRAIN_READS_MAX {
+            match self.from.read(&mut chunk) {
+                Ok(0) => self.is_open = false,
+                Ok(count) => {
+                    let room =
+                        usize::try_from(self.most).unwrap_or(usize::MAX).saturating_sub(self.kept.len());
+                    self.kept.extend_from_slice(&chunk[..count.min(room)]);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.is_open = false,
+            }
+            return;
+        }
+    }
+
+    /// What the system calls the pipe, at both of its ends.
+    fn name(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.from.as_raw_fd())).ok()
+    }
+}
+
+/// Ends what a command has left: its group, and whoever else holds its output. What has let go of
+/// it, such as the agent of a key store, was meant to stay.
+fn end_rest(child: &Child, said: &Said) {
+    // Gone already is as good.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    let names: Vec<PathBuf> = [&said.value, &said.complaint].into_iter().filter_map(Pipe::name).collect();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for pid in pids.filter_map(Pid::from_raw).filter(|pid| *pid != getpid()) {
+        let held = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut held = held.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        if held.any(|name| names.contains(&name)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 /// A value that a variable can hold, without the line end behind it.
@@ -277,6 +373,23 @@ mod tests {
         let told = from_command(&line, Duration::from_millis(300)).unwrap_err().message;
         assert!(told.contains("did not end within 300ms"), "{told}");
         assert!(begun.elapsed() < Duration::from_secs(20));
+        wait_for_none_of(&mark);
+    }
+
+    #[test]
+    fn a_command_has_ended_when_it_has_and_what_holds_its_output_is_ended() {
+        let mark = format!("5{:05}", std::process::id() % 100_000);
+        let begun = Instant::now();
+        assert_eq!(
+            fetched(&format!("printf secretsecret; setsid sleep {mark} &")),
+            Ok("secretsecret".to_owned())
+        );
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        wait_for_none_of(&mark);
+    }
+
+    /// Waits until no `sleep` for so many seconds lives.
+    fn wait_for_none_of(mark: &str) {
         dayshift_testkit::wait_until(Duration::from_secs(20), "its children to end", || {
             let alive = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
                 let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
