@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_engine::{Answer, Handle};
+use rustix::net::{RecvFlags, recv};
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
@@ -109,6 +110,10 @@ fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()>
     stream.set_write_timeout(Some(WAIT_MAX))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    if is_gone(stream) {
+        // It was told that nobody answers, while we stood still: what it wanted then is not done now.
+        return Ok(());
+    }
     let reply = match serde_json::from_str::<Call>(&line) {
         Ok(call) => match handle.request(call.id, call.request) {
             Some(Answer::Taken(run)) => Reply::Taken { run },
@@ -122,6 +127,12 @@ fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()>
         Err(error) => Reply::Refused { message: format!("not a request of this version: {error}") },
     };
     write_line(stream, &reply)
+}
+
+/// Whether the other side has left.
+fn is_gone(stream: &UnixStream) -> bool {
+    let mut byte = [0_u8; 1];
+    matches!(recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((0, _)))
 }
 
 fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> Result<()> {

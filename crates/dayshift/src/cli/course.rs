@@ -121,8 +121,18 @@ fn stop_engine(paths: &Paths, pid: u32, is_urgent: bool) -> Result<()> {
     let begun = Instant::now();
     while Lock::holder(&paths.lock()) == Some(pid) {
         if begun.elapsed() > signals::LEAVE_AT_LAST + PATIENCE {
+            if signals::is_stopped(pid) {
+                return Err(steer::unanswered(pid).into());
+            }
             let message = format!("the engine (pid {pid}) has not ended yet");
-            return Err(Failure::new(Code::Busy, message).hint("`dayshift stop --now` kills").into());
+            let hint = if is_urgent {
+                format!(
+                    "`kill -KILL {pid}` ends it; then `dayshift stop --now` ends what is left of its agents"
+                )
+            } else {
+                "`dayshift stop --now` kills".to_owned()
+            };
+            return Err(Failure::new(Code::Busy, message).hint(hint).into());
         }
         std::thread::sleep(LOOK_EVERY);
     }

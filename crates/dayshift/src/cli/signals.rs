@@ -164,6 +164,12 @@ fn helpers() -> Vec<Pid> {
     pids.filter(is_helper).filter_map(Pid::from_raw).collect()
 }
 
+/// Whether a process was stopped, by SIGSTOP or by a terminal, so that it answers nobody.
+pub(super) fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+}
+
 /// Whom a process belongs to, as `/proc/PID/stat` tells it. The system calls for it have no word
 /// for a session or group whose leader lives outside of a container: the kernel's number is 0 then.
 struct Kinship {

@@ -1,6 +1,7 @@
 //! Commands that change something: told to the live engine, or, when none lives, done by
 //! taking the lock for a moment.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use dayshift_core::time::Timestamp;
 use dayshift_core::{step, validate};
 use dayshift_engine::{Journal, Lock, LockError};
 
-use super::{Common, output, place};
+use super::{Common, output, place, signals};
 use crate::clock;
 use crate::control::{self, Reply};
 use crate::failure::{Code, Failure};
@@ -85,7 +86,8 @@ pub(crate) fn steer(paths: &Paths, request: Request) -> Result<bool> {
 pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bool> {
     let mut tries = 0;
     let _lock = loop {
-        match control::ask(&paths.engine_socket(), id.clone(), request.clone())? {
+        let reply = control::ask(&paths.engine_socket(), id.clone(), request.clone());
+        match reply.map_err(|error| unheard(paths, error))? {
             Some(Reply::Taken { .. }) => return Ok(true),
             Some(Reply::Refused { message }) => return Err(Failure::new(Code::Invalid, message).into()),
             Some(Reply::Frozen { message }) => return Err(frozen(&message).into()),
@@ -102,6 +104,30 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
     };
     append(paths, id, request)?;
     Ok(false)
+}
+
+/// An engine that let the time pass is told apart from one whose answer was broken.
+fn unheard(paths: &Paths, error: anyhow::Error) -> anyhow::Error {
+    let is_timeout =
+        |cause: &std::io::Error| matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let is_silent = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_timeout));
+    match Lock::holder(&paths.lock()) {
+        Some(pid) if is_silent => unanswered(pid).into(),
+        Some(_) | None => error,
+    }
+}
+
+/// The failure of who spoke to an engine that does not answer.
+pub(super) fn unanswered(pid: u32) -> Failure {
+    let unless = "it was not carried out, unless the engine had begun with it: `dayshift status` shows it";
+    if signals::is_stopped(pid) {
+        let message = format!("the engine (pid {pid}) is stopped and answers nobody; {unless}");
+        return Failure::new(Code::Busy, message).hint(format!(
+            "`kill -CONT {pid}` lets it go on; `kill -KILL {pid}` ends it, then `dayshift resume`"
+        ));
+    }
+    Failure::new(Code::Busy, format!("the engine (pid {pid}) did not answer in time; {unless}"))
+        .hint("try again; `dayshift logs --engine` tells what it does")
 }
 
 /// Has a request carried out by us, who hold the engine's lock.

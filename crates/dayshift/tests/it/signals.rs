@@ -354,3 +354,29 @@ fn a_stopped_agent_is_left_alone_and_can_still_be_ended() {
     assert!(scene.site.agents().is_empty(), "a stopped agent outlived its engine's end");
     scene.resume(2);
 }
+
+/// Whoever speaks to an engine that was stopped hears that, and what to do; what was asked in vain
+/// is not done later.
+#[test]
+fn a_stopped_engine_is_named_to_whoever_speaks_to_it() {
+    let scene = Scene::new("quick");
+    let engine = scene.begin();
+    signal(engine.id(), Signal::STOP);
+    let told = |words: &[&str], pid: u32| {
+        let ran = scene.site.run(words.iter().copied());
+        let stopped = format!("the engine (pid {pid}) is stopped");
+        assert!(ran.code == 75 && ran.err.contains(&stopped), "{ran:?}");
+        assert!(ran.err.contains(&format!("kill -CONT {pid}")), "{ran:?}");
+    };
+    told(&["cancel", "a"], engine.id());
+    signal(engine.id(), Signal::CONT);
+    // It answers again, after what was asked in vain.
+    let paused = scene.site.run(["pause"]);
+    assert_eq!(paused.code, 0, "{paused:?}");
+    assert!(!scene.site.agents().is_empty(), "the cancel was carried out");
+    signal(engine.id(), Signal::STOP);
+    told(&["stop", "--now"], engine.id());
+    signal(engine.id(), Signal::CONT);
+    leaves(engine, LEAVES_WITHIN);
+    scene.resume(2);
+}
