@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dayshift_core::ids::RunId;
@@ -32,6 +32,10 @@ use crate::store::{self, Store};
 
 /// How long an interrupt waits for the agents while the journal cannot be written.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an engine that is there to stop agents tries to: a worker may have to come up, and the
+/// agents have their grace. Whatever is not over then is left to the next one.
+const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// What the engine is to do before it looks on.
 pub(crate) enum Errand {
@@ -70,8 +74,8 @@ pub(crate) fn run(
     let mut killer = None;
     log::limit(log::Limits::of(config));
     log::tidy(paths);
-    let version = env!("CARGO_PKG_VERSION");
-    log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
+    let begins = concat!("an engine begins, version ", env!("CARGO_PKG_VERSION"));
+    log::line(paths, Level::Info, About::default(), begins);
     let begin = follower::read(paths, health.clone(), marks, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
@@ -93,12 +97,12 @@ pub(crate) fn run(
     }
     control::serve(&paths.engine_socket(), handle.clone(), health.clone())?;
     let (killer, voice) = killer.zip(voice).expect("the world was made");
-    let interrupt = signals::watch(handle.clone(), killer)?;
     let mut watcher = Watcher {
+        leave_at: leave_at(&errand, &handle),
+        interrupt: signals::watch(handle.clone(), killer)?,
         handle,
         clock,
         voice,
-        interrupt,
         is_interrupting: false,
         wanted: requests(errand),
         runs: BTreeSet::new(),
@@ -188,6 +192,22 @@ impl Pending {
     }
 }
 
+/// When an engine that is there to stop agents leaves; its loop is woken then.
+fn leave_at(errand: &Errand, handle: &Handle) -> Option<Instant> {
+    match errand {
+        Errand::Submit { .. } | Errand::Continue(_) => None,
+        Errand::Stop { .. } => {
+            let handle = handle.clone();
+            // Without the thread it leaves when something else wakes it.
+            let _ = std::thread::Builder::new().name("patience".to_owned()).spawn(move || {
+                std::thread::sleep(STOP_MAX);
+                handle.wake();
+            });
+            Some(Instant::now() + STOP_MAX)
+        }
+    }
+}
+
 fn requests(errand: Errand) -> Vec<Pending> {
     match errand {
         Errand::Submit { id, spec } => vec![Pending::new(id, Request::SubmitRun(spec), None)],
@@ -208,6 +228,8 @@ struct Watcher {
     voice: Follower,
     interrupt: Interrupt,
     is_interrupting: bool,
+    /// When it leaves, whatever is not over.
+    leave_at: Option<Instant>,
     wanted: Vec<Pending>,
     runs: BTreeSet<RunId>,
     refused: Option<Failure>,
@@ -289,7 +311,7 @@ impl Observer for Watcher {
         if self.is_interrupting {
             state.live().next().is_none() || self.interrupt.is_time_up()
         } else {
-            state.is_at_rest()
+            state.is_at_rest() || self.leave_at.is_some_and(|moment| Instant::now() >= moment)
         }
     }
 

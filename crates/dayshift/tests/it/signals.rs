@@ -380,3 +380,22 @@ fn a_stopped_engine_is_named_to_whoever_speaks_to_it() {
     leaves(engine, LEAVES_WITHIN);
     scene.resume(2);
 }
+
+/// A worker that was stopped can end nobody: whoever asked for that hears it in time, and may ask again.
+#[test]
+fn a_stop_ends_also_when_the_worker_is_stopped() {
+    let scene = Scene::new("quick");
+    let mut engine = scene.begin();
+    let worker = scene.site.worker().unwrap();
+    signal(worker, Signal::STOP);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    let begun = Instant::now();
+    let ran = scene.site.run(["stop", "--now"]);
+    assert!(begun.elapsed() < Duration::from_secs(40), "it took {:?}", begun.elapsed());
+    assert!(ran.code == 1 && ran.out.contains("left to the next `dayshift resume`: A1"), "{ran:?}");
+    signal(worker, Signal::CONT);
+    let ran = scene.site.run(["stop", "--now"]);
+    assert!(ran.code == 0 && scene.site.agents().is_empty(), "{ran:?}");
+    scene.site.wait_for_worker_to_leave();
+}
