@@ -1,11 +1,11 @@
 //! What needs a person: one list, what blocks most first.
 
 use dayshift_core::state::{Job, State, Task};
-use dayshift_core::types::{HoldReason, Outcome};
+use dayshift_core::types::{HoldReason, Outcome, Scope};
 use serde_json::{Value, json};
 
 use crate::text::{line, line_of, put, shell_word};
-use crate::words::{go_on, held, key, name};
+use crate::words::{go_on, held, key, name, raise};
 
 /// One thing that waits for a person.
 struct Item<'a> {
@@ -43,7 +43,7 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             task,
             job: None,
             why: format!("put off: {}", line(because)),
-            next: format!("dayshift budget {} USD", task.run),
+            next: raise(state, Scope::Run(task.run)),
             blocks,
             kind: "deferred",
         }),

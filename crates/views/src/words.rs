@@ -1,11 +1,11 @@
 //! What the state means, in one word or one line: shared by all views.
 
 use dayshift_core::ids::{AttemptId, RunId};
-use dayshift_core::money::Micros;
+use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, DiskLevel, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome,
+    Dialect, DiskLevel, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome, Scope,
     StopReason, TaskWork, When, WorkspaceKind,
 };
 
@@ -262,9 +262,32 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
 /// The command that lets a held job go on.
 pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
     match reason {
-        HoldReason::Budget { scope: Some(scope), .. } => format!("dayshift budget {scope} USD"),
+        HoldReason::Budget { scope: Some(scope), .. } => raise(state, *scope),
         HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } => {
             format!("dayshift retry {}", shell_word(&state.spec(state.task_of(job)).key))
+        }
+    }
+}
+
+/// The command that raises a limit, in what is used up: dollars or tokens.
+pub(crate) fn raise(state: &State, scope: Scope) -> String {
+    if is_by_tokens(state, scope) {
+        format!("dayshift budget {scope} --tokens N")
+    } else {
+        format!("dayshift budget {scope} USD")
+    }
+}
+
+/// Whether a limit is nearer in tokens than in dollars.
+pub(crate) fn is_by_tokens(state: &State, scope: Scope) -> bool {
+    // Of a day only the limit matters here, and it is the same for all but those that were set anew.
+    let latest = state.runs().map(|run| run.submitted_at).max().unwrap_or(Timestamp(0));
+    let Some(account) = state.account(scope, latest) else { return false };
+    match account.limit {
+        Limit { cost: _, tokens: None } => false,
+        Limit { cost: None, tokens: Some(_) } => true,
+        Limit { cost: Some(cost), tokens: Some(_) } => {
+            Limit::of_cost(cost).percent_used(account.used()) < account.percent_used()
         }
     }
 }

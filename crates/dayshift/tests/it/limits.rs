@@ -168,3 +168,33 @@ fn wake_ups(pids: &[u32]) -> u64 {
     };
     threads.flatten().map(|thread| count(thread.path())).sum()
 }
+
+/// After a limit in tokens the advice is one that works.
+#[test]
+fn a_limit_of_tokens_is_raised_in_tokens() {
+    let site = Site::new();
+    let line = r#"{"type":"result","is_error":false,"result":"turn","total_cost_usd":0.01,"usage":{"input_tokens":900,"output_tokens":100}}"#;
+    let script = site.home.path().join("spend.sh");
+    fs::write(&script, format!("echo '{line}'\necho $DAYSHIFT_TASK > done.txt\n")).unwrap();
+    let day = site.home.path().join("day.yaml");
+    let text = format!(
+        "date: 2026-11-20\nmax_tokens: 1000\nmax_parallel: 1\nagents:\n  h: {{kind: command, run: 'sh {}', cost_usd: 0.1}}\n\
+         tasks:\n  - {{id: a, description: x, agent: h}}\n  - {{id: b, description: x, agent: h}}\n",
+        script.display()
+    );
+    fs::write(&day, text).unwrap();
+    let ran = site.run(["run", day.to_str().unwrap()]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let told = site.run(["review"]);
+    assert!(told.out.contains("dayshift budget R1 --tokens N"), "{told:?}");
+    assert!(
+        !told.out.contains("USD") && !site.report().contains("budget R1 USD"),
+        "{told:?} {}",
+        site.report()
+    );
+    let raised = site.run(["budget", "R1", "--tokens", "10000"]);
+    assert_eq!(raised.code, 0, "{raised:?}");
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    site.wait_for_worker_to_leave();
+}

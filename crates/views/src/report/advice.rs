@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use dayshift_core::state::{Phase, Run, State, Task};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{End, JobWork, Outcome, StopReason, TaskWork};
+use dayshift_core::types::{End, JobWork, Outcome, Scope, StopReason, TaskWork};
 
 use super::asked::minutes;
 use super::{ReportExtra, ends};
 use crate::text::{code, count, md, shell_word};
-use crate::words::{attempts, attempts_max, key, work_attempts};
+use crate::words::{attempts, attempts_max, is_by_tokens, key, raise, work_attempts};
 
 /// How many names a recommendation lists.
 const NAMED_MAX: usize = 5;
@@ -51,9 +51,10 @@ fn deferred(state: &State, run: &Run, tasks: &[&Task]) -> Option<String> {
         tasks.iter().filter(|task| matches!(task.outcome(), Some(Outcome::Deferred { .. }))).collect();
     let limit = run.account.limit;
     (!deferred.is_empty()).then(|| {
-        let raise = code(&format!("dayshift budget {} USD", run.id));
+        let raise = code(&raise(state, Scope::Run(run.id)));
+        let what = if is_by_tokens(state, Scope::Run(run.id)) { "limit of tokens" } else { "money" };
         format!(
-            "The money put {} off ({}); the run's limit is {limit}: raise it ({raise}), or hand in fewer tasks a day.",
+            "The {what} put {} off ({}); the run's limit is {limit}: raise it ({raise}), or hand in fewer tasks a day.",
             count(deferred.len(), "task"),
             names(state, &deferred)
         )
