@@ -248,7 +248,22 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Files that a command may have to hold open at once, with some to spare: a journal, sockets, pipes.
+const FILES_MIN: u64 = 64;
+
+/// With few descriptors anything fails anywhere, and says something that is beside the point.
+fn refuse_few_files() -> anyhow::Result<()> {
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        Some(most) if most < FILES_MIN => {
+            let message = format!("this shell allows {most} open files, and dayshift needs {FILES_MIN}");
+            Err(Failure::new(Code::Invalid, message).hint("raise it: `ulimit -n 1024`").into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn answer(cli: Cli) -> anyhow::Result<Code> {
+    refuse_few_files()?;
     let common = cli.common;
     match cli.command {
         Command::Run(args) => run::run(&common, &args),

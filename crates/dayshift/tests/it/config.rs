@@ -85,3 +85,17 @@ fn settings_that_cannot_be_read_are_told_and_nothing_is_started() {
     std::os::unix::fs::symlink("dayshift.toml", &own).unwrap();
     check(&site, "dayshift.toml: ");
 }
+
+/// With few descriptors anything would fail anywhere; the reason is told at the start.
+#[test]
+fn few_open_files_are_told_at_the_start() {
+    let site = Site::new();
+    for most in [12, 30] {
+        let bin = site.command([""; 0]).get_program().to_owned();
+        let line = format!("ulimit -n {most}; exec {} status", bin.to_str().unwrap());
+        let ran =
+            std::process::Command::new("sh").args(["-c", &line]).current_dir(site.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.code() == Some(2) && told.contains("raise it: `ulimit -n 1024`"), "{ran:?}");
+    }
+}
