@@ -523,6 +523,10 @@ pub struct Collected {
     pub summary: Option<String>,
     /// Things people should know (agent made commits, a submodule was left out).
     pub notes: Vec<String>,
+    /// What is only in the folders and repositories of submodules, each with the submodule's name:
+    /// edits, and commits that no remote has. A result cannot hold it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodule_work: Vec<String>,
     /// Bytes of the created and modified files that are named here, as they lie in the workspace;
     /// 0 where nobody counted.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -107,7 +107,6 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     if record.result != collected.commit {
         record.previous = std::mem::replace(&mut record.result, collected.commit.clone());
     }
-    // After the commit: a tree cannot hold what is not committed in a submodule.
     note_submodules(submodules, &mut collected);
     collected.snapshot = Some(kept.commit.clone());
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
@@ -122,16 +121,11 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     Ok(collected)
 }
 
-/// Dirty submodules are changes too; what is only in their folders is said.
+/// What is only in submodules is no change of the result, whatever git's status says: it is told apart.
 fn note_submodules(found: submodule::Found, collected: &mut Collected) {
-    collected.changed |= !found.dirty.is_empty();
-    for name in found.dirty {
-        let is_named = collected.files_modified.contains(&name) || collected.files_created.contains(&name);
-        if !is_named && collected.files_modified.len() < result::NAMES_MAX {
-            collected.files_modified.push(name);
-        }
-    }
     collected.notes.extend(found.unsaved.iter().map(|what| format!("only in the workspace: {what}")));
+    collected.submodule_work = found.unsaved;
+    collected.submodule_work.truncate(NOTES_MAX);
 }
 
 fn is_gone(root: &Path) -> bool {

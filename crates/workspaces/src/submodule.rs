@@ -31,8 +31,6 @@ const POINTER_BYTES_MAX: u64 = 16 * 1024;
 /// What is in the submodules of a worktree and nowhere else.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Submodules (lossy names) whose files differ from their own commit.
-    pub(crate) dirty: Vec<String>,
     /// What would be lost with the worktree, each with the folder's name.
     pub(crate) unsaved: Vec<String>,
 }
@@ -158,7 +156,6 @@ impl<'a> Search<'a> {
             },
         };
         self.lost(&name, &reason);
-        self.found.dirty.push(name);
         Ok(())
     }
 
@@ -181,12 +178,10 @@ impl<'a> Search<'a> {
         self.commits(&session, recorded.as_deref(), name)?;
         let Some(head) = session.commit("HEAD")? else {
             self.lost(name, "is a repository without a commit");
-            self.found.dirty.push(name.to_owned());
             return Ok(());
         };
         if is_dirty(&session, folder, &head, &self.scratch)? {
             self.lost(name, "has files that are not committed");
-            self.found.dirty.push(name.to_owned());
         }
         let inner = Level { session: &session, root: folder, base: recorded.as_deref(), prefix: name };
         let scratch = self.scratch.clone();

@@ -66,7 +66,7 @@ fn assert_kept(world: &World, ready: &ReadyWorkspace, words: &[&str]) {
 }
 
 #[test]
-fn commits_and_edits_in_a_submodule_are_changes_and_keep_the_worktree() {
+fn commits_and_edits_in_a_submodule_are_told_and_keep_the_worktree() {
     let world = with_submodule();
     let (ready, sub) = filled(&world);
     write(&sub, "a.txt", "edited\n");
@@ -81,6 +81,7 @@ fn commits_and_edits_in_a_submodule_are_changes_and_keep_the_worktree() {
         assert_eq!(gitlink(&world, &collected.snapshot.expect("a snapshot")), theirs, "round {round}");
         let notes = collected.notes.join("\n");
         assert!(notes.contains("`sub` holds commits") && notes.contains("`sub` has files"), "{notes}");
+        assert_eq!(collected.submodule_work.len(), 2, "{:?}", collected.submodule_work);
     }
     assert_kept(&world, &ready, &["`sub` holds commits that are in no remote: 1", "`sub` has files"]);
     assert_eq!(fs::read_to_string(sub.join("b.txt")).expect("there"), "dirty\n");
@@ -111,49 +112,55 @@ fn a_submodule_at_another_commit_of_its_remote_is_a_change_that_is_saved() {
     let collected = world.collect(1, 1, WORKTREE, &ready);
     assert_eq!(collected.files_modified, ["sub"]);
     assert_eq!(gitlink(&world, &collected.commit.expect("a result")), newer);
+    assert!(collected.submodule_work.is_empty());
     assert_eq!(world.release(1, WORKTREE, &ready).kept, None);
 }
 
 #[test]
 fn every_kind_of_work_in_a_submodule_keeps_the_worktree() {
     type Work = fn(&World, &Path);
-    let works: [(&str, bool, Work); 9] = [
-        ("has files", true, |_, sub| write(sub, "untracked.txt", "new\n")),
-        ("has files", true, |_, sub| fs::remove_file(sub.join("a.txt")).expect("removed")),
-        ("has files", true, |world, sub| {
+    let works: [(&str, Work); 9] = [
+        ("has files", |_, sub| write(sub, "untracked.txt", "new\n")),
+        ("has files", |_, sub| fs::remove_file(sub.join("a.txt")).expect("removed")),
+        ("has files", |world, sub| {
             world.git_quiet(sub, &["update-index", "--assume-unchanged", "a.txt"]);
             write(sub, "a.txt", "hidden\n");
         }),
-        ("has files", true, |world, sub| {
+        ("has files", |world, sub| {
             write(sub, "a.txt", "staged\n");
             world.git_quiet(sub, &["add", "a.txt"]);
             write(sub, "a.txt", "a\n");
         }),
-        ("`sub/inner` has files", true, |_, sub| write(sub, "inner/b.txt", "deep\n")),
-        ("holds commits", false, |world, sub| {
+        ("`sub/inner` has files", |_, sub| write(sub, "inner/b.txt", "deep\n")),
+        ("holds commits", |world, sub| {
             write(sub, "a.txt", "stashed\n");
             world.git_quiet(sub, &["stash", "-q"]);
         }),
-        ("holds commits", false, |world, sub| {
+        ("holds commits", |world, sub| {
             let start = world.git_quiet(sub, &["rev-parse", "HEAD"]);
             write(sub, "a.txt", "abandoned\n");
             commit(world, sub, "abandoned");
             world.git_quiet(sub, &["checkout", "-q", "--detach", &start]);
         }),
-        ("has files but no repository", true, |_, sub| {
+        ("has files but no repository", |_, sub| {
             fs::remove_file(sub.join(".git")).expect("removed");
         }),
-        ("in another place", true, |world, sub| {
+        ("in another place", |world, sub| {
             let pointer = format!("gitdir: {}\n", world.top.join(".git").display());
             fs::write(sub.join(".git"), pointer).expect("planted");
         }),
     ];
-    for (number, (word, is_change, work)) in works.into_iter().enumerate() {
+    for (number, (word, work)) in works.into_iter().enumerate() {
         let world = with_submodule();
         let (ready, sub) = filled(&world);
         work(&world, &sub);
         let collected = world.collect(1, 1, WORKTREE, &ready);
-        assert_eq!(collected.changed, is_change, "{number}: {:?}", collected.notes);
+        // Another repository in its place is another commit; all else leaves the result as the base is.
+        let is_change = word == "in another place";
+        assert_eq!(collected.changed, is_change, "{number}: {:?}", collected.files_modified);
+        assert_eq!(collected.commit.is_some(), is_change, "{number}");
+        let told = collected.submodule_work.join("; ");
+        assert!(told.contains("the submodule `sub") && told.contains(word), "{number}: {told}");
         assert_kept(&world, &ready, &["`sub", word]);
     }
 }
@@ -217,7 +224,7 @@ fn nothing_that_a_submodule_names_runs() {
             executable(&git_dir.join("hooks").join(hook), &text);
         }
     }
-    assert!(world.collect(1, 1, WORKTREE, &ready).changed);
+    assert_eq!(world.collect(1, 1, WORKTREE, &ready).submodule_work.len(), 2);
     assert_kept(&world, &ready, &["`sub`", "`sub/inner`"]);
     world.assert_nothing_ran();
 }

@@ -28,6 +28,9 @@ const PREPARE_WAIT_MAX: Millis = Millis::seconds(30);
 /// How often a gate may fail for reasons that are not the work's (no descriptors, network).
 const GATE_TRIES_MAX: u32 = 3;
 
+/// Submodules that a failure names.
+const SUBMODULES_NAMED_MAX: usize = 5;
+
 /// The longest error context that a prompt gets, in bytes.
 const CONTEXT_BYTES_MAX: usize = 16 * 1024;
 
@@ -102,11 +105,28 @@ fn judge_work(state: &State, row: &Attempt, collected: Option<&Collected>) -> En
         let message = format!("not delivered: {}", missing.join(", "));
         return End::Failed(Failure::new(FailureClass::Work, message));
     }
+    if is_agent(&spec.work) && !collected.submodule_work.is_empty() {
+        return End::Failed(Failure::new(FailureClass::Work, in_submodules(&collected.submodule_work)));
+    }
     if is_agent(&spec.work) && !collected.changed {
         let message = "the agent ended without changing anything";
         return End::Failed(Failure::new(FailureClass::Work, message));
     }
     End::Succeeded
+}
+
+/// What a result cannot hold, and what to do about it.
+fn in_submodules(work: &[String]) -> String {
+    let first: Vec<&str> = work.iter().take(SUBMODULES_NAMED_MAX).map(String::as_str).collect();
+    let more = match work.len() - first.len() {
+        0 => String::new(),
+        count => format!("; and {count} more"),
+    };
+    format!(
+        "a result cannot hold what is only inside of submodules: {}{more}. Commit it there \
+         (after `git submodule update --init`) and push it to the submodule's remote, or undo it",
+        first.join("; ")
+    )
 }
 
 fn after_work(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {

@@ -204,6 +204,34 @@ fn success_needs_a_change_and_what_was_asked_for() {
     );
 }
 
+#[test]
+fn work_that_is_only_in_submodules_fails_an_agent_and_no_command() {
+    check(
+        "
+        run slots=2
+        task a agent=metered tries=1
+        task b delivers=out tries=1
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $3.00
+            opened A2 for J2
+        > exit A1 ok
+            process of A1 ended
+        > collected A1 submodule
+            ended A1 failed (Work): a result cannot hold what is only inside of submodules: `s1` has files; `s2` has files; `s3` has files; `s4` has files; `s5` has files; and 1 more. Commit it there (after `git submodule update --init`) and push it to the submodule's remote, or undo it
+            finished J1 failed
+            closed T1 failed (Work): a result cannot hold what is only inside of submodules: `s1` has files; `s2` has files; `s3` has files; `s4` has files; `s5` has files; and 1 more. Commit it there (after `git submodule update --init`) and push it to the submodule's remote, or undo it
+        > exit A2 ok
+            process of A2 ended
+        > collected A2 submodule
+            ended A2 succeeded
+            finished J2 succeeded
+            closed T2 succeeded
+            closed R1 failed (Work): a result cannot hold what is only inside of submodules: `s1` has files; `s2` has files; `s3` has files; `s4` has files; `s5` has files; and 1 more. Commit it there (after `git submodule update --init`) and push it to the submodule's remote, or undo it
+        ",
+    );
+}
+
 /// Until the gates have judged what it left there.
 #[test]
 fn the_checkout_is_for_one_task_at_a_time() {

@@ -439,6 +439,10 @@ fn collected(how: Option<&str>) -> Collected {
     let is_there = how != Some("missing");
     Collected {
         changed: how != Some("unchanged"),
+        submodule_work: match how {
+            Some("submodule") => (1..=6).map(|number| format!("`s{number}` has files")).collect(),
+            Some(_) | None => Vec::new(),
+        },
         deliverables: vec![(Deliverable::Exists("out".to_owned()), is_there)],
         ..Collected::default()
     }

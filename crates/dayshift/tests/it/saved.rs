@@ -604,3 +604,32 @@ fn a_folder_with_other_things_is_not_taken_for_the_state() {
     assert_eq!(run().code, 0);
     site.wait_for_worker_to_leave();
 }
+
+/// A result holds no more of a submodule than the id of a commit.
+#[test]
+fn work_in_a_submodule_alone_is_no_success_and_stays() {
+    let site = Site::new();
+    let commit = site.repo.git(&["rev-parse", "HEAD"]);
+    let url = site.path().display();
+    site.repo.write(".gitmodules", format!("[submodule \"sub\"]\n\tpath = sub\n\turl = {url}\n"));
+    site.repo.git(&["add", ".gitmodules"]);
+    site.repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", commit.trim())]);
+    site.repo.git(&["commit", "-qm", "submodule"]);
+    for (key, words) in
+        [("a", "echo WORK > sub/work.txt"), ("b", "echo WORK > sub/work.txt; echo x > list.txt")]
+    {
+        let text = format!(
+            "date: 2026-11-20\nagents:\n  h: {{kind: command, run: '{words}', cost_usd: 0.1}}\ntasks:\n  - {{id: {key}, description: x, agent: h, max_attempts: 1}}\n"
+        );
+        let file = site.home.path().join("day.yaml");
+        fs::write(&file, text).unwrap();
+        let ran = run(&site, &file.display().to_string());
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let task = site.json(["task", key, "--json"]).to_string();
+        assert!(task.contains("the submodule `sub` has files") && task.contains("push it"), "{task}");
+    }
+    let listing = site.repo.git(&["worktree", "list", "--porcelain"]);
+    let places = listing.lines().filter_map(|line| line.strip_prefix("worktree "));
+    let kept = places.filter(|place| std::path::Path::new(place).join("sub/work.txt").exists()).count();
+    assert_eq!(kept, 2, "{listing}");
+}
