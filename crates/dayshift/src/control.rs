@@ -1,21 +1,22 @@
 //! How other commands steer a live engine: one JSON line there, one back, over a socket that
 //! only the same user can reach.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_engine::{Answer, Handle};
+use dayshift_worker::door::Door;
 use rustix::net::{RecvFlags, recv};
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
+use crate::paths::Paths;
 
 /// The longest request, in bytes: a run of 10,000 tasks with long briefs.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -72,37 +73,74 @@ pub(crate) fn request_id() -> String {
     format!("{}-{now}", std::process::id())
 }
 
-/// Makes a folder that only we can enter, and refuses one that is somebody else's.
-pub(crate) fn private_folder(folder: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("failed to make {}", folder.display()))?;
-    let found = std::fs::symlink_metadata(folder)
-        .with_context(|| format!("failed to look at {}", folder.display()))?;
-    if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() {
-        bail!("{} belongs to somebody else", folder.display());
-    }
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("failed to protect {}", folder.display()))
+/// Where the engine of this process hears steering commands. Its lock is held, so an old socket is dead.
+#[derive(Debug)]
+pub(crate) struct Control {
+    paths: Paths,
+    health: Arc<Health>,
+    /// `None` before the engine listens, and after it.
+    door: Mutex<Option<Door>>,
 }
 
-/// Answers steering commands from now on. The engine's lock is held, so an old socket is dead.
-pub(crate) fn serve(socket: &Path, handle: Handle, health: Arc<Health>) -> Result<()> {
-    if let Some(folder) = socket.parent() {
-        private_folder(folder)?;
+impl Control {
+    pub(crate) fn new(paths: Paths, health: Arc<Health>) -> Self {
+        Self { paths, health, door: Mutex::default() }
     }
-    let _ = std::fs::remove_file(socket);
-    let listener =
-        UnixListener::bind(socket).with_context(|| format!("failed to listen on {}", socket.display()))?;
-    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // One after the other: steering is rare, and an answer takes one commit.
-            let _ = converse(&stream, &handle, &health);
+
+    /// Answers steering commands from now on.
+    pub(crate) fn serve(&self, handle: &Handle) -> Result<()> {
+        self.open(&mut self.door(), handle)
+    }
+
+    /// Listens again when nobody could find us any more: the folder of sockets may go with the login
+    /// that it was made for.
+    pub(crate) fn keep(&self, handle: &Handle) {
+        let mut door = self.door();
+        if let Some(old) = door.as_ref().filter(|door| !door.is_found()) {
+            // Ends the thread that listens where nobody can come.
+            let _ = rustix::net::shutdown(old.listener(), rustix::net::Shutdown::Both);
+            // Where that is not possible now, it is tried again with the next housekeeping.
+            let _ = self.open(&mut door, handle);
         }
-    })?;
-    Ok(())
+    }
+
+    /// Listens no more.
+    pub(crate) fn close(&self) {
+        if let Some(door) = self.door().take() {
+            door.close();
+        }
+    }
+
+    fn door(&self) -> MutexGuard<'_, Option<Door>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, slot: &mut Option<Door>, handle: &Handle) -> Result<()> {
+        let door = Door::open(&self.paths.engine_sockets(), &self.paths.engine_address())
+            .map_err(|error| anyhow::anyhow!("failed to {error}"))?;
+        let listener = door.listener().try_clone().context("failed to listen")?;
+        *slot = Some(door);
+        let (handle, health) = (handle.clone(), self.health.clone());
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            while let Some(stream) = next(&listener) {
+                // One after the other: steering is rare, and an answer takes one commit.
+                let _ = converse(&stream, &handle, &health);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// The next who comes; `None` once nobody can come any more.
+fn next(listener: &UnixListener) -> Option<UnixStream> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return Some(stream),
+            // What a listener that was shut down says.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return None,
+            Err(_) => {}
+        }
+    }
 }
 
 fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()> {

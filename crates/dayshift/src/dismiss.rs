@@ -34,11 +34,11 @@ pub(crate) enum IfNone {
 /// that whoever replays runs it again without counting a try. Returns which were live; the error says
 /// in a person's words why they may still be.
 pub(crate) fn dismiss(paths: &Paths, if_none: IfNone, patience: Duration) -> Result<Vec<AttemptId>, String> {
-    let socket = paths.worker_socket();
-    if if_none == IfNone::Start {
-        ensure_running(&|| start_worker(paths), &socket, START_MAX)
-            .map_err(|error| format!("no worker came up: {error}"))?;
-    }
+    let socket = match if_none {
+        IfNone::Start => ensure_running(&|| start_worker(paths), &|| paths.worker_socket(), START_MAX)
+            .map_err(|error| format!("no worker came up: {error}"))?,
+        IfNone::Leave => paths.worker_socket(),
+    };
     let (sender, words) = channel();
     let hear = move |messages: Vec<FromWorker>| {
         // Who has stopped listening has no use for them.

@@ -20,6 +20,7 @@ use dayshift_engine::Handle;
 use dayshift_journal::FileId;
 
 use crate::cli::now;
+use crate::control::Control;
 use crate::disk::{self, Marks};
 use crate::gc::Sweeper;
 use crate::health::Health;
@@ -37,6 +38,9 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 
 /// While an agent lives, its heartbeat is at most this old.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+
+/// While none does, this often it is made sure that steering commands find the engine.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(1);
 
 /// One thing to follow.
 #[derive(Debug)]
@@ -100,12 +104,13 @@ impl Start {
     }
 }
 
-/// Looks at what can go away under an engine: the journal, and the room on the disk. The writer looks
+/// Looks at what can go away under an engine: the journal, its socket, and the room on the disk. The writer looks
 /// at its file before each commit; while agents work in silence there is none.
 struct Guard {
     paths: Paths,
     file: Option<FileId>,
     health: Arc<Health>,
+    control: Arc<Control>,
     marks: Marks,
 }
 
@@ -136,11 +141,12 @@ impl Guard {
 pub(crate) fn read(
     paths: &Paths,
     health: Arc<Health>,
+    control: Arc<Control>,
     marks: Marks,
     layout: Layout,
 ) -> Result<Start, crate::failure::Failure> {
     let file = FileId::of(&paths.journal()).unwrap_or_default();
-    let guard = Guard { paths: paths.clone(), file, health, marks };
+    let guard = Guard { paths: paths.clone(), file, health, control, marks };
     let mut files = Files::new(paths.clone(), layout);
     let state = files.rebuild()?;
     Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), marks.budget) })
@@ -208,10 +214,11 @@ fn follow(
         }
         terminal.draw(&state);
         let is_due = is_stale && written.elapsed() >= FILES_EVERY;
-        let is_beat = needs_beat(&state) && written.elapsed() >= HEARTBEAT_EVERY;
+        let is_beat = written.elapsed() >= beat_every(&state);
         if is_due || is_beat {
             guard.measure(state.disk(), handle);
             if guard.is_in_place(handle) {
+                guard.control.keep(handle);
                 files.write(&state);
             }
             written = Instant::now();
@@ -226,14 +233,15 @@ fn needs_beat(state: &State) -> bool {
     state.live().next().is_some() || (state.disk() == DiskLevel::Short && !state.is_at_rest())
 }
 
-/// How long nothing has to be done; for ever when nothing lives and all is written.
-fn pause(state: &State, is_stale: bool, since: Duration, terminal: &Terminal) -> Option<Duration> {
+/// How often the world is looked at.
+fn beat_every(state: &State) -> Duration {
+    if needs_beat(state) { HEARTBEAT_EVERY } else { HOUSEKEEPING_EVERY }
+}
+
+/// How long nothing has to be done.
+fn pause(state: &State, is_stale: bool, since: Duration, terminal: &Terminal) -> Duration {
     let is_live = state.live().next().is_some();
-    let file = match (is_stale, needs_beat(state)) {
-        (true, _) => Some(FILES_EVERY.saturating_sub(since)),
-        (false, true) => Some(HEARTBEAT_EVERY.saturating_sub(since)),
-        (false, false) => None,
-    };
+    let file = if is_stale { FILES_EVERY } else { beat_every(state) };
     let screen = if is_live { terminal.redraw_every() } else { None };
-    file.into_iter().chain(screen).min()
+    screen.into_iter().fold(file.saturating_sub(since), Duration::min)
 }

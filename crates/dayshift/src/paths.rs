@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_worker::{door, server};
 use sha2::{Digest, Sha256};
 
 use crate::cli::output;
@@ -49,8 +50,8 @@ pub(crate) struct Paths {
     pub(crate) state: PathBuf,
     /// A short name that is unique to it on this machine.
     pub(crate) hash: String,
-    /// Sockets.
-    runtime: PathBuf,
+    /// Where sockets may lie, the best place first.
+    runtimes: Vec<PathBuf>,
     /// Workspaces, outside the repository.
     data: PathBuf,
 }
@@ -88,8 +89,15 @@ impl Paths {
     }
 
     /// Where sockets lie, and where workspaces do: outside of the state directory.
-    pub(crate) fn elsewhere(&self) -> (&Path, &Path) {
-        (&self.runtime, &self.data)
+    pub(crate) fn elsewhere(&self) -> (Vec<PathBuf>, &Path) {
+        let told = [door::told(&self.engine_address()), door::told(&server::address(&self.state))];
+        // A socket of ours lies in a folder that is named after the state directory.
+        let told = told.into_iter().flatten().filter_map(|socket| socket.parent().map(Path::to_owned));
+        let told = told.filter(|folder| folder.ends_with(&self.hash));
+        let mut folders: Vec<PathBuf> = self.runtimes.iter().cloned().chain(told).collect();
+        folders.sort();
+        folders.dedup();
+        (folders, &self.data)
     }
 
     /// The folders of a state directory that is already there. One with links in the place of its
@@ -104,9 +112,9 @@ impl Paths {
         for byte in digest.iter().take(8) {
             let _ = write!(hash, "{byte:02x}");
         }
-        let runtime = runtime_folder().join(&hash);
+        let runtimes = runtime_folders().into_iter().map(|folder| folder.join(&hash)).collect();
         let data = data_folder().join("dayshift").join(&hash);
-        Ok(Self { state, hash, runtime, data })
+        Ok(Self { state, hash, runtimes, data })
     }
 
     /// The journal.
@@ -139,14 +147,34 @@ impl Paths {
         self.state.join("engine.clock")
     }
 
-    /// The socket that steering commands speak to.
-    pub(crate) fn engine_socket(&self) -> PathBuf {
-        self.runtime.join("engine.sock")
+    /// Where an engine with our environment listens.
+    pub(crate) fn engine_sockets(&self) -> Vec<PathBuf> {
+        self.sockets("engine.sock")
     }
 
-    /// The socket of the worker.
+    /// Where a worker with our environment listens.
+    pub(crate) fn worker_sockets(&self) -> Vec<PathBuf> {
+        self.sockets("worker.sock")
+    }
+
+    fn sockets(&self, name: &str) -> Vec<PathBuf> {
+        self.runtimes.iter().map(|folder| folder.join(name)).collect()
+    }
+
+    /// The file that tells where the engine listens.
+    pub(crate) fn engine_address(&self) -> PathBuf {
+        self.state.join("engine.address")
+    }
+
+    /// The socket that steering commands speak to: as the engine tells, whose environment may be
+    /// another one than ours.
+    pub(crate) fn engine_socket(&self) -> PathBuf {
+        door::told(&self.engine_address()).unwrap_or_else(|| self.runtimes[0].join("engine.sock"))
+    }
+
+    /// The socket of the worker: as it tells.
     pub(crate) fn worker_socket(&self) -> PathBuf {
-        self.runtime.join("worker.sock")
+        door::told(&server::address(&self.state)).unwrap_or_else(|| self.runtimes[0].join("worker.sock"))
     }
 
     /// What an attempt left: instructions, stream, log.
@@ -230,13 +258,16 @@ fn refuse_links(state: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `$XDG_RUNTIME_DIR/dayshift`, else a private folder under the temporary one: socket paths
-/// must stay short, wherever the state directory lies.
-fn runtime_folder() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder).join("dayshift"),
-        None => PathBuf::from("/tmp").join(format!("dayshift-{}", rustix::process::getuid().as_raw())),
-    }
+/// `$XDG_RUNTIME_DIR/dayshift`, and a private folder under the temporary one: socket paths must stay
+/// short, wherever the state directory lies, and the first may be gone with the login that it was for.
+fn runtime_folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let named = named.map(|folder| folder.join("dayshift"));
+    named.into_iter().chain([temporary_folder()]).collect()
+}
+
+fn temporary_folder() -> PathBuf {
+    PathBuf::from("/tmp").join(format!("dayshift-{}", rustix::process::getuid().as_raw()))
 }
 
 /// `$XDG_STATE_HOME`, else `~/.local/state`, else beside the sockets.
@@ -245,7 +276,7 @@ fn data_folder() -> PathBuf {
     match (named, home()) {
         (Some(folder), _) => PathBuf::from(folder),
         (None, Some(home)) => home.join(".local/state"),
-        (None, None) => runtime_folder(),
+        (None, None) => runtime_folders().into_iter().next().unwrap_or_else(temporary_folder),
     }
 }
 

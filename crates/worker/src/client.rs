@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -194,30 +194,28 @@ fn read_all(mut stream: UnixStream, mut framer: Framer, on_messages: &mut dyn Fn
     }
 }
 
-/// Returns when a worker answers on `socket`; has one started by `spawn` when none does.
+/// Returns the socket on which a worker answers; has one started by `spawn` when none does. `socket`
+/// says where to look: asked before each try, since the worker that comes up tells where it listens.
 ///
 /// `spawn` only starts the process and must not wait for it. It may be called again when the
 /// worker it started found an older one just ending.
 pub fn ensure_running(
     spawn: &dyn Fn() -> io::Result<()>,
-    socket: &Path,
+    socket: &dyn Fn() -> PathBuf,
     deadline: Millis,
-) -> Result<(), WorkerError> {
+) -> Result<PathBuf, WorkerError> {
     let begin = Instant::now();
     let limit = Duration::from_millis(deadline.0);
     let mut started: Option<Instant> = None;
     loop {
         let left = limit.saturating_sub(begin.elapsed());
-        let last = match ping(socket, left.max(TRY_EVERY)) {
-            Ok(()) => return Ok(()),
+        let place = socket();
+        let last = match ping(&place, left.max(TRY_EVERY)) {
+            Ok(()) => return Ok(place),
             Err(error) => error,
         };
         if left.is_zero() {
-            return Err(WorkerError::NoAnswer {
-                path: socket.to_owned(),
-                within: deadline,
-                last: last.to_string(),
-            });
+            return Err(WorkerError::NoAnswer { path: place, within: deadline, last: last.to_string() });
         }
         if started.is_none_or(|started| started.elapsed() >= START_AGAIN_AFTER) {
             spawn().map_err(|source| WorkerError::Kernel { what: "the worker program", source })?;

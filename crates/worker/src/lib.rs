@@ -3,6 +3,7 @@
 mod births;
 pub mod client;
 pub mod command_line;
+pub mod door;
 mod error;
 pub mod mend;
 mod output;

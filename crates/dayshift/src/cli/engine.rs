@@ -18,7 +18,7 @@ use super::signals::{self, GRACE, Interrupt};
 use super::{output, settings};
 use crate::backup;
 use crate::clock::EngineClock;
-use crate::control;
+use crate::control::{self, Control};
 use crate::disk;
 use crate::dismiss::{IfNone, dismiss};
 use crate::failure::{Code, Failure};
@@ -74,9 +74,9 @@ pub(crate) fn run(
     let mut killer = None;
     log::limit(log::Limits::of(config));
     log::tidy(paths);
-    let begins = concat!("an engine begins, version ", env!("CARGO_PKG_VERSION"));
-    log::line(paths, Level::Info, About::default(), begins);
-    let begin = follower::read(paths, health.clone(), marks, layout.clone())?;
+    tell_begin(paths);
+    let control = Arc::new(Control::new(paths.clone(), health.clone()));
+    let begin = follower::read(paths, health.clone(), control.clone(), marks, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
     let clock = EngineClock::open(paths, begin.state());
@@ -95,7 +95,7 @@ pub(crate) fn run(
     if let Some(news) = disk::news(paths, marks, service.state().disk()) {
         handle.report(news);
     }
-    control::serve(&paths.engine_socket(), handle.clone(), health.clone())?;
+    control.serve(&handle)?;
     let (killer, voice) = killer.zip(voice).expect("the world was made");
     let mut watcher = Watcher {
         leave_at: leave_at(&errand, &handle),
@@ -122,7 +122,7 @@ pub(crate) fn run(
     // While the journal is open: the last to close it tidies up.
     last_backup.finish();
     drop(store);
-    let _ = std::fs::remove_file(paths.engine_socket());
+    control.close();
     let is_exchanged = health.gone().is_some();
     if is_exchanged || watcher.is_frozen_over() {
         // Nobody could take them over, or what they do could not be noted.
@@ -140,6 +140,11 @@ pub(crate) fn run(
         Some(failure) => Err(failure.into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
     }
+}
+
+fn tell_begin(paths: &Paths) {
+    let version = env!("CARGO_PKG_VERSION");
+    log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
 }
 
 /// What the shell around us and the settings give to agents.

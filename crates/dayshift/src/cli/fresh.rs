@@ -410,8 +410,10 @@ fn keep_refs(git: &Repository) -> Result<Option<PathBuf>> {
 
 /// Removes a state directory and what lies elsewhere for it. Workspaces that stay keep their folder.
 fn remove_state(paths: &Paths) -> Result<()> {
-    let (runtime, data) = paths.elsewhere();
-    remove_all(runtime).map_err(|error| told(&error))?;
+    let (sockets, data) = paths.elsewhere();
+    for folder in sockets {
+        remove_all(&folder).map_err(|error| told(&error))?;
+    }
     remove_all(&paths.state).map_err(|error| told(&error))?;
     let is_left = |path: &Path| {
         let names = fs::read_dir(path).into_iter().flatten().flatten();

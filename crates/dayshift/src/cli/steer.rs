@@ -20,8 +20,9 @@ use crate::failure::{Code, Failure};
 use crate::paths::Paths;
 use crate::store::{self, Store};
 
-/// How often a starting engine is asked again.
-const START_TRIES: u32 = 40;
+/// How often an engine that cannot be reached is asked again, for 12 s in all: while agents work it looks
+/// every 10 s whether its socket is still there.
+const START_TRIES: u32 = 240;
 
 /// The pause before each time.
 const START_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
@@ -96,7 +97,8 @@ pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bo
         }
         match lock(paths) {
             Ok(lock) => break lock,
-            // It holds the lock and does not answer yet: it is just coming up or going down.
+            // It holds the lock and does not answer yet: it is just coming up or going down,
+            // or its socket was taken away.
             Err(_) if tries < START_TRIES => tries += 1,
             Err(error) => return Err(error),
         }

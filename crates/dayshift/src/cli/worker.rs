@@ -15,7 +15,6 @@ use dayshift_worker::server::{Hooks, Options, Redact};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Common, place};
-use crate::control;
 use crate::failure::{Code, Failure};
 use crate::paths::{Paths, own_binary};
 
@@ -54,11 +53,7 @@ pub(crate) fn worker(common: &Common) -> Result<Code> {
     // A terminal that closes takes its session down; we are to outlive it.
     let _ = rustix::process::setsid();
     let paths = Paths::of(&place::folder(common)?)?;
-    let socket = paths.worker_socket();
-    if let Some(folder) = socket.parent() {
-        control::private_folder(folder)?;
-    }
-    let mut options = Options::new(paths.state.clone(), socket);
+    let mut options = Options::new(paths.state.clone(), paths.worker_sockets());
     options.stop = Some(stop_signals()?);
     dayshift_worker::server::run(options, hooks()).context("the worker failed")?;
     Ok(Code::Done)

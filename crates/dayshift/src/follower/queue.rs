@@ -51,28 +51,23 @@ impl<T> Queue<T> {
         self.arrived.notify_one();
     }
 
-    /// Waits for news, at most for `pause` where there is one, and takes all there are.
-    pub(super) fn take(&self, pause: Option<Duration>) -> VecDeque<T> {
+    /// Waits for news, at most for `pause`, and takes all there are.
+    pub(super) fn take(&self, pause: Duration) -> VecDeque<T> {
         let begin = Instant::now();
         let mut waiting = self.lock();
         loop {
             let left = match waiting.since {
-                Some(_) if waiting.is_urgent => Some(Duration::ZERO),
-                Some(since) => Some(GATHER.saturating_sub(since.elapsed())),
-                None => pause.map(|pause| pause.saturating_sub(begin.elapsed())),
+                Some(_) if waiting.is_urgent => Duration::ZERO,
+                Some(since) => GATHER.saturating_sub(since.elapsed()),
+                None => pause.saturating_sub(begin.elapsed()),
             };
-            if left == Some(Duration::ZERO) {
+            if left.is_zero() {
                 waiting.since = None;
                 waiting.is_urgent = false;
                 return std::mem::take(&mut waiting.news);
             }
-            waiting = match left {
-                Some(left) => {
-                    let woken = self.arrived.wait_timeout(waiting, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-            };
+            let woken = self.arrived.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -94,17 +89,17 @@ mod tests {
         let begin = Instant::now();
         queue.put(1);
         queue.put(2);
-        assert_eq!(queue.take(Some(LONG)), [1, 2]);
+        assert_eq!(queue.take(LONG), [1, 2]);
         assert!(begin.elapsed() >= GATHER && begin.elapsed() < LONG);
         queue.put(3);
         queue.put_urgent(4);
-        assert_eq!(queue.take(None), [3, 4]);
+        assert_eq!(queue.take(LONG), [3, 4]);
     }
 
     #[test]
     fn without_news_the_pause_ends() {
         let begin = Instant::now();
-        assert!(Queue::<u8>::default().take(Some(Duration::from_millis(5))).is_empty());
+        assert!(Queue::<u8>::default().take(Duration::from_millis(5)).is_empty());
         assert!(begin.elapsed() < LONG);
     }
 
@@ -112,7 +107,7 @@ mod tests {
     fn a_sleeper_is_woken() {
         let queue = Queue::default();
         std::thread::scope(|scope| {
-            let taken = scope.spawn(|| queue.take(None));
+            let taken = scope.spawn(|| queue.take(LONG));
             queue.put_urgent(1);
             assert_eq!(taken.join().unwrap(), [1]);
         });

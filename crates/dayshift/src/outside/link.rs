@@ -217,13 +217,13 @@ impl Speaker {
     }
 
     fn try_connect(&self) -> Result<Client, String> {
-        let socket = self.shared.paths.worker_socket();
         let is_new = Cell::new(false);
         let spawn = || {
             is_new.set(true);
             start_worker(&self.shared.paths)
         };
-        ensure_running(&spawn, &socket, START_MAX)
+        let place = || self.shared.paths.worker_socket();
+        let socket = ensure_running(&spawn, &place, START_MAX)
             .map_err(|error| format!("no worker came up: failed to {error}"))?;
         let (shared, gone) = (self.shared.clone(), self.shared.clone());
         let (slot, words) = (self.slot.clone(), self.words.clone());

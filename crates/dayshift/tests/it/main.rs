@@ -11,6 +11,7 @@ mod disk_faults;
 mod doctor;
 mod faults;
 mod files;
+mod finding;
 mod kills;
 mod layout;
 mod limits;

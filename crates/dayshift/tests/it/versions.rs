@@ -25,7 +25,7 @@ const SOCKET: &str = "DAYSHIFT_TEST_WORKER_SOCKET";
 fn worker_of_another_build() {
     let Ok(version) = std::env::var(VERSION) else { return };
     let variable = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
-    let mut options = Options::new(variable(STATE), variable(SOCKET));
+    let mut options = Options::new(variable(STATE), vec![variable(SOCKET)]);
     options.protocol = version.parse().unwrap();
     let redactor = |_: &Launch| -> Redactor { Box::new(|_: &mut Vec<u8>| ()) };
     run(options, Hooks { redactor: Box::new(redactor) }).unwrap();

@@ -48,8 +48,9 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 pub struct Options {
     /// The state directory; the worker's own files lie in its folder `worker`.
     pub state_dir: PathBuf,
-    /// The socket to listen on, at most 107 bytes long; its folder is made private to the user.
-    pub socket: PathBuf,
+    /// The sockets to listen on, at most 107 bytes long each: the first one that can be listened on is
+    /// taken, and its folder made private to the user.
+    pub sockets: Vec<PathBuf>,
     /// How long it waits for an engine while nothing lives, before it ends.
     pub idle_exit: Millis,
     /// The version of the protocol that it speaks: ours, but where a test stands for a worker of
@@ -65,16 +66,25 @@ pub struct Options {
 
 impl Options {
     /// The defaults: 5 s of idling, 5 s of grace, no stop descriptor.
-    pub fn new(state_dir: impl Into<PathBuf>, socket: impl Into<PathBuf>) -> Self {
+    pub fn new(state_dir: impl Into<PathBuf>, sockets: Vec<PathBuf>) -> Self {
         Self {
             state_dir: state_dir.into(),
-            socket: socket.into(),
+            sockets,
             idle_exit: Millis::seconds(5),
             protocol: PROTOCOL_VERSION,
             stop_grace: Millis::seconds(5),
             stop: None,
         }
     }
+
+    fn address(&self) -> PathBuf {
+        address(&self.state_dir)
+    }
+}
+
+/// The file that tells where the worker of a state directory listens; see [`crate::door`].
+pub fn address(state_dir: &Path) -> PathBuf {
+    state_dir.join("worker").join("address")
 }
 
 /// What the binary wires into the worker.
@@ -414,9 +424,11 @@ impl Worker {
         let _ = self.records.compact(&keep);
     }
 
-    /// Once a minute: collect ended orphans, sample memory, see whether anyone can still hear of us.
+    /// Once a minute: collect ended orphans, sample memory, see whether anyone can still hear of us or find us.
     fn keep_house(&mut self) {
-        self.is_deserted();
+        if !self.is_deserted() {
+            self.keep_listening();
+        }
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let is_any_dead = matches!(waitid(WaitId::All, look), Ok(Some(_)));
         if is_any_dead || !self.live.is_empty() {

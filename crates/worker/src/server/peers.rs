@@ -1,11 +1,8 @@
 //! The connections: many may come, the latest that says hello is the engine.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use dayshift_core::ids::AttemptId;
@@ -14,6 +11,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::getuid;
 
 use super::{Token, Worker};
+use crate::door::Door;
 use crate::error::WorkerError;
 use crate::protocol::{Framer, FromWorker, Refusal, ToWorker, encode};
 
@@ -44,7 +42,7 @@ struct Peer {
 /// All connections.
 #[derive(Default)]
 pub(super) struct Peers {
-    listener: Option<UnixListener>,
+    door: Option<Door>,
     all: BTreeMap<u32, Peer>,
     engine: Option<u32>,
     /// The protocol that the engine speaks.
@@ -88,63 +86,52 @@ impl Peers {
     }
 }
 
-/// Makes the socket's folder private and listens.
-fn bind(path: &Path) -> Result<UnixListener, WorkerError> {
-    let socket = |source| WorkerError::Socket { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        let file = |error| WorkerError::file(folder)(error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file)?;
-        let meta = fs::metadata(folder).map_err(file)?;
-        if meta.uid() != getuid().as_raw() {
-            return Err(WorkerError::ForeignFolder { path: folder.to_owned(), owner: meta.uid() });
-        }
-        if meta.mode() & 0o077 != 0 {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(file)?;
-        }
-    }
-    // We hold the lock: a socket that is there belongs to a worker that is dead.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(socket(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(path).map_err(socket)?;
-    listener.set_nonblocking(true).map_err(socket)?;
-    Ok(listener)
-}
-
 impl Worker {
     pub(super) fn listen(&mut self) -> Result<(), WorkerError> {
-        let listener = bind(&self.options.socket)?;
-        self.watch(&listener, Token::Listener, EventFlags::IN).map_err(WorkerError::kernel("epoll"))?;
-        self.peers.listener = Some(listener);
+        let door = Door::open(&self.options.sockets, &self.options.address())?;
+        let listener = door.listener();
+        let unusable = |source| WorkerError::File { path: self.options.address(), source };
+        listener.set_nonblocking(true).map_err(unusable)?;
+        self.watch(listener, Token::Listener, EventFlags::IN).map_err(WorkerError::kernel("epoll"))?;
+        self.peers.door = Some(door);
         Ok(())
+    }
+
+    /// Listens again when nobody could find us any more: the folder of sockets may go with the login
+    /// that it was made for.
+    pub(super) fn keep_listening(&mut self) {
+        if self.records.is_in_place() && self.peers.door.as_ref().is_some_and(|door| !door.is_found()) {
+            // Where that is not possible now, it is tried again with the next housekeeping.
+            let _ = self.listen();
+        }
     }
 
     /// Stops listening, for good.
     pub(super) fn unlisten(&mut self) {
-        if self.peers.listener.take().is_some() {
-            let _ = fs::remove_file(&self.options.socket);
+        if let Some(door) = self.peers.door.take() {
+            door.close();
         }
     }
 
     /// Called when it is time to go: takes the socket away, and looks whether someone came just
     /// before. Then the worker stays and listens again.
     pub(super) fn late_guest(&mut self) -> bool {
-        let _ = fs::remove_file(&self.options.socket);
+        if let Some(door) = &self.peers.door {
+            door.close();
+        }
         let before = self.peers.all.len();
         self.accept();
         if self.peers.all.len() == before {
             return false;
         }
         self.idle_since = None;
-        self.peers.listener = None;
         // Without a socket it would serve this guest only; that guest is what matters now.
         let _ = self.listen();
         true
     }
 
     pub(super) fn accept(&mut self) {
-        while let Some(Ok((stream, _))) = self.peers.listener.as_ref().map(UnixListener::accept) {
+        while let Some(Ok((stream, _))) = self.peers.door.as_ref().map(|door| door.listener().accept()) {
             let is_ours = socket_peercred(&stream).is_ok_and(|peer| peer.uid == getuid());
             if !is_ours || self.peers.all.len() >= PEERS_MAX || stream.set_nonblocking(true).is_err() {
                 continue;
@@ -181,6 +168,8 @@ impl Worker {
         self.peers.all.remove(&id);
         if self.peers.engine == Some(id) {
             self.peers.engine = None;
+            // The next one has to find us, and soon.
+            self.keep_listening();
         }
     }
 

@@ -24,7 +24,7 @@ const IDLE: &str = "WORKER_TEST_IDLE_MS";
 fn worker_process() {
     let Ok(state) = std::env::var(STATE) else { return };
     let state = PathBuf::from(state);
-    let mut options = Options::new(&state, state.join("s/w.sock"));
+    let mut options = Options::new(&state, vec![state.join("s/w.sock")]);
     options.idle_exit = Millis(std::env::var(IDLE).unwrap().parse().unwrap());
     options.stop_grace = Millis(300);
     options.stop = Some(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).unwrap());
@@ -92,7 +92,7 @@ impl Home {
             *child.borrow_mut() = Some(self.spawn_worker());
             Ok(())
         };
-        ensure_running(&spawn, &self.socket(), Millis::seconds(30)).unwrap();
+        ensure_running(&spawn, &|| self.socket(), Millis::seconds(30)).unwrap();
         self.worker = child.into_inner();
     }
 
