@@ -1,6 +1,7 @@
 //! The command line: what can be said, and who answers.
 
 mod ask;
+mod background;
 mod budget;
 mod bundle;
 mod check;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use dayshift_core::ids::RunId;
 
 use crate::failure::{Code, Failure};
 
@@ -102,18 +104,24 @@ pub(crate) struct RunArgs {
     pub(crate) sandbox: String,
 }
 
+/// What `resume` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ResumeArgs {
+    /// The ids of runs [default: every run that is not over]
+    pub(crate) runs: Vec<RunId>,
+    /// Run in the background and return
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
 /// What can be said.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Do the work of day files, prompt files or task lists, to the end
     #[command(visible_alias = "start")]
     Run(RunArgs),
-    /// Go on with every unfinished run
-    Resume {
-        /// Run in the background and return
-        #[arg(long)]
-        detach: bool,
-    },
+    /// Go on with every unfinished run, or with those that are named
+    Resume(ResumeArgs),
     /// Say everything that is wrong with files, and start nothing
     Check {
         /// The files
@@ -267,7 +275,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
     let common = cli.common;
     match cli.command {
         Command::Run(args) => run::run(&common, &args),
-        Command::Resume { detach } => run::resume(&common, detach),
+        Command::Resume(args) => run::resume(&common, &args),
         Command::Check { files } => check::check(&common, &files),
         Command::Init { layout: Some(name), .. } => init::layout(&common, &name),
         Command::Init { file, force, layout: None } => init::init(&common, file, force),

@@ -180,6 +180,11 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Whether somebody listens.
+pub(crate) fn is_listening(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
 /// Why the live engine cannot write its journal; `None` when it can, or when none answers at once.
 pub(crate) fn journal_trouble(socket: &Path) -> Option<String> {
     match exchange(socket, &Look { look: "health".to_owned() }, GLANCE_MAX) {

@@ -1,9 +1,8 @@
 //! `run` and `resume`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_core::state::{Run, RunMode, State};
@@ -11,12 +10,10 @@ use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
 use super::engine::{self, Errand};
-use super::{Common, RunArgs, load, output, place, settings, steer};
-use crate::control;
+use super::{Common, ResumeArgs, RunArgs, background, load, output, place, settings, steer};
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
-use crate::log;
-use crate::paths::{self, Paths, own_binary};
+use crate::paths::{self, Paths};
 
 /// Does the work of files, to the end.
 pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
@@ -72,24 +69,30 @@ fn refuse_other_terms(args: &RunArgs, run: &Run, spec: &RunSpec) -> Result<()> {
     }
 }
 
-/// Goes on with every unfinished run.
-pub(crate) fn resume(common: &Common, detach: bool) -> Result<Code> {
+/// Goes on with every unfinished run, or with those that are named.
+pub(crate) fn resume(common: &Common, args: &ResumeArgs) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
-    let open: Vec<RunId> = state.runs().filter(|run| !run.is_closed()).map(|run| run.id).collect();
-    if open.is_empty() && state.is_at_rest() {
-        output::print("every run has ended: there is nothing to resume")?;
+    for run in &args.runs {
+        place::run(&state, Some(&run.to_string()))?;
+    }
+    let is_meant = |run: &&Run| args.runs.is_empty() || args.runs.contains(&run.id);
+    let open: Vec<RunId> =
+        state.runs().filter(is_meant).filter(|run| !run.is_closed()).map(|run| run.id).collect();
+    if open.is_empty() && (state.is_at_rest() || !args.runs.is_empty()) {
+        let which = if args.runs.is_empty() { "every run has" } else { "what is named has" };
+        output::print(&format!("{which} ended: there is nothing to resume"))?;
         return Ok(Code::Done);
     }
-    if detach {
+    if args.detach {
         return self::detach(common, &paths, Errand::Continue(open));
     }
     if Lock::holder(&paths.lock()).is_some() {
         return let_go_on(&paths, &open);
     }
     let lock = steer::lock(&paths)?;
-    let wanted =
-        state.runs().filter(|run| !run.is_closed() || run.report.is_none()).map(|run| run.id).collect();
+    let is_untold = |run: &&Run| !run.is_closed() || run.report.is_none();
+    let wanted = state.runs().filter(is_meant).filter(is_untold).map(|run| run.id).collect();
     foreground(common, &paths, None, lock, Errand::Continue(open), wanted)
 }
 
@@ -176,44 +179,34 @@ fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
     Ok(engine::exit_code(state, &[run]))
 }
 
-/// Hands the errand to the live engine, else to a new one in the background.
+/// Hands the errand to the live engine, else to a new one in the background, which goes on with nothing
+/// that a person holds back besides.
 fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
     output::error(SANDBOX_OFF);
-    let requests: Vec<(String, Request)> = match errand {
-        Errand::Submit { id, spec } => vec![(id, Request::SubmitRun(spec))],
-        Errand::Stop { by, is_urgent: _ } => vec![(control::request_id(), Request::Interrupt { by })],
-        Errand::Continue(runs) => {
-            runs.into_iter().map(|run| (control::request_id(), Request::ResumeRun(run))).collect()
-        }
-    };
     let mut is_live = false;
-    for (id, request) in requests {
-        is_live = steer::steer_as(paths, id, request)?;
-    }
+    let runs = match errand {
+        Errand::Submit { id, spec } => {
+            let fingerprint = spec.fingerprint.clone();
+            is_live = steer::steer_as(paths, id, Request::SubmitRun(spec))?;
+            let (state, _) = place::read(paths)?;
+            let made = state.runs().rev().find(|run| run.spec.fingerprint == fingerprint);
+            made.map(|run| run.id).into_iter().collect()
+        }
+        Errand::Continue(runs) => {
+            for run in &runs {
+                is_live = steer::steer(paths, Request::ResumeRun(*run))?;
+            }
+            runs
+        }
+        Errand::Stop { .. } => Vec::new(),
+    };
     if !is_live {
-        background(common, paths)?;
+        background::start(common, paths, &runs)?;
     }
-    let (state, _) = place::read(paths)?;
-    let run = state.runs().next_back().map(|run| run.id.to_string()).unwrap_or_default();
-    output::print(&format!("{run} goes on in the background; `dayshift status` shows it"))?;
+    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+    let verb = if names.len() == 1 { "goes" } else { "go" };
+    output::print(&format!("{} {verb} on in the background; `dayshift status` shows it", names.join(", ")))?;
     Ok(Code::Done)
-}
-
-fn background(common: &Common, paths: &Paths) -> Result<()> {
-    let log = log::open_raw(paths, "engine.log")?;
-    let mut command = Command::new(own_binary());
-    command.arg("resume").arg("--state").arg(&paths.state);
-    if let Some(repo) = &common.repo {
-        command.arg("--repo").arg(repo);
-    }
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(log.try_clone()?))
-        .stderr(Stdio::from(log))
-        .spawn()
-        .context("failed to start an engine in the background")?;
-    Ok(())
 }
 
 /// Without a jail, an agent that works in the user's own checkout could reach a state

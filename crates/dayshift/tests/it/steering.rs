@@ -139,3 +139,62 @@ fn one_job_is_cancelled_by_its_id() {
     let ran = site.run(["cancel", "J2"]);
     assert!(ran.code == 2 && ran.err.contains("has ended"), "{ran:?}");
 }
+
+/// A site with a run of `a` and `b` that was paused once `a` had begun, and whose engine has left.
+fn paused() -> (Site, String) {
+    let site = Site::new();
+    let day = day(&site, &["a", "b"], 1);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "the first task to begin", || has_begun(&site, "a"));
+    assert_eq!(site.run(["pause"]).code, 0);
+    let_end(&site, "a");
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    let_end(&site, "b");
+    (site, day)
+}
+
+#[test]
+fn work_in_the_background_leaves_a_paused_run_alone() {
+    let (site, day) = paused();
+    let other = site.home.path().join("other.yaml");
+    fs::write(&other, "date: 2026-11-20\ntasks:\n  - {id: c, run: 'true', workspace: scratch}\n").unwrap();
+    let ran = site.run(["run", other.to_str().unwrap(), "--detach"]);
+    assert_eq!((ran.code, ran.out.starts_with("R2 goes on")), (0, true), "{ran:?}");
+    wait_until(LONG, "the other run to end", || site.outcome("c") == "succeeded");
+    wait_until(LONG, "its engine to leave", || site.json(["status", "--json"])["engine"].is_null());
+    assert_eq!((state_of(&site).as_str(), has_begun(&site, "b")), ("paused", false));
+    // The run that is told is the one that goes on, not the latest.
+    let ran = site.run(["run", &day, "--detach"]);
+    assert_eq!((ran.code, ran.out.starts_with("R1 goes on")), (0, true), "{ran:?}");
+    let is_over = || {
+        let status = site.json(["status", "--json"]);
+        status["runs"][0]["tasks"].as_array().unwrap().iter().all(|task| task["outcome"] == "succeeded")
+    };
+    wait_until(LONG, "the task that was left to end", is_over);
+    assert!(has_begun(&site, "b"));
+}
+
+#[test]
+fn only_the_runs_that_are_named_are_resumed() {
+    let (site, _) = paused();
+    let ran = site.run(["resume", "R9"]);
+    assert!(ran.code == 2 && ran.err.contains("there is no run `R9`"), "{ran:?}");
+    assert!(!has_begun(&site, "b"));
+    let ran = site.run(["resume", "R1"]);
+    assert_eq!((ran.code, has_begun(&site, "b")), (0, true), "{ran:?}");
+    let ran = site.run(["resume", "R1"]);
+    assert!(ran.code == 0 && ran.out.contains("nothing to resume"), "{ran:?}");
+}
+
+#[test]
+fn an_engine_in_the_background_that_cannot_work_is_told_of() {
+    let (site, _) = paused();
+    let settings = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&settings).unwrap();
+    fs::write(settings.join("config.toml"), "no_such_setting = 1\n").unwrap();
+    let ran = site.run(["resume", "--detach"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("ended at once") && ran.err.contains("no_such_setting"), "{ran:?}");
+    assert!(!ran.out.contains("goes on"), "{ran:?}");
+    assert!(!has_begun(&site, "b"));
+}
