@@ -102,7 +102,7 @@ impl World {
     fn start(&mut self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::RunAttempt(attempt);
         match launch::build(&self.shared, state, attempt) {
-            Ok((launch, watch)) if launch.secrets.is_empty() => {
+            Ok((launch, watch)) if launch::missing(&launch.env, &launch.secrets).is_empty() => {
                 self.shared.watches().insert(attempt, watch);
                 self.link.send(obligation, ToWorker::Start(Box::new(launch)));
             }
@@ -114,7 +114,7 @@ impl World {
     /// Starts it once its secrets were fetched, which may take a while. Without them nothing is
     /// started; but one that runs already, under an engine before us, is listened to all the same.
     fn start_with_secrets(&self, mut launch: Launch, mut watch: Watch) {
-        let names = launch.secrets.clone();
+        let names = launch::missing(&launch.env, &launch.secrets);
         let (shared, words) = (self.shared.clone(), self.link.words());
         let then = move |values| {
             match values {

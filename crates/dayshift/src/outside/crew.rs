@@ -12,7 +12,7 @@ use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
 use dayshift_core::types::{
-    Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
+    Collected, Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
     Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
@@ -20,6 +20,7 @@ use dayshift_workspaces::{
 };
 
 use super::Shared;
+use super::launch::{self, Known};
 use crate::log::{self, About, Level};
 use crate::paths;
 
@@ -115,9 +116,13 @@ impl Crew {
     pub(super) fn collect(&self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::CollectArtifacts(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
+        let Some(known) = launch::known(&self.shared, state, attempt) else { return };
         let task = site.task;
         let work: Work = Box::new(move |hands| {
-            let result = hands.collect(&site, attempt).map_err(|failure| hands.unless_gone(&site, failure));
+            let result = hands
+                .collect(&site, attempt)
+                .map(|collected| without_secrets(collected, &known))
+                .map_err(|failure| hands.unless_gone(&site, failure));
             hands.tell(obligation, result, |collected| Report::Collected {
                 attempt,
                 collected: Box::new(collected),
@@ -293,7 +298,7 @@ impl Hands {
         Ok(base)
     }
 
-    fn collect(&self, site: &Site, attempt: AttemptId) -> Result<dayshift_core::types::Collected, Failure> {
+    fn collect(&self, site: &Site, attempt: AttemptId) -> Result<Collected, Failure> {
         let order = CollectOrder {
             kind: site.kind,
             task: site.task,
@@ -381,6 +386,17 @@ impl Hands {
         }
         self.repository(&site.repo).err().unwrap_or(failure)
     }
+}
+
+/// What an attempt wrote into its workspace for people goes into journal and report like what it printed.
+fn without_secrets(mut collected: Collected, known: &Known) -> Collected {
+    if collected.summary.is_some() || !collected.notes.is_empty() {
+        let mut clean = known.clean();
+        collected.summary = collected.summary.map(|words| clean.text(&words));
+        collected.notes = collected.notes.iter().map(|words| clean.text(words)).collect();
+        collected.notes.dedup();
+    }
+    collected
 }
 
 /// Whether a folder of the task's name lies among the workspaces.

@@ -17,7 +17,7 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Program, Stdin};
 
 use super::Shared;
 use super::secrets::Values;
-use super::watch::{Reader, Watch};
+use super::watch::{Clean, Reader, Watch};
 use crate::log::About;
 use crate::paths::own_binary;
 
@@ -114,9 +114,15 @@ pub(super) fn give(launch: &mut Launch, watch: &mut Watch, values: Values) {
     launch.env.extend(values);
     launch.env.sort();
     if let Some(reader) = &mut watch.reader {
-        reader.redactor = redactor(&launch.env, &launch.secrets);
-        reader.is_withheld = false;
+        reader.clean = Clean { redactor: redactor(&launch.env, &launch.secrets), is_withheld: false };
     }
+}
+
+/// Which of the `secrets` are still to be fetched. What the environment has wins over where the configuration
+/// would fetch it from; it is a secret all the same.
+pub(super) fn missing(env: &[(String, String)], secrets: &[String]) -> Vec<String> {
+    let has = |name: &String| env.iter().any(|(known, value)| known == name && !value.is_empty());
+    secrets.iter().filter(|name| !has(name)).cloned().collect()
 }
 
 fn redactor(env: &[(String, String)], secrets: &[String]) -> Redactor {
@@ -126,27 +132,50 @@ fn redactor(env: &[(String, String)], secrets: &[String]) -> Redactor {
 /// How to listen to an attempt that may already run.
 pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Watch> {
     let subject = Subject::of(state, attempt)?;
-    let (set, pass) =
-        subject.agent().map(|agent| (agent.env.clone(), agent.pass_env.clone())).unwrap_or_default();
-    let Environment { mut variables, secrets } =
-        task_environment(shared, &subject, set, &pass, CLAUDE_VARIABLES);
     // It is to be stopped, so nothing is fetched for it now; what was fetched before will do.
-    let known = shared.secrets.known(&secrets);
-    let is_withheld = known.is_none();
-    variables.extend(known.unwrap_or_default());
-    let mut watch = listen(&subject, &shared.paths.attempt(attempt), &variables, &secrets);
+    let known = Known::of(shared, &subject);
+    let mut watch = listen(&subject, &shared.paths.attempt(attempt), &known.variables, &known.secrets);
     if let Some(reader) = &mut watch.reader {
-        reader.is_withheld = is_withheld;
+        reader.clean.is_withheld = known.is_withheld;
     }
     Some(watch)
+}
+
+/// What is known of the environment of an attempt that is not being started now.
+pub(super) struct Known {
+    variables: Vec<(String, String)>,
+    secrets: Vec<String>,
+    is_withheld: bool,
+}
+
+impl Known {
+    fn of(shared: &Shared, subject: &Subject<'_>) -> Self {
+        let (set, pass) =
+            subject.agent().map(|agent| (agent.env.clone(), agent.pass_env.clone())).unwrap_or_default();
+        let Environment { mut variables, secrets } =
+            task_environment(shared, subject, set, &pass, CLAUDE_VARIABLES);
+        let known = shared.secrets.known(&missing(&variables, &secrets));
+        let is_withheld = known.is_none();
+        variables.extend(known.unwrap_or_default());
+        Self { variables, secrets, is_withheld }
+    }
+
+    /// Takes the secrets out of what the attempt has written.
+    pub(super) fn clean(&self) -> Clean {
+        Clean { redactor: redactor(&self.variables, &self.secrets), is_withheld: self.is_withheld }
+    }
+}
+
+/// What is known of the environment of an attempt that is over, for who reads what it has left.
+pub(super) fn known(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Known> {
+    Subject::of(state, attempt).map(|subject| Known::of(shared, &subject))
 }
 
 /// Until the values of its secrets are among `env`, its words cannot be shown.
 fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secrets: &[String]) -> Watch {
     let reader = subject.agent().map(|agent| Reader {
         parser: Parser::new(&agent.dialect),
-        redactor: redactor(env, secrets),
-        is_withheld: !secrets.is_empty(),
+        clean: Clean { redactor: redactor(env, secrets), is_withheld: !missing(env, secrets).is_empty() },
         stream: folder.join("stream"),
         offset: 0,
     });
@@ -159,7 +188,7 @@ struct Started {
     environment: Environment,
 }
 
-/// The variables of a process, and the secrets that are still to be added.
+/// The variables of a process, and which of them are secrets; some of those may still have to be added.
 struct Environment {
     variables: Vec<(String, String)>,
     secrets: Vec<String>,
@@ -281,13 +310,10 @@ fn task_environment(
     }
     let pass: Vec<String> = pass.iter().chain(&spec.pass_env).cloned().collect();
     let ours = &shared.setting.environment;
-    // What the environment has wins over where the configuration would fetch it from.
-    let is_missing = |name: &&str| {
-        !set.contains_key(*name) && !ours.iter().any(|(known, value)| known == *name && !value.is_empty())
-    };
+    let is_open = |name: &&str| set.contains_key(*name);
     let named = pass.iter().map(String::as_str).chain(builtin.iter().copied());
     Environment {
-        secrets: shared.secrets.among(named.filter(is_missing)),
+        secrets: shared.secrets.among(named.filter(|name| !is_open(name))),
         variables: environment(ours.iter().cloned(), &set, &pass, builtin),
     }
 }

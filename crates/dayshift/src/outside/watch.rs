@@ -30,13 +30,26 @@ pub(super) struct Watch {
     pub(super) reader: Option<Reader>,
 }
 
+/// Takes the secrets out of an attempt's words before they are reported.
+#[derive(Debug)]
+pub(super) struct Clean {
+    pub(super) redactor: Redactor,
+    /// A secret that it was given is not known to us, so that its words cannot be redacted.
+    pub(super) is_withheld: bool,
+}
+
+impl Clean {
+    /// The words without secrets, or what stands in their place.
+    pub(super) fn text(&mut self, words: &str) -> String {
+        if self.is_withheld { WITHHELD.to_owned() } else { self.redactor.redact_text(words) }
+    }
+}
+
 /// A stream being parsed.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) parser: Parser,
-    pub(super) redactor: Redactor,
-    /// A secret that it was given is not known to us, so that its words cannot be redacted.
-    pub(super) is_withheld: bool,
+    pub(super) clean: Clean,
     pub(super) stream: PathBuf,
     pub(super) offset: u64,
 }
@@ -55,7 +68,7 @@ impl Reader {
             }
             self.offset += u64::try_from(count).unwrap_or(0);
             let heard = self.parser.feed(&chunk[..count]);
-            reports.extend(heard.into_iter().filter_map(|heard| report(attempt, heard, &mut self.redactor)));
+            reports.extend(heard.into_iter().filter_map(|heard| report(attempt, heard, &mut self.clean)));
         }
     }
 }
@@ -67,15 +80,13 @@ pub(super) fn read_more(shared: &Arc<Shared>, attempt: AttemptId, reports: &mut 
     }
 }
 
-fn report(attempt: AttemptId, heard: Heard, clean: &mut Redactor) -> Option<Report> {
+fn report(attempt: AttemptId, heard: Heard, clean: &mut Clean) -> Option<Report> {
     match heard {
         Heard::Session { id, model, version } => {
             Some(Report::SessionNamed { attempt, session: id, model, version })
         }
         Heard::Spend(spend) => Some(Report::Spent { attempt, spend }),
-        Heard::Repeated { call, times } => {
-            Some(Report::Repeated { attempt, call: clean.redact_text(&call), times })
-        }
+        Heard::Repeated { call, times } => Some(Report::Repeated { attempt, call: clean.text(&call), times }),
         Heard::Said(_)
         | Heard::ToolCalled { .. }
         | Heard::ToolEnded { .. }
@@ -127,18 +138,18 @@ struct Told {
 
 fn conclude(reader: &mut Reader, exit: &Exit) -> Told {
     let conclusion = reader.parser.conclude(exit);
-    // Of a process that never was, every word is our own.
-    let is_withheld = reader.is_withheld && !matches!(exit, Exit::NotStarted { .. });
-    let mut clean = |text: &str| {
-        if is_withheld { WITHHELD.to_owned() } else { reader.redactor.redact_text(text) }
-    };
+    let clean = &mut reader.clean;
+    if matches!(exit, Exit::NotStarted { .. }) {
+        // Of a process that never was, every word is our own.
+        clean.is_withheld = false;
+    }
     Told {
-        claim: conclusion.claim.map(|claim| Claim { text: clean(&claim.text), ..claim }),
+        claim: conclusion.claim.map(|claim| Claim { text: clean.text(&claim.text), ..claim }),
         verdict: conclusion
             .verdict
             .err()
-            .map(|failure| Failure { message: clean(&failure.message), ..failure }),
-        unfinished: conclusion.unfinished.iter().map(|line| clean(line)).collect(),
+            .map(|failure| Failure { message: clean.text(&failure.message), ..failure }),
+        unfinished: conclusion.unfinished.iter().map(|line| clean.text(line)).collect(),
         session_lost: conclusion.session_lost,
         spend: conclusion.spend,
     }
@@ -158,5 +169,27 @@ fn verdict(exit: &Exit) -> Option<Failure> {
         Exit::Signal(signal) => Some(Failure::new(FailureClass::Work, format!("ended by signal {signal}"))),
         Exit::NotStarted { message, class } => Some(Failure::new(*class, message.clone())),
         Exit::Lost => Some(Failure::new(FailureClass::Transient, "lost with its worker")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_of_an_agent_is_reported_where_its_secret_is_not_known() {
+        let token = "an-old-secret-of-the-user";
+        let check = |is_withheld: bool, shown: &str| {
+            let redactor = Redactor::knowing([("A_TOKEN", token)]);
+            let mut clean = Clean { redactor, is_withheld };
+            let heard = Heard::Repeated { call: format!("curl -u {token}"), times: 5 };
+            let told = report(AttemptId(1), heard, &mut clean);
+            assert!(
+                matches!(&told, Some(Report::Repeated { call, times: 5, .. }) if call == shown),
+                "{told:?}"
+            );
+        };
+        check(false, "curl -u [redacted A_TOKEN]");
+        check(true, WITHHELD);
     }
 }

@@ -117,6 +117,7 @@ fn named_secrets_reach_the_process_that_names_them_and_nothing_else() {
         "#!/bin/sh\ncat > /dev/null\necho \"$API_CREDS $DEPLOY_TOKEN\"\necho \"$API_CREDS\" >&2\n\
          printf '%s' \"$API_CREDS,$DEPLOY_TOKEN\" | wc -c > {home}/length\ntouch {home}/ready\n\
          while ! test -e {home}/go; do sleep 0.02; done\necho done > result.txt\n\
+         mkdir -p .dayshift-notes\necho \"Left with $API_CREDS\" > .dayshift-notes/summary.md\necho $DEPLOY_TOKEN > .dayshift-notes/notes.md\n\
          echo '{{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.1,\"result\":\"used '$API_CREDS' and '$DEPLOY_TOKEN'\"}}'\n"
     );
     fs::write(&script, text).unwrap();
@@ -167,11 +168,31 @@ fn named_secrets_reach_the_process_that_names_them_and_nothing_else() {
     let length: usize = fs::read_to_string(site.home.path().join("length")).unwrap().trim().parse().unwrap();
     assert_eq!(length, secrets[0].len() + 1 + secrets[1].len(), "the agent had other values");
     assert!(printed.contains("[redacted API_CREDS] [redacted DEPLOY_TOKEN]"), "{printed}");
+    let report = site.report();
+    assert!(report.contains("Left with "), "the summary is not in the report: {report}");
     assert_eq!(
         fs::read_to_string(site.home.path().join("asked")).unwrap(),
         "asked\n",
         "fetched once, and only when named"
     );
+}
+
+/// A variable whose name tells nothing, which the shell around us has set.
+#[test]
+fn a_named_secret_is_redacted_also_where_the_environment_has_it() {
+    let site = site_with_secrets(0o600);
+    let settings = site.home.path().join(".config/dayshift/config.toml");
+    fs::write(settings, "[secrets]\nHANDLE_cmd = \"printf 'never-%s' asked-for\"\n").unwrap();
+    let day = "date: 2026-11-20\nagents:\n  crew: {kind: command, run: 'echo \"I have $HANDLE\"; echo x > x.txt', pass_env: [HANDLE]}\ntasks:\n  \
+               - {id: a, name: A, description: x, agent: crew}\n";
+    let file = site.home.path().join("day.yaml");
+    fs::write(&file, day).unwrap();
+    let mut command = site.command(["run", file.to_str().unwrap(), "--repo", site.path().to_str().unwrap()]);
+    let ran = Ran::of(&command.env("HANDLE", "plain-words-of-mine").output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let logs = site.run(["logs", "a"]).out;
+    assert!(logs.contains("I have [redacted HANDLE]"), "{logs}");
+    site.wait_for_worker_to_leave();
 }
 
 #[test]
