@@ -506,7 +506,7 @@ fn uninstalling_leaves_what_is_the_users_and_loses_nothing() {
     assert!(text.contains("has left nothing"), "{text}");
 }
 
-/// S2 wants all worktrees of a run cleaned up within 60 s.
+/// All worktrees of a run are cleaned up within 60 s.
 #[test]
 fn sixteen_worktrees_are_cleaned_up_within_a_minute() {
     let site = Site::new();
