@@ -1,5 +1,7 @@
 //! Which event met which state, and which report met which phase.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Subject};
@@ -7,6 +9,8 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
 use dayshift_core::types::{DiskLevel, Obligation};
+
+pub use pairs::Gaps;
 
 /// How often each pair was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

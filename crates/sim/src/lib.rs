@@ -14,7 +14,7 @@ mod swarm;
 mod world;
 mod worlds;
 
-pub use coverage::Coverage;
+pub use coverage::{Coverage, Gaps};
 pub use defect::Defect;
 pub use world::Tally;
 pub use worlds::{Options, Summary, Violation, run_world, run_worlds, tell_world};

@@ -106,6 +106,13 @@ fn show(summary: &Summary, has_coverage: bool, elapsed: Duration) {
                 println!("  {count:>9} {kind} <- {before}");
             }
         }
+        let gaps = summary.coverage.gaps();
+        for (name, pairs) in [("never met", &gaps.missed), ("met, and impossible", &gaps.surprising)] {
+            println!("{name}:");
+            for (kind, before) in pairs {
+                println!("            {kind} <- {before}");
+            }
+        }
     }
     println!(
         "worlds {} | steps {} (idle {}) | events {} | crashes {} | failed appends {} | worker deaths {} | \

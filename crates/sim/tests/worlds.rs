@@ -44,6 +44,9 @@ const KINDS: [&str; 29] = [
     "report_written",
 ];
 
+/// So many worlds meet every pair that can be met.
+const WORLDS_FULL: u64 = 20_000;
+
 #[test]
 fn nothing_goes_wrong_in_many_worlds() {
     let worlds = number("DAYSHIFT_SIM_WORLDS", 500);
@@ -85,6 +88,13 @@ fn nothing_goes_wrong_in_many_worlds() {
             .map(|(_, count)| count)
             .sum();
         assert!(count > 0, "no {kind} in {worlds} worlds");
+    }
+    // IMPOSSIBLE.md says which pairs of what happens and what it happens to there are.
+    let gaps = summary.coverage.gaps();
+    assert!(gaps.unheard_of.is_empty(), "IMPOSSIBLE.md speaks of what is no pair: {:?}", gaps.unheard_of);
+    assert!(gaps.surprising.is_empty(), "came about, and is said to be impossible: {:?}", gaps.surprising);
+    if worlds >= WORLDS_FULL {
+        assert!(gaps.missed.is_empty(), "never came about in {worlds} worlds: {:?}", gaps.missed);
     }
 }
 
