@@ -237,6 +237,20 @@ pub struct Job {
     pub gate: Option<Box<GateResult>>,
 }
 
+impl Job {
+    /// How it ended, if it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            JobState::Done { outcome } => Some(outcome),
+            JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Held { .. } => None,
+        }
+    }
+}
+
 /// How far a live attempt is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {

@@ -63,14 +63,7 @@ impl State {
     }
 
     fn is_job_need_met(&self, need: JobNeed) -> bool {
-        match &self.jobs[need.job].state {
-            JobState::Done { outcome } => is_met(need.when, outcome),
-            JobState::Blocked
-            | JobState::Ready
-            | JobState::Backoff { .. }
-            | JobState::Active { .. }
-            | JobState::Held { .. } => false,
-        }
+        self.jobs[need.job].outcome().is_some_and(|outcome| is_met(need.when, outcome))
     }
 }
 

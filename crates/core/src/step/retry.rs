@@ -346,45 +346,38 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
 
 /// Gates that a person has cancelled, and who.
 fn cancelled_gates(jobs: &[&Job]) -> Vec<(JobId, String)> {
-    let cancelled = |job: &&Job| match &job.state {
-        JobState::Done { outcome: Outcome::Cancelled { by } } => Some((job.id, by.clone())),
-        JobState::Done { .. }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Held { .. } => None,
-    };
-    jobs.iter().filter_map(cancelled).collect()
+    jobs.iter().filter_map(|job| Some((job.id, cancelled_by(job)?.to_owned()))).collect()
+}
+
+fn cancelled_by(job: &Job) -> Option<&str> {
+    match job.outcome()? {
+        Outcome::Cancelled { by } => Some(by),
+        Outcome::Succeeded | Outcome::Failed(_) | Outcome::Skipped { .. } | Outcome::Deferred { .. } => None,
+    }
 }
 
 /// A required gate that did not pass.
 fn red_gate<'a>(state: &'a State, task: &Task, job: &'a Job) -> Option<(&'a Job, &'a Failure)> {
-    let JobWork::Check { gate } = &job.work else { return None };
-    let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
-    match &job.state {
-        JobState::Done { outcome: Outcome::Failed(failure) } if is_required => Some((job, failure)),
-        JobState::Done { .. }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Held { .. } => None,
+    match job.outcome()? {
+        Outcome::Failed(failure) if is_required_gate(state, task, job) => Some((job, failure)),
+        Outcome::Failed(_)
+        | Outcome::Succeeded
+        | Outcome::Skipped { .. }
+        | Outcome::Deferred { .. }
+        | Outcome::Cancelled { .. } => None,
     }
 }
 
 /// Who cancelled a gate that is required.
 fn unwanted_gate<'a>(state: &State, task: &Task, job: &'a Job) -> Option<&'a str> {
-    let JobWork::Check { gate } = &job.work else { return None };
-    let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
-    match &job.state {
-        JobState::Done { outcome: Outcome::Cancelled { by } } if is_required => Some(by),
-        JobState::Done { .. }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Held { .. } => None,
+    cancelled_by(job).filter(|_| is_required_gate(state, task, job))
+}
+
+/// Whether the job is a gate that the task cannot do without.
+fn is_required_gate(state: &State, task: &Task, job: &Job) -> bool {
+    match &job.work {
+        JobWork::Check { gate } => state.run_of(task).gate(gate).is_none_or(|gate| gate.required),
+        JobWork::Work => false,
     }
 }
 
