@@ -4,11 +4,11 @@ mod support;
 
 use std::fs;
 
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::TaskId;
 use dayshift_core::types::{Collected, WorkspaceKind};
 use dayshift_workspaces::{
-    BranchFate, CollectOrder, DirtyFate, ReleaseOrder, Released, Repository, ScratchFate, Source,
-    WorkspaceError, collect, fingerprint, prepare, release,
+    BranchFate, DirtyFate, ReleaseOrder, Released, Repository, ScratchFate, Source, WorkspaceError, collect,
+    fingerprint, prepare, release,
 };
 use support::{World, executable, root, write};
 
@@ -49,15 +49,7 @@ fn live(world: &World) -> (Collected, Released) {
     let ready = insist(|| prepare(&source, &order));
     write(&root(&ready), "made.txt", "made\n");
     fs::remove_file(root(&ready).join("old.txt")).expect("deleted");
-    let order = CollectOrder {
-        kind: WORKTREE,
-        task: TaskId(1),
-        attempt: AttemptId(1),
-        folder: world.folder.clone(),
-        workspace: ready.clone(),
-        deliverables: Vec::new(),
-        message: "Do it".into(),
-    };
+    let order = world.collect_order(1, 1, WORKTREE, &ready);
     let collected = insist(|| collect(&source, &order));
     let order = ReleaseOrder {
         kind: WORKTREE,

@@ -5,9 +5,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Deliverable, WorkspaceKind};
-use dayshift_workspaces::{CollectOrder, Source, collect};
+use dayshift_workspaces::{Source, collect};
 use support::{World, root, write};
 
 const WORKTREE: WorkspaceKind = WorkspaceKind::Worktree;
@@ -91,15 +90,7 @@ fn a_plain_folder_that_is_gone_stays_an_error() {
     fs::rename(&world.top, world.top.with_extension("away")).expect("moved");
     for (task, kind, workspace) in [(1, WorkspaceKind::Scratch, ready), (2, WorkspaceKind::InPlace, there)] {
         assert!(!Path::new(&workspace.root).exists());
-        let order = CollectOrder {
-            kind,
-            task: TaskId(task),
-            attempt: AttemptId(task),
-            folder: world.folder.clone(),
-            workspace,
-            deliverables: Vec::new(),
-            message: "Do it".into(),
-        };
+        let order = world.collect_order(task, task, kind, &workspace);
         collect(&Source::Git(&repository), &order).expect_err("the folder is gone");
     }
 }

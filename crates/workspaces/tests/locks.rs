@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::TaskId;
 use dayshift_core::types::{Collected, FailureClass, ReadyWorkspace, WorkspaceKind};
-use dayshift_workspaces::{CollectOrder, Source, WorkspaceError, collect, fingerprint};
+use dayshift_workspaces::{Source, WorkspaceError, collect, fingerprint};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{World, root, write};
 
@@ -72,16 +72,7 @@ impl Drop for Holder {
 }
 
 fn try_collect(world: &World, ready: &ReadyWorkspace) -> Result<Collected, WorkspaceError> {
-    let order = CollectOrder {
-        kind: WORKTREE,
-        task: TaskId(1),
-        attempt: AttemptId(1),
-        folder: world.folder.clone(),
-        workspace: ready.clone(),
-        deliverables: Vec::new(),
-        message: "Do it".into(),
-    };
-    collect(&Source::Git(&world.repository()), &order)
+    collect(&Source::Git(&world.repository()), &world.collect_order(1, 1, WORKTREE, ready))
 }
 
 fn told(world: &World) -> Vec<String> {

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::TaskId;
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
     BranchFate, CollectOrder, DirtyFate, ReleaseOrder, ScratchFate, Source, collect, prepare, release,
@@ -112,15 +112,7 @@ fn judge(
     ready: &ReadyWorkspace,
     wanted: &[Deliverable],
 ) -> Collected {
-    let order = CollectOrder {
-        kind,
-        task: TaskId(1),
-        attempt: AttemptId(1),
-        folder: world.folder.clone(),
-        workspace: ready.clone(),
-        deliverables: wanted.to_vec(),
-        message: String::new(),
-    };
+    let order = CollectOrder { deliverables: wanted.to_vec(), ..world.collect_order(1, 1, kind, ready) };
     collect(&Source::Plain(folder), &order).expect("collected")
 }
 

@@ -206,6 +206,24 @@ impl World {
         prepare(&Source::Git(&self.repository()), order)
     }
 
+    pub(crate) fn collect_order(
+        &self,
+        task: u32,
+        attempt: u32,
+        kind: WorkspaceKind,
+        workspace: &ReadyWorkspace,
+    ) -> CollectOrder {
+        CollectOrder {
+            kind,
+            task: TaskId(task),
+            attempt: AttemptId(attempt),
+            folder: self.folder.clone(),
+            workspace: workspace.clone(),
+            deliverables: Vec::new(),
+            message: format!("Do task-{task:03}"),
+        }
+    }
+
     pub(crate) fn collect(
         &self,
         task: u32,
@@ -225,13 +243,8 @@ impl World {
         deliverables: &[Deliverable],
     ) -> Collected {
         let order = CollectOrder {
-            kind,
-            task: TaskId(task),
-            attempt: AttemptId(attempt),
-            folder: self.folder.clone(),
-            workspace: workspace.clone(),
             deliverables: deliverables.to_vec(),
-            message: format!("Do task-{task:03}"),
+            ..self.collect_order(task, attempt, kind, workspace)
         };
         collect(&Source::Git(&self.repository()), &order).expect("collected")
     }
