@@ -14,6 +14,7 @@ mod layout;
 mod log;
 mod outside;
 mod paths;
+mod process;
 mod store;
 mod takedown;
 mod trust;

@@ -16,6 +16,7 @@ use super::{Common, output, place, settings, signals, steer};
 use crate::failure::{Code, Failure};
 use crate::follower::Style;
 use crate::paths::Paths;
+use crate::process::Stat;
 
 /// How often a stopping engine is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -121,7 +122,7 @@ fn stop_engine(paths: &Paths, pid: u32, is_urgent: bool) -> Result<()> {
     let begun = Instant::now();
     while Lock::holder(&paths.lock()) == Some(pid) {
         if begun.elapsed() > signals::LEAVE_AT_LAST + PATIENCE {
-            if signals::is_stopped(pid) {
+            if Stat::of(pid).is_some_and(|stat| stat.is_stopped()) {
                 return Err(steer::unanswered(pid).into());
             }
             let message = format!("the engine (pid {pid}) has not ended yet");

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use dayshift_core::state::{RunMode, State};
 use dayshift_engine::{Lock, LockError};
-use dayshift_worker::protocol::MARK_VARIABLE;
 use dayshift_workspaces::{Repository, branches, bundle, let_go, recorded, refs, remove_all};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use super::{Common, output, place, settings};
 use crate::failure::{Code, Failure};
 use crate::layout::Layout;
 use crate::paths::{self, Paths};
+use crate::process;
 use crate::takedown::{TakeDown, Taken};
 
 /// How long a worker that has nothing to do any more is waited for; it ends by itself after 5 s.
@@ -81,14 +81,9 @@ fn busy(message: String) -> Failure {
 
 /// All processes that carry a mark of this state directory.
 fn processes(hash: &str) -> Vec<u32> {
-    let mark = format!("{MARK_VARIABLE}={hash}-");
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes()))
-    })
-    .collect()
+    let ours = format!("{hash}-");
+    let is_ours = |pid: &u32| process::marks(*pid).iter().any(|mark| mark.starts_with(ours.as_bytes()));
+    process::all().filter(is_ours).collect()
 }
 
 /// Takes the place of the one worker, so that none can start meanwhile.

@@ -1,6 +1,5 @@
 //! What SIGINT, SIGTERM and SIGHUP mean to an engine, and how it leaves.
 
-use std::fs;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
@@ -9,12 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use dayshift_core::time::Millis;
 use dayshift_engine::Handle;
-use rustix::process::{Pid, Signal, getpid, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::output;
 use crate::failure::Code;
+use crate::process::{self, Stat};
 
 /// How long an agent has after SIGINT, and again after SIGTERM.
 pub(super) const GRACE: Millis = Millis(2_500);
@@ -152,58 +152,12 @@ pub(super) fn end_helpers() {
 
 /// Our living children that lead a group of their own in our session.
 fn helpers() -> Vec<Pid> {
-    let me = getpid().as_raw_pid();
-    let Some(ours) = Kinship::of(me) else { return Vec::new() };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_helper = |pid: &i32| {
-        Kinship::of(*pid).is_some_and(|its| {
-            !its.is_zombie && (its.parent, its.group, its.session) == (me, *pid, ours.session)
+    let me = std::process::id();
+    let Some(ours) = Stat::of(me) else { return Vec::new() };
+    let is_helper = |pid: &u32| {
+        Stat::of(*pid).is_some_and(|its| {
+            !its.is_zombie() && (its.parent, its.group, its.session) == (me, *pid, ours.session)
         })
     };
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(is_helper).filter_map(Pid::from_raw).collect()
-}
-
-/// Whether a process was stopped, by SIGSTOP or by a terminal, so that it answers nobody.
-pub(super) fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
-}
-
-/// Whom a process belongs to, as `/proc/PID/stat` tells it. The system calls for it have no word
-/// for a session or group whose leader lives outside of a container: the kernel's number is 0 then.
-struct Kinship {
-    is_zombie: bool,
-    parent: i32,
-    group: i32,
-    session: i32,
-}
-
-impl Kinship {
-    fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(stat: &str) -> Option<Self> {
-        // A program's name may hold anything, brackets and blanks as well.
-        let (_, rest) = stat.rsplit_once(") ")?;
-        let mut words = rest.split(' ');
-        let is_zombie = words.next()? == "Z";
-        let mut number = || words.next()?.parse().ok();
-        Some(Self { is_zombie, parent: number()?, group: number()?, session: number()? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_led_from_outside_of_a_container_is_one_as_well() {
-        let read = Kinship::parse("17 (a) b) S 1 17 0 0 -1 4194304 76").unwrap();
-        assert_eq!((read.is_zombie, read.parent, read.group, read.session), (false, 1, 17, 0));
-        assert!(Kinship::parse("17 (a) Z 1 17 9 0").unwrap().is_zombie);
-        assert!(Kinship::parse("17 (a) S 1 17").is_none());
-        assert!(Kinship::of(getpid().as_raw_pid()).is_some());
-    }
+    process::all().filter(is_helper).filter_map(|pid| Pid::from_raw(pid.cast_signed())).collect()
 }

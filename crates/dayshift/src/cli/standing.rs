@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::AttemptId;
@@ -12,10 +11,10 @@ use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::Obligation;
 use dayshift_worker::client::list_live;
-use dayshift_worker::protocol::MARK_VARIABLE;
 use serde_json::{Value, json};
 
 use crate::paths::Paths;
+use crate::process;
 
 /// How long a worker is given to say what lives.
 const WORKER_ANSWERS_WITHIN: Millis = Millis(500);
@@ -147,19 +146,15 @@ fn of_pids(pids: &[u32]) -> String {
 /// The living processes that carry the mark of one of these attempts. Those of other users show
 /// no environment and are not found.
 fn marked(paths: &Paths, live: &[AttemptId]) -> BTreeMap<AttemptId, Vec<u32>> {
-    let entries: Vec<(AttemptId, String)> =
-        live.iter().map(|attempt| (*attempt, format!("{MARK_VARIABLE}={}", paths.mark(*attempt)))).collect();
+    let wanted: Vec<(AttemptId, Vec<u8>)> =
+        live.iter().map(|attempt| (*attempt, paths.mark(*attempt).into_bytes())).collect();
     let mut found: BTreeMap<AttemptId, Vec<u32>> = BTreeMap::new();
-    if entries.is_empty() {
+    if wanted.is_empty() {
         return found;
     }
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        // One that ends meanwhile has none any more: that is the truth.
-        let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        let is_there =
-            |wanted: &str| environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
-        if let Some((attempt, _)) = entries.iter().find(|(_, wanted)| is_there(wanted)) {
+    for pid in process::all() {
+        let marks = process::marks(pid);
+        if let Some((attempt, _)) = wanted.iter().find(|(_, mark)| marks.contains(mark)) {
             found.entry(*attempt).or_default().push(pid);
         }
     }

@@ -13,11 +13,12 @@ use dayshift_core::time::Timestamp;
 use dayshift_core::{step, validate};
 use dayshift_engine::{Journal, Lock, LockError};
 
-use super::{Common, output, place, signals};
+use super::{Common, output, place};
 use crate::clock;
 use crate::control::{self, Reply};
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
+use crate::process::Stat;
 use crate::store::{self, Store};
 
 /// How often an engine that cannot be reached is asked again, for 12 s in all: while agents work it looks
@@ -122,7 +123,7 @@ fn unheard(paths: &Paths, error: anyhow::Error) -> anyhow::Error {
 /// The failure of who spoke to an engine that does not answer.
 pub(super) fn unanswered(pid: u32) -> Failure {
     let unless = "it was not carried out, unless the engine had begun with it: `dayshift status` shows it";
-    if signals::is_stopped(pid) {
+    if Stat::of(pid).is_some_and(|stat| stat.is_stopped()) {
         let message = format!("the engine (pid {pid}) is stopped and answers nobody; {unless}");
         return Failure::new(Code::Busy, message).hint(format!(
             "`kill -CONT {pid}` lets it go on; `kill -KILL {pid}` ends it, then `dayshift resume`"

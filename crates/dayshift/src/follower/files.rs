@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::layout::{Layout, Places};
 use crate::log::{self, About, Level};
 use crate::paths::Paths;
+use crate::process::Stat;
 use crate::store;
 
 /// Logs of our own, beside those of the tasks.
@@ -336,14 +337,11 @@ fn notes(state: &State, run: RunId) -> Vec<String> {
 /// CPU time and memory of a live attempt's main process.
 fn process_facts(attempt: &Attempt) -> Option<(u32, ProcessFacts)> {
     let Phase::Running { pid } = attempt.phase else { return None };
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    let pages: u64 = fields.get(21)?.parse().ok()?;
+    let stat = Stat::of(pid)?;
     #[expect(clippy::cast_precision_loss, reason = "only for people's eyes")]
-    let cpu_s = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    let cpu_s = stat.ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
-    Some((pid, ProcessFacts { cpu_s, rss_bytes: pages.saturating_mul(page) }))
+    Some((pid, ProcessFacts { cpu_s, rss_bytes: stat.pages.saturating_mul(page) }))
 }
 
 fn write_json(path: &Path, value: &serde_json::Value) -> std::io::Result<()> {

@@ -19,8 +19,10 @@ use dayshift_intake::SecretSource;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use rustix::time::Timespec;
+
+use crate::process;
 
 /// How long a command may take that prints a secret: somebody may have to unlock a store first.
 const COMMAND_MAX: Duration = Duration::from_secs(30);
@@ -306,9 +308,8 @@ fn end_rest(child: &Child, said: &Said) {
     // Gone already is as good.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let names: Vec<PathBuf> = [&said.value, &said.complaint].into_iter().filter_map(Pipe::name).collect();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in pids.filter_map(Pid::from_raw).filter(|pid| *pid != getpid()) {
+    let others = process::all().filter(|pid| *pid != std::process::id());
+    for pid in others.filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
         let held = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let mut held = held.filter_map(|entry| std::fs::read_link(entry.path()).ok());
         if held.any(|name| names.contains(&name)) {
