@@ -89,9 +89,12 @@ fn tell(common: &Common, runs: &[RunId], word: &str, what: &str) -> Result<Code>
 /// Stops the agents and the engine; the runs can be resumed, and no try is counted.
 pub(crate) fn stop(common: &Common, args: &StopArgs) -> Result<Code> {
     let paths = place::existing(common)?;
-    match Lock::holder(&paths.lock()) {
-        Some(pid) => stop_engine(&paths, pid, args.now)?,
-        None => stop_orphans(common, &paths, args.now)?,
+    match steer::lock_to_work(&paths) {
+        Ok(lock) => stop_orphans(common, &paths, lock, args.now)?,
+        Err(_) => match Lock::holder(&paths.lock()) {
+            Some(pid) => stop_engine(&paths, pid, args.now)?,
+            None => stop_orphans(common, &paths, steer::lock(&paths)?, args.now)?,
+        },
     }
     let (state, _) = place::read(&paths)?;
     let left: Vec<String> = state.live().map(|attempt| attempt.id.to_string()).collect();
@@ -141,8 +144,7 @@ fn stop_engine(paths: &Paths, pid: u32, is_urgent: bool) -> Result<()> {
 }
 
 /// Stops agents that outlived their engine: an engine comes up for as long as that takes.
-fn stop_orphans(common: &Common, paths: &Paths, is_urgent: bool) -> Result<()> {
-    let lock = steer::lock(paths)?;
+fn stop_orphans(common: &Common, paths: &Paths, lock: Lock, is_urgent: bool) -> Result<()> {
     let errand = Errand::Stop { by: by(), is_urgent };
     // Whatever is wrong with the settings, what is to be stopped is stopped.
     let config = settings::in_force(common, None).unwrap_or_default();

@@ -44,7 +44,7 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
     if args.detach {
         return detach(common, &paths, errand);
     }
-    let lock = steer::lock(&paths)?;
+    let lock = steer::lock_to_work(&paths)?;
     foreground(common, &paths, Some(&loaded.repo), lock, errand, Vec::new())
 }
 
@@ -87,26 +87,30 @@ pub(crate) fn resume(common: &Common, args: &ResumeArgs) -> Result<Code> {
     if args.detach {
         return self::detach(common, &paths, Errand::Continue(open));
     }
-    if Lock::holder(&paths.lock()).is_some() {
-        return let_go_on(&paths, &open);
-    }
-    let lock = steer::lock(&paths)?;
+    let lock = match steer::lock_to_work(&paths) {
+        Ok(lock) => lock,
+        Err(_) if let_go_on(&paths, &open)? => return Ok(Code::Done),
+        // It left in this very moment: the work is ours.
+        Err(_) => steer::lock_to_work(&paths)?,
+    };
     let is_untold = |run: &&Run| !run.is_closed() || run.report.is_none();
     let wanted = state.runs().filter(is_meant).filter(is_untold).map(|run| run.id).collect();
     foreground(common, &paths, None, lock, Errand::Continue(open), wanted)
 }
 
-/// Tells the live engine to go on with runs that were held back.
-fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<Code> {
+/// Tells the live engine to go on with runs that were held back; false when none lives any more.
+fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<bool> {
     for run in runs {
-        steer::steer(paths, Request::ResumeRun(*run))?;
+        if !steer::steer(paths, Request::ResumeRun(*run))? {
+            return Ok(false);
+        }
     }
     let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
     output::print(&format!(
         "{}: the live engine goes on with it; `dayshift status` shows it",
         names.join(", ")
     ))?;
-    Ok(Code::Done)
+    Ok(true)
 }
 
 /// Said at every start, as long as there is no jail.

@@ -159,6 +159,18 @@ fn frozen(message: &str) -> Failure {
         .hint("nothing was changed; try again then, or interrupt the engine: that ends the agents also now")
 }
 
+/// Takes the lock of the engine to work under it. Who holds it for a moment, to note a request or
+/// because it is just leaving, is waited for; an engine that lives is not.
+pub(crate) fn lock_to_work(paths: &Paths) -> Result<Lock> {
+    for _ in 0..START_TRIES {
+        match lock(paths) {
+            Err(_) if !control::is_listening(&paths.engine_socket()) => std::thread::sleep(START_WAIT),
+            answer => return answer,
+        }
+    }
+    lock(paths)
+}
+
 /// Takes the lock of the engine, or says who holds it.
 pub(crate) fn lock(paths: &Paths) -> Result<Lock> {
     Lock::take(&paths.lock()).map_err(|error| match error {

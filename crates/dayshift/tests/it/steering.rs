@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dayshift_engine::Lock;
 use dayshift_testkit::wait_until;
 use rustix::process::Signal;
 
@@ -121,6 +123,37 @@ fn stop_ends_agents_that_outlived_their_engine() {
         assert!(ran.code == 0 && ran.out.contains("stopped"), "{words:?} {ran:?}");
         assert_eq!(site.agents(), Vec::<u32>::new());
         assert_eq!(state_of(&site), "paused");
+    }
+}
+
+/// Whether this process has the file open right now.
+fn has_open(pid: u32, file: &Path) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.flatten().any(|one| fs::read_link(one.path()).is_ok_and(|target| target == file))
+}
+
+#[test]
+fn who_holds_the_lock_for_a_moment_keeps_nobody_from_work() {
+    for word in ["run", "resume", "stop"] {
+        let site = Site::new();
+        let day = day(&site, &["a"], 1);
+        let mut engine = site.start_quietly(["run", &day]);
+        wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+        signal(engine.id(), Signal::KILL);
+        engine.wait().unwrap();
+        let file = site.state().join("engine.lock");
+        let lock = Lock::take(&file).unwrap();
+        let words = if word == "run" { vec![word, &day] } else { vec![word] };
+        let mut waiting = site.start_quietly(words);
+        wait_until(LONG, "the command to ask for the lock", || has_open(waiting.id(), &file));
+        drop(lock);
+        if word != "stop" {
+            let_end(&site, "a");
+        }
+        assert_eq!(waiting.wait().unwrap().code(), Some(0), "{word}");
+        assert_eq!(site.agents(), Vec::<u32>::new(), "{word}");
+        let state = if word == "stop" { "paused" } else { "done" };
+        assert_eq!(state_of(&site), state, "{word}");
     }
 }
 
