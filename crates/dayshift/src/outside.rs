@@ -22,6 +22,7 @@ use dayshift_worker::protocol::{Launch, ToWorker};
 
 use crate::backup::Backups;
 use crate::clock::EngineClock;
+use crate::disk::Marks;
 use crate::follower::Follower;
 use crate::layout::Layout;
 use crate::paths::{self, Paths};
@@ -41,6 +42,8 @@ pub(crate) struct Setting {
     pub(crate) grace: Millis,
     /// How much of an attempt's output is kept, in bytes.
     pub(crate) task_log_bytes: u64,
+    /// Below which room on the disk people are warned, and nothing new starts.
+    pub(crate) disk_marks: Marks,
     /// The engine's time.
     pub(crate) clock: EngineClock,
     /// Where the user's secrets come from, by variable.

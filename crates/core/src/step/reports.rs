@@ -8,7 +8,7 @@ use crate::input::Report;
 use crate::money::Spend;
 use crate::state::{Attempt, Phase};
 use crate::time::Millis;
-use crate::types::{Collected, End, Exit, Failure, FailureClass, Obligation, StopReason};
+use crate::types::{Collected, DiskLevel, End, Exit, Failure, FailureClass, Obligation, StopReason};
 
 /// How often something owed may fail before it is given up: after about three seconds.
 const OBLIGATION_TRIES_MAX: u32 = 5;
@@ -191,7 +191,12 @@ fn collect_tries_max(turn: &Turn<'_>, attempt: AttemptId, class: FailureClass) -
         live(turn, attempt).and_then(|row| row.stop.as_ref()),
         Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. })
     );
-    if is_wanted && class.may_pass() { COLLECT_TRIES_MAX } else { OBLIGATION_TRIES_MAX }
+    match is_wanted && class.may_pass() {
+        // A person could do no more than make room, and has been told of that already.
+        true if turn.state.disk() == DiskLevel::Short => u32::MAX,
+        true => COLLECT_TRIES_MAX,
+        false => OBLIGATION_TRIES_MAX,
+    }
 }
 
 /// Whether the obligation still stands, whatever its delay.

@@ -470,6 +470,45 @@ fn a_workspace_is_tried_again_for_minutes() {
     check(&script);
 }
 
+/// Without room it is tried until there is some.
+#[test]
+fn collecting_outlasts_a_full_disk() {
+    check(
+        "
+        run slots=1
+        task a agent=metered
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > started A1
+            runs A1
+        > disk 499
+            disk is short
+        > exit A1 ok
+            process of A1 ended
+        > failed collect A1
+            put off CollectArtifacts(A1) for 200
+        > failed collect A1
+            put off CollectArtifacts(A1) for 400
+        > failed collect A1
+            put off CollectArtifacts(A1) for 800
+        > failed collect A1
+            put off CollectArtifacts(A1) for 1600
+        > failed collect A1
+            put off CollectArtifacts(A1) for 3200
+        > failed collect A1
+            put off CollectArtifacts(A1) for 6400
+        > disk 1200
+            disk is fine
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
 /// Where the agent can, and not twice in vain.
 #[test]
 fn a_session_is_gone_on_with() {

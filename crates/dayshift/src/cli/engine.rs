@@ -157,6 +157,7 @@ fn setting(errand: &Errand, config: &Config, clock: EngineClock, layout: Layout)
         },
         clock,
         secrets: config.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect(),
+        disk_marks: settings::disk_marks(config),
         task_log_bytes: u64::from(config.task_log_size_mb.value) * log::MB,
         layout,
     }

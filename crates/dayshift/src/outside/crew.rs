@@ -12,7 +12,8 @@ use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
 use dayshift_core::types::{
-    Collected, Deliverable, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace, WorkspaceKind,
+    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace,
+    WorkspaceKind,
 };
 use dayshift_workspaces::{
     Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
@@ -21,6 +22,7 @@ use dayshift_workspaces::{
 
 use super::Shared;
 use super::launch::{self, Known};
+use crate::disk;
 use crate::log::{self, About, Level};
 use crate::paths;
 
@@ -252,10 +254,23 @@ impl Hands {
     fn tell<T>(&self, obligation: Obligation, result: Result<T, Failure>, report: impl FnOnce(T) -> Report) {
         let report = match result {
             Ok(value) => report(value),
-            Err(failure) => Report::Failed { obligation, failure },
+            Err(failure) => {
+                self.measure();
+                Report::Failed { obligation, failure }
+            }
         };
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&obligation);
         self.shared.handle.report(report);
+    }
+
+    /// What failed may have failed for want of room: then the engine hears of that first, and waits for
+    /// room instead of for a person.
+    fn measure(&self) {
+        let Shared { paths, setting, handle, .. } = self.shared.as_ref();
+        // Of any level: an engine that knows it already drops the report.
+        if let Some(news) = disk::news(paths, setting.disk_marks, DiskLevel::Low) {
+            handle.report(news);
+        }
     }
 
     fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {

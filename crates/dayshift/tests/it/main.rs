@@ -12,6 +12,7 @@ mod doctor;
 mod faults;
 mod files;
 mod finding;
+mod full_workspaces;
 mod kills;
 mod layout;
 mod limits;
