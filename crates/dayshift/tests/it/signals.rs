@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use dayshift_testkit::{program_or_skip, wait_until};
+use dayshift_testkit::{program_or_skip, wait_for_value, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -340,10 +340,14 @@ fn all_ended(scene: &Scene) -> bool {
 fn a_stopped_agent_is_left_alone_and_can_still_be_ended() {
     let scene = Scene::new("quick");
     let engine = scene.begin();
-    let agents = scene.site.agents();
-    for pid in &agents {
-        signal(*pid, Signal::STOP);
-    }
+    let agents = wait_for_value(LONG, "the agent to stand still", || {
+        for pid in scene.site.agents() {
+            signal(pid, Signal::STOP);
+        }
+        // Its children come and go until it is stopped itself.
+        let agents = scene.site.agents();
+        agents.iter().all(|pid| is_stopped(*pid)).then_some(agents)
+    });
     let begun = Instant::now();
     // Longer than every wait of the worker but the minutes of its housekeeping.
     wait_until(LONG, "two seconds to pass", || begun.elapsed() >= Duration::from_secs(2));
@@ -353,6 +357,11 @@ fn a_stopped_agent_is_left_alone_and_can_still_be_ended() {
     leaves(engine, LEAVES_WITHIN);
     assert!(scene.site.agents().is_empty(), "a stopped agent outlived its engine's end");
     scene.resume(2);
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
 /// Whoever speaks to an engine that was stopped hears that, and what to do; what was asked in vain
