@@ -75,8 +75,8 @@ pub(crate) enum What {
     Folders(Vec<PathBuf>),
     /// This scratch folder of the task is removed after all it holds was saved.
     Scratch(TaskId, PathBuf),
-    /// This worktree is taken down after all it holds was saved.
-    Worktree(Box<Recorded>),
+    /// This worktree, in this folder of workspaces, is taken down after all it holds was saved.
+    Worktree(PathBuf, Box<Recorded>),
     /// These refs of the repository at the path are deleted.
     Refs(String, Vec<(String, String)>),
 }

@@ -1,28 +1,30 @@
 //! Where everything lies. The only place that reads the environment for folders.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::cli::output;
+use crate::failure::{Code, Failure};
+use crate::identity::{self, Identity};
 use anyhow::{Context, Result};
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_worker::{door, server};
-use sha2::{Digest, Sha256};
 
-use crate::cli::output;
-use crate::failure::{Code, Failure};
+/// The folder of workspaces, outside of the state directory.
+pub(crate) const WORKSPACES: &str = "workspaces";
 
 /// The file beside workspaces that names their state directory.
 const WORD: &str = "state";
 
 /// What a state directory holds, besides entries whose name begins like one of [`PREFIXES`].
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     ".gitignore",
     "attempts",
     "backup",
     "damaged",
+    identity::FILE,
     "logs",
     "monitoring",
     "previous",
@@ -34,8 +36,8 @@ const OURS: [&str; 13] = [
     "worker",
 ];
 
-/// The journal with its companions, the lock, the run log.
-const PREFIXES: [&str; 3] = ["dayshift.", "engine.", "run-log."];
+/// The journal with its companions, the lock, the run log, drafts of the identity.
+const PREFIXES: [&str; 4] = ["dayshift.", "engine.", "identity.", "run-log."];
 
 /// Strange entries that a refusal names.
 const NAMED_MAX: usize = 5;
@@ -48,8 +50,12 @@ const STATES_MAX: usize = 10_000;
 pub(crate) struct Paths {
     /// The state directory, absolute.
     pub(crate) state: PathBuf,
-    /// A short name that is unique to it on this machine.
+    /// A short name that is unique to it.
     pub(crate) hash: String,
+    /// The state directory that this one was copied from: what lives there is not ours.
+    pub(crate) copy_of: Option<PathBuf>,
+    /// Where the state directory lay, the newest place last.
+    places: Vec<PathBuf>,
     /// Where sockets may lie, the best place first.
     runtimes: Vec<PathBuf>,
     /// Workspaces, outside the repository.
@@ -73,27 +79,65 @@ impl Paths {
             std::fs::write(&ignore, "# dayshift's own state: nothing of it belongs into git\n*\n")
                 .map_err(|error| refused(&ignore, error))?;
         }
+        let absolute = state.canonicalize().map_err(|error| refused(state, error))?;
+        refuse_links(&absolute)?;
+        identity::give(&absolute).map_err(|error| refused(&absolute.join(identity::FILE), error))?;
         let paths = Self::of(state)?;
         paths.leave_word();
         Ok(paths)
     }
 
+    /// Notes where the state directory lies now. Who calls holds the engine's lock. A copy is refused.
+    pub(crate) fn keep_identity(&self) -> Result<(), Failure> {
+        self.refuse_copy()?;
+        identity::keep(&self.state).map_err(|error| {
+            let file = self.state.join(identity::FILE);
+            Failure::new(Code::Storage, format!("failed to write {}: {error}", file.display()))
+                .hint("look at the disk (`df`, `dmesg`) and at who may write there")
+        })?;
+        self.leave_word();
+        Ok(())
+    }
+
+    /// Whether the state directory is still the one that this was found for: somebody may have deleted it.
+    pub(crate) fn is_still_there(&self) -> bool {
+        Self::of(&self.state).is_ok_and(|now| now.hash == self.hash)
+    }
+
+    /// Refuses to work with a copy: its journal tells of agents and workspaces that are the original's.
+    pub(crate) fn refuse_copy(&self) -> Result<(), Failure> {
+        let Some(original) = &self.copy_of else { return Ok(()) };
+        let message = format!(
+            "{} is a copy of {}: the agents and workspaces that its journal tells of are the original's; \
+             nothing was changed",
+            self.state.display(),
+            original.display()
+        );
+        Err(Failure::new(Code::Invalid, message).hint(
+            "`dayshift clean-state` begins afresh here and keeps this journal in `previous/`; the work itself \
+             goes on in the original",
+        ))
+    }
+
+    /// Where a folder lies now that a journal names: it may have been moved with the state directory.
+    pub(crate) fn now_at(&self, noted: &str) -> PathBuf {
+        identity::now_at(&self.state, &self.places, Path::new(noted))
+    }
+
     /// Notes beside the workspaces whose they are, for who wants to find all state directories again.
     /// Where that cannot be written, workspaces cannot be made either, and that is told then.
     fn leave_word(&self) {
-        let word = self.data.join(WORD);
-        if !word.exists() {
+        if self.copy_of.is_none() && word_of(&self.hash).as_ref() != Some(&self.state) {
             let folder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data);
-            let _ = folder.and_then(|()| std::fs::write(word, self.state.as_os_str().as_bytes()));
+            let _ =
+                folder.and_then(|()| std::fs::write(self.data.join(WORD), self.state.as_os_str().as_bytes()));
         }
     }
 
     /// Where sockets lie, and where workspaces do: outside of the state directory.
     pub(crate) fn elsewhere(&self) -> (Vec<PathBuf>, &Path) {
-        let told = [door::told(&self.engine_address()), door::told(&server::address(&self.state))];
-        // A socket of ours lies in a folder that is named after the state directory.
+        let told = [self.told(&self.engine_address()), self.told(&server::address(&self.state))];
         let told = told.into_iter().flatten().filter_map(|socket| socket.parent().map(Path::to_owned));
-        let told = told.filter(|folder| folder.ends_with(&self.hash));
         let mut folders: Vec<PathBuf> = self.runtimes.iter().cloned().chain(told).collect();
         folders.sort();
         folders.dedup();
@@ -107,14 +151,11 @@ impl Paths {
             .canonicalize()
             .with_context(|| format!("failed to find the state directory {}", state.display()))?;
         refuse_links(&state)?;
-        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-        let mut hash = String::new();
-        for byte in digest.iter().take(8) {
-            let _ = write!(hash, "{byte:02x}");
-        }
+        let Identity { id: hash, paths: places, copy_of } =
+            identity::of(&state, word_of).map_err(|error| damaged(&state, &error))?;
         let runtimes = runtime_folders().into_iter().map(|folder| folder.join(&hash)).collect();
         let data = data_folder().join("dayshift").join(&hash);
-        Ok(Self { state, hash, runtimes, data })
+        Ok(Self { state, hash, copy_of, places, runtimes, data })
     }
 
     /// The journal.
@@ -166,15 +207,22 @@ impl Paths {
         self.state.join("engine.address")
     }
 
+    /// The socket that an address tells of, if it is ours: its folder is named after the state directory,
+    /// and the address in a copy tells where the original's lie.
+    fn told(&self, address: &Path) -> Option<PathBuf> {
+        door::told(address)
+            .filter(|socket| socket.parent().is_some_and(|folder| folder.ends_with(&self.hash)))
+    }
+
     /// The socket that steering commands speak to: as the engine tells, whose environment may be
     /// another one than ours.
     pub(crate) fn engine_socket(&self) -> PathBuf {
-        door::told(&self.engine_address()).unwrap_or_else(|| self.runtimes[0].join("engine.sock"))
+        self.told(&self.engine_address()).unwrap_or_else(|| self.runtimes[0].join("engine.sock"))
     }
 
     /// The socket of the worker: as it tells.
     pub(crate) fn worker_socket(&self) -> PathBuf {
-        door::told(&server::address(&self.state)).unwrap_or_else(|| self.runtimes[0].join("worker.sock"))
+        self.told(&server::address(&self.state)).unwrap_or_else(|| self.runtimes[0].join("worker.sock"))
     }
 
     /// What an attempt left: instructions, stream, log.
@@ -184,7 +232,7 @@ impl Paths {
 
     /// The folder of all workspaces of this state directory.
     pub(crate) fn workspaces(&self) -> PathBuf {
-        self.data.join("workspaces")
+        self.data.join(WORKSPACES)
     }
 
     /// A task's scratch folder.
@@ -240,6 +288,15 @@ fn refuse_foreign(state: &Path) -> Result<(), Failure> {
     Err(Failure::new(Code::Invalid, message).hint("name an empty folder, or one to be made: --state DIR"))
 }
 
+/// A file of the identity that tells nothing.
+fn damaged(state: &Path, error: &std::io::Error) -> Failure {
+    let file = state.join(identity::FILE);
+    Failure::new(Code::Storage, format!("failed to read {}: {error}", file.display())).hint(
+        "move the file away: workspaces that were made before are then left to `dayshift gc`, and their work goes \
+         on in new ones",
+    )
+}
+
 /// Refuses links where entries of a state directory belong: they lead out of it.
 fn refuse_links(state: &Path) -> Result<(), Failure> {
     // Of a folder that cannot be listed, whoever needs an entry tells.
@@ -278,6 +335,12 @@ fn data_folder() -> PathBuf {
         (None, Some(home)) => home.join(".local/state"),
         (None, None) => runtime_folders().into_iter().next().unwrap_or_else(temporary_folder),
     }
+}
+
+/// Where the state directory with this id was last at work.
+pub(crate) fn word_of(id: &str) -> Option<PathBuf> {
+    let word = std::fs::read(user_state().join(id).join(WORD)).ok()?;
+    Some(PathBuf::from(OsString::from_vec(word)))
 }
 
 /// Every state directory that has said where it is, and is still there.

@@ -19,6 +19,13 @@ pub(crate) fn marks(pid: u32) -> Vec<Vec<u8>> {
     entries.filter_map(|entry| entry.strip_prefix(name.as_bytes())).map(<[u8]>::to_vec).collect()
 }
 
+/// All processes that carry a mark of the state directory with this id.
+pub(crate) fn of_state(id: &str) -> Vec<u32> {
+    let ours = format!("{id}-");
+    let is_ours = |pid: &u32| marks(*pid).iter().any(|mark| mark.starts_with(ours.as_bytes()));
+    all().filter(is_ours).collect()
+}
+
 /// What the file `stat` of a process tells. The system calls for it have no word for a session or
 /// group whose leader lives outside of a container: the kernel's number is 0 then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -118,7 +118,7 @@ impl TakeDown<'_> {
 
     fn repository(&self, place: &Recorded) -> Result<Repository, WorkspaceError> {
         let run = place.owner.split_once('/').and_then(|(_, run)| run.parse::<RunId>().ok());
-        let of_run = run.and_then(|run| self.state.run(run)).map(|run| PathBuf::from(&run.spec.repo));
+        let of_run = run.and_then(|run| self.state.run(run)).map(|run| self.paths.now_at(&run.spec.repo));
         let paths = of_run.into_iter().chain(place.repository.clone()).filter(|path| path.is_dir());
         for path in paths {
             if let Some(git) = Repository::discover(&self.git, &path)? {
@@ -179,8 +179,8 @@ impl TakeDown<'_> {
             return Ok(None);
         }
         let run = self.state.task(task).map(|task| self.state.run_of(task));
-        let of_run = run.filter(|run| run.spec.is_git).map(|run| Path::new(&run.spec.repo));
-        let found = of_run.and_then(|path| Repository::discover(&self.git, path).ok().flatten());
+        let of_run = run.filter(|run| run.spec.is_git).map(|run| self.paths.now_at(&run.spec.repo));
+        let found = of_run.and_then(|path| Repository::discover(&self.git, &path).ok().flatten());
         let git = found.as_ref().or(self.near).ok_or("its files are in no repository")?;
         let order = SnapshotOrder {
             root: folder.to_path_buf(),

@@ -27,6 +27,8 @@ pub struct Recorded {
     pub workspace: ReadyWorkspace,
     /// A folder of the repository that it belongs to; `None` where that is the folder itself.
     pub repository: Option<PathBuf>,
+    /// Whether a repository keeps a record of it; worktrees only.
+    pub is_registered: bool,
 }
 
 /// All recorded workspaces in a folder of workspaces, by name; and the records that cannot be read.
@@ -62,8 +64,10 @@ fn described(record: Record) -> Result<Recorded, WorkspaceError> {
     // `<common git directory>/worktrees/<name>`
     let common = record.git_dir.as_deref().and_then(Path::parent).and_then(Path::parent);
     let repository = common.and_then(Path::parent).map(Path::to_path_buf);
+    let is_registered = record.git_dir.as_deref().is_some_and(Path::is_dir);
     let workspace = ready(&record)?;
-    Ok(Recorded { owner: record.owner, task: record.task, kind: record.kind, workspace, repository })
+    let (owner, task, kind) = (record.owner, record.task, record.kind);
+    Ok(Recorded { owner, task, kind, workspace, repository, is_registered })
 }
 
 /// Makes sure that no later task takes a workspace for its own: who comes after a fresh start has the

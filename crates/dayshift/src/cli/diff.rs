@@ -8,7 +8,7 @@ use dayshift_core::ids::AttemptId;
 use dayshift_workspaces::{DiffStat, Repository, diff as diff_of, stat as stat_of};
 use serde_json::json;
 
-use super::saved::{Books, git_of, told};
+use super::saved::{Books, told};
 use super::{Common, output, place};
 use crate::failure::{Code, Failure};
 
@@ -100,7 +100,7 @@ fn ends(common: &Common, books: &Books, args: &DiffArgs) -> Result<Option<Ends>>
     let result = task.collected.as_ref();
     let result = result.and_then(|found| found.commit.clone().or_else(|| found.snapshot.clone()));
     let Some((base, result)) = base.zip(result) else { return Ok(None) };
-    let git = git_of(&books.state.run_of(task).spec.repo)?;
+    let git = books.git_of_run(books.state.run_of(task))?;
     Ok(Some(Ends { git, from: ("base".into(), base), to: (task.id.to_string(), result) }))
 }
 

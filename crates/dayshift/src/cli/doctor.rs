@@ -250,9 +250,19 @@ fn disk(what: &'static str, folder: &Path, warn_bytes: u64) -> Finding {
     if free < warn_bytes { Finding::warn(what, text, "free some space") } else { Finding::good(what, text) }
 }
 
+/// What lay here before, whether or not there is a state directory now.
+fn before(folder: &Path) -> Option<Finding> {
+    let paths = Paths::of(folder).ok();
+    let above = folder.parent().and_then(|above| above.canonicalize().ok());
+    let folder = above.zip(folder.file_name()).map(|(above, name)| above.join(name));
+    let state = paths.as_ref().map(|paths| paths.state.clone()).or(folder)?;
+    remains::former(&state, paths.as_ref().map(|paths| paths.hash.as_str()))
+}
+
 fn state(common: &Common) -> Vec<Finding> {
     let Ok(folder) = place::folder(common) else { return Vec::new() };
     let mut findings = vec![machine::folder("state", &folder)];
+    findings.extend(before(&folder));
     let paths = match Paths::of(&folder) {
         Ok(paths) => paths,
         Err(error) => {
@@ -269,6 +279,10 @@ fn state(common: &Common) -> Vec<Finding> {
             return findings;
         }
     };
+    if let Some(original) = &paths.copy_of {
+        let text = format!("a copy of {}, whose agents and workspaces are not ours", original.display());
+        findings.push(Finding::warn("state", text, "`dayshift clean-state` begins afresh here"));
+    }
     findings.push(journal::whole(&paths));
     findings.push(journal::backups(&paths));
     if !paths.journal().exists() {

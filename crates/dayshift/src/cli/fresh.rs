@@ -17,6 +17,7 @@ use super::saved::{shown, told};
 use super::settings::{REPOSITORY_FILE, user_file};
 use super::{Common, output, place, settings};
 use crate::failure::{Code, Failure};
+use crate::identity;
 use crate::layout::Layout;
 use crate::paths::{self, Paths};
 use crate::process;
@@ -50,7 +51,7 @@ impl Alone {
             LockError::Held { pid } => busy(format!("an engine (pid {pid}) works with {folder}")),
             LockError::Io { .. } => Failure::new(Code::Invalid, error.to_string()),
         })?;
-        let pids = processes(&paths.hash);
+        let pids = process::of_state(&paths.hash);
         if let Some(first) = pids.first() {
             let named: Vec<String> = pids.iter().take(PIDS_NAMED).map(ToString::to_string).collect();
             let named = if pids.len() == 1 { first.to_string() } else { named.join(", ") };
@@ -77,13 +78,6 @@ fn refuse_strange(paths: &Paths) -> Result<()> {
 fn busy(message: String) -> Failure {
     Failure::new(Code::Busy, message)
         .hint("`dayshift resume` takes over what lives, `dayshift cancel ID` stops it; then try again")
-}
-
-/// All processes that carry a mark of this state directory.
-fn processes(hash: &str) -> Vec<u32> {
-    let ours = format!("{hash}-");
-    let is_ours = |pid: &u32| process::marks(*pid).iter().any(|mark| mark.starts_with(ours.as_bytes()));
-    process::all().filter(is_ours).collect()
 }
 
 /// Takes the place of the one worker, so that none can start meanwhile.
@@ -197,6 +191,11 @@ fn code_of(taken: &[Taken]) -> Code {
     if taken.iter().any(|one| one.kept.is_some()) { Code::WaitsForPerson } else { Code::Done }
 }
 
+/// What a fresh start leaves. Of a copy the id goes too: the next one is its own.
+fn stays(name: &str, paths: &Paths) -> bool {
+    STAYS.contains(&name) || (name == identity::FILE && paths.copy_of.is_none())
+}
+
 /// Empties the state directory but for what stays. The journal is put aside first; broken off and
 /// repeated, it is not lost.
 fn empty(paths: &Paths) -> Result<()> {
@@ -208,7 +207,7 @@ fn empty(paths: &Paths) -> Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("dayshift.") || name == "backup" || name == "damaged" {
             journal.push(entry.path());
-        } else if !STAYS.contains(&name.as_str()) {
+        } else if !stays(&name, paths) {
             others.push(entry.path());
         }
     }

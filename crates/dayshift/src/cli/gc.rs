@@ -23,6 +23,7 @@ use super::{Common, now, output, place, settings, steer};
 use crate::control;
 use crate::disk;
 use crate::failure::Code;
+use crate::former::Former;
 use crate::gc::{self, Item, Kind, What};
 use crate::paths::Paths;
 use crate::takedown::TakeDown;
@@ -113,10 +114,12 @@ pub(crate) fn gc(common: &Common, args: &GcArgs) -> Result<Code> {
         Some(keep) => keep,
         None => settings::disk_marks(&settings::in_force(common, None)?).budget,
     };
+    paths.refuse_copy()?;
     let lock = Lock::take(&paths.lock()).ok();
     let books = Books::read(common)?;
     let round = Round { books, paths, lock };
     let mut freed = Freed::default();
+    let former = round.former();
     let items = round.items(&mut freed)?;
     let used = gc::used(&round.paths);
     let before = Timestamp(now().0.saturating_sub(args.older_than.0));
@@ -129,6 +132,7 @@ pub(crate) fn gc(common: &Common, args: &GcArgs) -> Result<Code> {
         }
     }
     if !args.dry_run {
+        former.iter().for_each(Former::forget);
         used_after = gc::used(&round.paths);
     }
     let beside = if round.lock.is_some() { None } else { Lock::holder(&round.paths.lock()) };
@@ -225,6 +229,7 @@ impl Round {
         let mut items = gc::attempts(&self.paths, &closed);
         if self.lock.is_some() {
             self.worktrees(&mut items, freed)?;
+            self.former_worktrees(&mut items, freed)?;
             self.scratch_folders(&mut items);
             self.snapshots(&mut items)?;
         }
@@ -243,15 +248,39 @@ impl Round {
             if !is_over {
                 continue;
             }
-            let bytes = disk::usage(Path::new(&place.workspace.root));
-            items.push(Item {
-                kind: Kind::Worktrees,
-                // It stands only because something in it could not be saved; once it can, it goes.
-                at: Timestamp(0),
-                bytes,
-                count: 1,
-                what: What::Worktree(Box::new(place)),
-            });
+            items.push(standing(self.paths.workspaces(), place));
+        }
+        Ok(())
+    }
+
+    /// State directories that lay here before this one.
+    fn former(&self) -> Vec<Former> {
+        Former::of(&self.paths.state, Some(&self.paths.hash))
+    }
+
+    /// The worktrees of state directories that lay here before, unless somebody still works in them.
+    fn former_worktrees(&self, items: &mut Vec<Item>, freed: &mut Freed) -> Result<()> {
+        for former in self.former() {
+            let folder = former.workspaces();
+            let mut keep = |what: String, reason: &str| freed.kept.push((what, reason.to_owned()));
+            if former.is_alive() {
+                keep(folder.display().to_string(), "agents of an earlier state directory still work there");
+                continue;
+            }
+            let (all, unreadable) = recorded(&folder).map_err(|error| told(&error))?;
+            for error in &unreadable {
+                keep("a workspace".to_owned(), &error.to_string());
+            }
+            for place in all.into_iter().filter(|place| place.kind == WorkspaceKind::Worktree) {
+                if place.is_registered {
+                    items.push(standing(folder.clone(), place));
+                } else {
+                    keep(
+                        place.workspace.root,
+                        "its repository does not know it: it may have been moved away",
+                    );
+                }
+            }
         }
         Ok(())
     }
@@ -289,7 +318,8 @@ impl Round {
             state.runs().filter(|run| run.spec.is_git).map(|run| run.spec.repo.as_str()).collect();
         for repo in repos {
             // A repository that is gone has nothing to free.
-            let Ok(git) = git_of(repo) else { continue };
+            let now = self.paths.now_at(repo).display().to_string();
+            let Ok(git) = git_of(&now) else { continue };
             let heads = branches(&git).map_err(|error| told(&error))?;
             let mut by_task: BTreeMap<TaskId, Vec<Saved>> = BTreeMap::new();
             for row in saved(&git).map_err(|error| told(&error))? {
@@ -308,7 +338,7 @@ impl Round {
                         at: Timestamp(row.at.saturating_mul(1_000)),
                         bytes: 0,
                         count: 1,
-                        what: What::Refs(repo.to_owned(), vec![(row.reference, row.commit)]),
+                        what: What::Refs(now.clone(), vec![(row.reference, row.commit)]),
                     });
                 }
             }
@@ -330,7 +360,7 @@ impl Round {
                 (name, gone)
             }
             What::Scratch(task, folder) => (folder.display().to_string(), self.free_scratch(*task, folder)),
-            What::Worktree(place) => (place.workspace.root.clone(), self.take_down(place)),
+            What::Worktree(folder, place) => (place.workspace.root.clone(), self.take_down(folder, place)),
         };
         match result {
             Ok(()) => true,
@@ -348,15 +378,16 @@ impl Round {
         down.free_scratch(task, folder).map(drop)
     }
 
-    fn take_down(&self, place: &Recorded) -> Result<(), String> {
+    fn take_down(&self, folder: &Path, place: &Recorded) -> Result<(), String> {
         let owner = self.owner(place);
-        let repo = owner.map(|(run, _)| PathBuf::from(&run.spec.repo)).or_else(|| place.repository.clone());
+        let repo =
+            owner.map(|(run, _)| self.paths.now_at(&run.spec.repo)).or_else(|| place.repository.clone());
         let git =
             git_of(&repo.unwrap_or_default().display().to_string()).map_err(|error| error.to_string())?;
         let order = ReleaseOrder {
             kind: place.kind,
             task: place.task,
-            folder: self.paths.workspaces(),
+            folder: folder.to_owned(),
             workspace: place.workspace.clone(),
             scratch: ScratchFate::Keep,
             dirty: DirtyFate::SaveAndRemove,
@@ -373,6 +404,17 @@ impl Round {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// A worktree that stands only because something in it could not be saved; once it can, it goes.
+fn standing(folder: PathBuf, place: Recorded) -> Item {
+    Item {
+        kind: Kind::Worktrees,
+        at: Timestamp(0),
+        bytes: disk::usage(Path::new(&place.workspace.root)),
+        count: 1,
+        what: What::Worktree(folder, Box::new(place)),
     }
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
             let mut text = dayshift_views::status_text(&state, clock::now(&paths, &state));
             text.push_str(&troubles.text(&state));
             text.push_str(&frozen_text(&paths));
-            text.push_str(&orphaned.map_or_else(String::new, |orphaned| without_engine(&orphaned, &state)));
+            text.push_str(
+                &orphaned.map_or_else(String::new, |orphaned| without_engine(&paths, &orphaned, &state)),
+            );
             text
         };
         if text != shown {
@@ -54,7 +56,14 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
 }
 
 /// What a person must know when runs are open and nobody works on them.
-fn without_engine(orphaned: &Orphaned, state: &State) -> String {
+fn without_engine(paths: &Paths, orphaned: &Orphaned, state: &State) -> String {
+    if let Some(original) = &paths.copy_of {
+        return format!(
+            "\nThis is a copy of {}: what lives belongs to that one, and nothing goes on here; \
+             `dayshift clean-state` begins afresh\n",
+            original.display()
+        );
+    }
     let is_open = state.runs().any(|run| !matches!(run.mode, RunMode::Closed { .. }));
     let next = if is_open { "\nNo engine lives: `dayshift resume` goes on with what is open\n" } else { "" };
     format!("{next}{}", orphaned.text())

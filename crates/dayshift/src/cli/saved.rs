@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use dayshift_core::event::Event;
 use dayshift_core::ids::{AttemptId, TaskId};
-use dayshift_core::state::{State, Task};
+use dayshift_core::state::{Run, State, Task};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{FailureClass, JobWork, WorkspaceKind};
 use dayshift_workspaces::{
@@ -147,8 +147,19 @@ impl Books {
         self.of_commit(task, commit, name)
     }
 
+    /// Where a run's repository lies now.
+    fn repo_of(&self, run: &Run) -> String {
+        let moved = self.paths.as_ref().map(|paths| paths.now_at(&run.spec.repo).display().to_string());
+        moved.unwrap_or_else(|| run.spec.repo.clone())
+    }
+
+    /// A run's repository.
+    pub(crate) fn git_of_run(&self, run: &Run) -> Result<Repository> {
+        git_of(&self.repo_of(run))
+    }
+
     fn of_commit(&self, task: &Task, commit: &str, name: String) -> Result<Found> {
-        let git = git_of(&self.state.run_of(task).spec.repo)?;
+        let git = self.git_of_run(self.state.run_of(task))?;
         let Some(commit) = find_commit(&git, commit).map_err(|error| told(&error))? else {
             let message = format!("the snapshot {name} is gone from the repository");
             return Err(invalid(message).hint("`dayshift restore --list` names what is left").into());
@@ -172,7 +183,7 @@ impl Books {
             }
             (WorkspaceKind::InPlace, false) => {
                 let message = format!("{name} worked in a folder without git, of which no snapshot is made");
-                invalid(message).hint(format!("what it left is in {}", run.spec.repo))
+                invalid(message).hint(format!("what it left is in {}", self.repo_of(run)))
             }
             (WorkspaceKind::InPlace | WorkspaceKind::Worktree, _) => {
                 invalid(format!("nothing was collected of {name}"))
@@ -312,7 +323,7 @@ struct Row {
 
 fn list(common: &Common, books: &Books) -> Result<Code> {
     let git = match books.state.runs().rev().find(|run| run.spec.is_git) {
-        Some(run) => Some(git_of(&run.spec.repo)?),
+        Some(run) => Some(books.git_of_run(run)?),
         None => place::repo(common, None)?.git,
     };
     let rows = match &git {

@@ -86,6 +86,7 @@ pub(crate) fn steer(paths: &Paths, request: Request) -> Result<bool> {
 
 /// The same under an id that makes it harmless to ask twice.
 pub(crate) fn steer_as(paths: &Paths, id: String, request: Request) -> Result<bool> {
+    paths.refuse_copy()?;
     let mut tries = 0;
     let _lock = loop {
         let reply = control::ask(&paths.engine_socket(), id.clone(), request.clone());
@@ -162,6 +163,7 @@ fn frozen(message: &str) -> Failure {
 /// Takes the lock of the engine to work under it. Who holds it for a moment, to note a request or
 /// because it is just leaving, is waited for; an engine that lives is not.
 pub(crate) fn lock_to_work(paths: &Paths) -> Result<Lock> {
+    paths.refuse_copy()?;
     for _ in 0..START_TRIES {
         match lock(paths) {
             Err(_) if !control::is_listening(&paths.engine_socket()) => std::thread::sleep(START_WAIT),
@@ -173,14 +175,15 @@ pub(crate) fn lock_to_work(paths: &Paths) -> Result<Lock> {
 
 /// Takes the lock of the engine, or says who holds it.
 pub(crate) fn lock(paths: &Paths) -> Result<Lock> {
-    Lock::take(&paths.lock()).map_err(|error| match error {
+    paths.refuse_copy()?;
+    let lock = Lock::take(&paths.lock()).map_err(|error| match error {
         LockError::Held { pid } => {
             Failure::new(Code::Busy, format!("another dayshift (pid {pid}) owns {}", paths.state.display()))
                 .hint("`dayshift run FILE... --detach` hands the work to it")
-                .into()
         }
         LockError::Io { .. } => Failure::new(Code::Storage, error.to_string())
-            .hint("look at the disk (`df`, `dmesg`) and at who may write there")
-            .into(),
-    })
+            .hint("look at the disk (`df`, `dmesg`) and at who may write there"),
+    })?;
+    paths.keep_identity()?;
+    Ok(lock)
 }

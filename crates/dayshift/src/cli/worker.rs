@@ -53,6 +53,7 @@ pub(crate) fn worker(common: &Common) -> Result<Code> {
     // A terminal that closes takes its session down; we are to outlive it.
     let _ = rustix::process::setsid();
     let paths = Paths::of(&place::folder(common)?)?;
+    paths.refuse_copy()?;
     let mut options = Options::new(paths.state.clone(), paths.worker_sockets());
     options.stop = Some(stop_signals()?);
     dayshift_worker::server::run(options, hooks()).context("the worker failed")?;

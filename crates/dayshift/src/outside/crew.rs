@@ -226,7 +226,7 @@ impl Site {
             key: spec.key.clone(),
             name: spec.name.clone(),
             kind: spec.workspace,
-            repo: PathBuf::from(&run.spec.repo),
+            repo: shared.paths.now_at(&run.spec.repo),
             is_git: run.spec.is_git,
             owner: format!("{}/{}", shared.paths.hash, run.id),
             branch: format!("dayshift/{}/{}", run.id, spec.key),

@@ -70,7 +70,7 @@ impl<'a> Subject<'a> {
                 (shared.paths.scratch(self.task.id).display().to_string(), true)
             }
             (None, WorkspaceKind::InPlace | WorkspaceKind::Worktree) => {
-                (self.state.run_of(self.task).spec.repo.clone(), false)
+                (shared.paths.now_at(&self.state.run_of(self.task).spec.repo).display().to_string(), false)
             }
         }
     }

@@ -240,6 +240,10 @@ impl Speaker {
 
 /// Starts a worker that outlives us: it makes itself a session of its own.
 pub(crate) fn start_worker(paths: &Paths) -> std::io::Result<()> {
+    if !paths.is_still_there() {
+        // What lies there now is another engine's, or is about to be.
+        return Err(std::io::Error::other("the state directory was removed or exchanged"));
+    }
     // On a disk that is full or failing it goes on without a log of its own.
     let log = log::open_raw(paths, "worker.log");
     let mut child = Command::new(own_binary())

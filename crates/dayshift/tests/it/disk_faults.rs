@@ -69,6 +69,7 @@ fn marks(site: &Site) -> BTreeMap<String, u32> {
 fn files(site: &Site) -> Vec<PathBuf> {
     let names = [
         ".gitignore",
+        "identity",
         "engine.lock",
         "dayshift.db",
         "dayshift.db-wal",
@@ -139,6 +140,8 @@ const WORKER_CALLS: &[(&str, &str)] = &[
 /// A worker whose calls fail, waiting for the engine.
 fn traced_worker(site: &Site, trace: &Path, fault: Fault) -> Child {
     fs::create_dir_all(site.state()).unwrap();
+    // No engine has given it an id, so it is as an older build leaves it.
+    fs::write(site.state().join("engine.lock"), "").unwrap();
     let state = site.state().display().to_string();
     let mut command = traced(site, trace, fault, &["worker", "--state", &state]);
     let mut worker = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -203,9 +206,10 @@ fn one_failed_call_loses_nothing() {
         return;
     }
     let faults = [
-        // Making the journal, and giving it its name.
+        // Making the state directory's identity and the journal, and giving them their names.
         fault("fsync", "EIO", 2),
         fault("linkat", "EIO", 1),
+        fault("linkat", "EIO", 2),
         // Its log, and the memory that its readers share.
         fault("pwrite64", "ENOSPC", 5),
         fault("pwrite64", "EIO", 30),

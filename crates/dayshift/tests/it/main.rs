@@ -21,6 +21,7 @@ mod manual;
 mod mutants;
 mod old_states;
 mod parallel;
+mod places;
 mod runs;
 mod saved;
 mod secrets;

@@ -352,7 +352,7 @@ fn a_clean_state_saves_first_and_starts_afresh() {
     assert_eq!(ran["workspaces"][0]["branch"], "dayshift/R1/a", "{ran}");
     assert_eq!(ran["workspaces"][1]["saved"], "refs/dayshift/snapshots/T2/scratch", "{ran}");
     let names = state_names(&site);
-    assert_eq!(names, [".gitignore", "engine.lock", "previous", "reports", "worker"], "{ran}");
+    assert_eq!(names, [".gitignore", "engine.lock", "identity", "previous", "reports", "worker"], "{ran}");
     // Once more, as after a crash: there is no journal to put aside, so the one that is there stays.
     fs::create_dir_all(site.state().join("attempts/A1")).unwrap();
     assert_eq!(site.run(["clean-state", "--force"]).code, 0);

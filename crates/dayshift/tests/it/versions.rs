@@ -34,6 +34,8 @@ fn worker_of_another_build() {
 /// Where the worker of a site listens.
 fn socket(site: &Site) -> PathBuf {
     fs::create_dir_all(site.state()).unwrap();
+    // As an older build leaves it: then its sockets are named after its path.
+    fs::write(site.state().join("engine.lock"), "").unwrap();
     let digest = Sha256::digest(site.state().canonicalize().unwrap().as_os_str().as_encoded_bytes());
     let mut hash = String::new();
     for byte in digest.iter().take(8) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dayshift_core::ids::TaskId;
@@ -11,6 +12,7 @@ use dayshift_engine::Lock;
 
 use super::Finding;
 use crate::cli::place::Repo;
+use crate::former::Former;
 use crate::paths::Paths;
 
 /// How many names are listed.
@@ -89,6 +91,19 @@ fn is_orphan(state: &State, task: TaskId) -> bool {
         WorkspaceState::Released(_) => row.outcome().is_some(),
         WorkspaceState::Unmade | WorkspaceState::Ready(_) | WorkspaceState::Kept(..) => false,
     }
+}
+
+/// What state directories left that lay here before this one, or before there is one again.
+pub(super) fn former(state: &Path, id: Option<&str>) -> Option<Finding> {
+    let left: Vec<PathBuf> = Former::of(state, id).iter().flat_map(Former::left).collect();
+    if left.is_empty() {
+        return None;
+    }
+    let named: Vec<String> = left.iter().take(LISTED_MAX).map(|path| path.display().to_string()).collect();
+    let text =
+        format!("{} are left of a state directory that lay here before: {}", left.len(), named.join(", "));
+    let repair = "no run works in them; `dayshift gc` saves what is in worktrees and takes them down, once a run was made here";
+    Some(Finding::warn("workspaces", text, repair))
 }
 
 /// Worktrees that git still lists although their folders are gone.
