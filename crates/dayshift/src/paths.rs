@@ -39,6 +39,12 @@ const OURS: [&str; 14] = [
 /// The journal with its companions, the lock, the run log, drafts of the identity.
 const PREFIXES: [&str; 4] = ["dayshift.", "engine.", "identity.", "run-log."];
 
+/// The longest path of a socket, in bytes, by the kernel's word.
+const SOCKET_BYTES_MAX: usize = 107;
+
+/// The longest path below a folder of sockets, in bytes: the id, and `engine.sock`.
+const SOCKET_NAME_BYTES: usize = 1 + 16 + 1 + 11;
+
 /// Strange entries that a refusal names.
 const NAMED_MAX: usize = 5;
 
@@ -297,30 +303,80 @@ fn damaged(state: &Path, error: &std::io::Error) -> Failure {
     )
 }
 
-/// Refuses links where entries of a state directory belong: they lead out of it.
+/// Refuses links where entries of a state directory belong, and inside of its folders: they lead out of it.
 fn refuse_links(state: &Path) -> Result<(), Failure> {
     // Of a folder that cannot be listed, whoever needs an entry tells.
     for entry in std::fs::read_dir(state).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        if is_link && is_ours(&name.to_string_lossy()) {
-            let message = format!(
-                "{} is a link, and would lead dayshift out of its state directory; nothing was changed",
-                entry.path().display()
-            );
-            return Err(Failure::new(Code::Invalid, message)
-                .hint("remove the link; another place for the whole state is named with --state DIR"));
+        let Ok(kind) = entry.file_type() else { continue };
+        if !is_ours(&name.to_string_lossy()) {
+            continue;
+        }
+        if kind.is_symlink() {
+            return Err(link(&entry.path()));
+        }
+        if kind.is_dir() {
+            refuse_links_inside(&entry.path())?;
         }
     }
     Ok(())
 }
 
+/// The same in one of its folders. The links that we make there ourselves lead to the logs of attempts.
+fn refuse_links_inside(folder: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            let path = entry.path();
+            let is_own = std::fs::read_link(&path).is_ok_and(|target| is_log_of_attempt(&target));
+            if !(is_own && folder.ends_with("logs")) {
+                return Err(link(&path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a link leads where ours do: `../attempts/A3/log`.
+fn is_log_of_attempt(target: &Path) -> bool {
+    let parts: Vec<&str> = target.iter().filter_map(|part| part.to_str()).collect();
+    matches!(parts[..], ["..", "attempts", attempt, "log"] if attempt.parse::<AttemptId>().is_ok())
+}
+
+fn link(path: &Path) -> Failure {
+    let message = format!(
+        "{} is a link, and would lead dayshift out of its state directory; nothing was changed",
+        path.display()
+    );
+    Failure::new(Code::Invalid, message)
+        .hint("remove the link; another place for the whole state is named with --state DIR")
+}
+
 /// `$XDG_RUNTIME_DIR/dayshift`, and a private folder under the temporary one: socket paths must stay
 /// short, wherever the state directory lies, and the first may be gone with the login that it was for.
 fn runtime_folders() -> Vec<PathBuf> {
-    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let named = named.map(|folder| folder.join("dayshift"));
+    let named = named_runtime().filter(|folder| fits(folder));
     named.into_iter().chain([temporary_folder()]).collect()
+}
+
+fn named_runtime() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    named.map(|folder| folder.join("dayshift"))
+}
+
+/// Whether the path of a socket in this folder is short enough for the kernel.
+fn fits(folder: &Path) -> bool {
+    folder.as_os_str().len() + SOCKET_NAME_BYTES <= SOCKET_BYTES_MAX
+}
+
+/// What people are told where sockets cannot lie in the folder that the environment names.
+pub(crate) fn runtime_warning() -> Option<String> {
+    let named = named_runtime().filter(|folder| !fits(folder))?;
+    Some(format!(
+        "warning: XDG_RUNTIME_DIR is too long for a socket ({} bytes; {} fit): sockets lie in {} instead",
+        named.as_os_str().len() - "/dayshift".len(),
+        SOCKET_BYTES_MAX - SOCKET_NAME_BYTES - "/dayshift".len(),
+        temporary_folder().display()
+    ))
 }
 
 fn temporary_folder() -> PathBuf {

@@ -226,6 +226,10 @@ fn check_plain(sink: &mut Sink<'_>, node: &Node, form: Form, what: &str) {
         let message = format!("{what} must be {}, found {}", expected(form), node.describe());
         return sink.error(node.pos, code::WRONG_TYPE, message);
     }
+    if value::text(node).is_some_and(|text| text.contains('\0')) {
+        let hint = "take it out: no program can be handed one";
+        return sink.error_hint(node.pos, code::BAD_VALUE, format!("{what} holds a NUL character"), hint);
+    }
     match fault(node, form) {
         Fault::None => {}
         Fault::Form(hint) => {

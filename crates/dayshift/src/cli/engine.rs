@@ -27,7 +27,7 @@ use crate::health::Health;
 use crate::layout::Layout;
 use crate::log::{self, About, Level};
 use crate::outside::{Setting, World};
-use crate::paths::Paths;
+use crate::paths::{Paths, runtime_warning};
 use crate::store::{self, Store};
 
 /// How long an interrupt waits for the agents while the journal cannot be written.
@@ -145,6 +145,9 @@ pub(crate) fn run(
 fn tell_begin(paths: &Paths) {
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
+    if let Some(warning) = runtime_warning() {
+        output::error(&warning);
+    }
 }
 
 /// What the shell around us and the settings give to agents.

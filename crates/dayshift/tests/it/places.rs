@@ -1,6 +1,7 @@
 //! State directories that are deleted in mid-run, copied with their repository, or moved with it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -143,4 +144,47 @@ fn a_moved_repository_goes_on_with_its_own_work() {
     assert_eq!(scene.worktrees(), Vec::<PathBuf>::new());
     assert_eq!(fs::read_dir(away).unwrap().count(), 0);
     scene.site.wait_for_worker_to_leave();
+}
+
+#[test]
+fn links_inside_of_the_state_directory_lead_nowhere() {
+    let site = Site::new();
+    let day = site.home.path().join("day.yaml");
+    fs::write(&day, "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: echo said}\n").unwrap();
+    let first = site.run(["run".as_ref(), day.as_os_str()]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let elsewhere = site.home.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    // Our own link to a log is none of them: `a.log` is there in every round.
+    for name in ["logs/dayshift.log", "attempts/A2", "worker/records.new", "status/b.json", "logs/b.log"] {
+        let (path, aside) = (site.state().join(name), site.home.path().join("aside"));
+        if path.exists() {
+            fs::rename(&path, &aside).unwrap();
+        }
+        symlink(&elsewhere, &path).unwrap();
+        let ran = site.run(["run".as_ref(), day.as_os_str(), "--again".as_ref()]);
+        assert!(ran.code == 2 && ran.err.contains(&format!("{name} is a link")), "{name}: {ran:?}");
+        fs::remove_file(&path).unwrap();
+        if aside.exists() {
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    let ran = site.run(["status"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    site.wait_for_worker_to_leave();
+}
+
+#[test]
+fn a_folder_of_sockets_with_too_long_a_name_is_done_without_and_said() {
+    let site = Site::new();
+    let long = site.home.path().join("x".repeat(80));
+    let day = site.home.path().join("day.yaml");
+    fs::write(&day, "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: echo said}\n").unwrap();
+    let mut command = site.command(["run".as_ref(), day.as_os_str()]);
+    let ran = Ran::of(&command.env("XDG_RUNTIME_DIR", &long).output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.err.matches("XDG_RUNTIME_DIR is too long").count(), 1, "{ran:?}");
+    assert!(!long.exists());
+    site.wait_for_worker_to_leave();
 }
