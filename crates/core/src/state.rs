@@ -249,6 +249,19 @@ impl Job {
             | JobState::Held { .. } => None,
         }
     }
+
+    /// Whether it is a gate that could not be run and waits for a person.
+    pub fn waits_as_gate(&self) -> bool {
+        match &self.state {
+            JobState::Held { reason: HoldReason::Gate { .. } } => true,
+            JobState::Held { reason: HoldReason::Workspace { .. } | HoldReason::Budget { .. } }
+            | JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Done { .. } => false,
+        }
+    }
 }
 
 /// How far a live attempt is.
@@ -498,7 +511,7 @@ impl State {
             && self.doomed.is_empty()
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
-                    || self.waits_for_paused_checkout(job)
+                    || self.waits_for_resting_checkout(job)
             })
     }
 
@@ -511,15 +524,18 @@ impl State {
         }
     }
 
-    /// Whether a job waits for the user's checkout, which a task of a paused run has to itself.
-    fn waits_for_paused_checkout(&self, job: JobId) -> bool {
+    /// Whether a job waits for the user's checkout, which another task has to itself that waits for a
+    /// person: its run is paused, or a gate that is to judge what lies there could not be run.
+    fn waits_for_resting_checkout(&self, job: JobId) -> bool {
         let task = &self.tasks[self.jobs[job].task];
         let holder = match self.spec(task).workspace {
             WorkspaceKind::InPlace => self.in_place_holder(&self.runs[task.run].spec.repo),
             WorkspaceKind::Worktree | WorkspaceKind::Scratch => None,
         };
-        holder.is_some_and(|holder| {
-            holder != task.id && matches!(self.runs[self.tasks[holder].run].mode, RunMode::Paused { .. })
+        holder.filter(|holder| *holder != task.id).is_some_and(|holder| {
+            let holder = &self.tasks[holder];
+            matches!(self.runs[holder.run].mode, RunMode::Paused { .. })
+                || holder.jobs.iter().any(|job| self.jobs[*job].waits_as_gate())
         })
     }
 

@@ -643,13 +643,20 @@ pub enum HoldReason {
         #[serde(default)]
         scope: Option<Scope>,
     },
+    /// It is a gate that could not be run, however often it was tried: the work is not judged yet.
+    Gate {
+        /// Which gate, and what happened last.
+        message: String,
+    },
 }
 
 impl HoldReason {
     /// What to tell a person.
     pub fn message(&self) -> &str {
         match self {
-            Self::Workspace { message } | Self::Budget { message, scope: _ } => message,
+            Self::Workspace { message } | Self::Budget { message, scope: _ } | Self::Gate { message } => {
+                message
+            }
         }
     }
 }

@@ -243,7 +243,7 @@ fn scope(state: &State, rng: &mut Rng, task: TaskId, run: RunId) -> Scope {
         .held()
         .filter_map(|job| match &job.state {
             JobState::Held { reason: HoldReason::Budget { scope, .. } } => *scope,
-            JobState::Held { reason: HoldReason::Workspace { .. } }
+            JobState::Held { reason: HoldReason::Workspace { .. } | HoldReason::Gate { .. } }
             | JobState::Blocked
             | JobState::Ready
             | JobState::Backoff { .. }

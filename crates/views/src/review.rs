@@ -34,6 +34,7 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
         let kind = match reason {
             HoldReason::Budget { .. } => "budget",
             HoldReason::Workspace { .. } => "workspace",
+            HoldReason::Gate { .. } => "gate",
         };
         let (why, next) = (line(reason.message()), go_on(state, job, reason));
         return Some(Item { task, job: Some(job), why, next, blocks, kind });
@@ -91,7 +92,7 @@ pub fn review(state: &State) -> String {
 }
 
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
-/// `kind` (budget, workspace, deferred), `goal`, `error`, `blocks` (tasks), `next` (a command).
+/// `kind` (budget, workspace, gate, deferred), `goal`, `error`, `blocks` (tasks), `next` (a command).
 pub fn review_json(state: &State) -> Value {
     let rows: Vec<Value> = items(state)
         .into_iter()

@@ -263,7 +263,7 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
 pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
     match reason {
         HoldReason::Budget { scope: Some(scope), .. } => raise(state, *scope),
-        HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } => {
+        HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } | HoldReason::Gate { .. } => {
             format!("dayshift retry {}", shell_word(&state.spec(state.task_of(job)).key))
         }
     }

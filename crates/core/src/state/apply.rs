@@ -10,8 +10,8 @@ use crate::look::Look;
 use crate::money::{Amount, Spend};
 use crate::time::Timestamp;
 use crate::types::{
-    Collected, End, ErrorContext, Failure, JobWork, Obligation, Outcome, ReadyWorkspace, Route, RunSpec,
-    StopReason, TaskWork, WorkspaceKind,
+    Collected, End, ErrorContext, Failure, HoldReason, JobWork, Obligation, Outcome, ReadyWorkspace, Route,
+    RunSpec, StopReason, TaskWork, WorkspaceKind,
 };
 
 impl State {
@@ -68,7 +68,7 @@ impl State {
                 self.jobs[*job].context = Some(context.clone());
                 self.work_sent_back(*job, *until, because);
             }
-            Event::JobHeld { job, reason } => self.set_job(*job, JobState::Held { reason: reason.clone() }),
+            Event::JobHeld { job, reason } => self.job_held(*job, reason),
             Event::JobFinished { job, outcome } => {
                 let row = &mut self.jobs[*job];
                 row.tries = row.tries.saturating_add(1);
@@ -356,6 +356,16 @@ impl State {
         if let Some(context) = context {
             row.context = Some(context.clone());
         }
+    }
+
+    fn job_held(&mut self, job: JobId, reason: &HoldReason) {
+        let row = &mut self.jobs[job];
+        match reason {
+            // Whoever lets it go on has mended what was in its way: its tries begin anew.
+            HoldReason::Gate { .. } => (row.tries, row.losses) = (0, 0),
+            HoldReason::Workspace { .. } | HoldReason::Budget { .. } => {}
+        }
+        self.set_job(job, JobState::Held { reason: reason.clone() });
     }
 
     fn stop_ordered(&mut self, attempt: AttemptId, reason: &StopReason) {

@@ -7,7 +7,7 @@ use crate::event::{Event, JobSpec, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
 use crate::money::Limit;
-use crate::state::{JobState, RunMode, State, WorkspaceState};
+use crate::state::{Job, JobState, RunMode, State, WorkspaceState};
 use crate::types::{JobNeed, JobWork, Outcome, RunSpec, Scope, TaskWork, When};
 
 /// How many tasks one run may have.
@@ -185,7 +185,7 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
         Request::SetBudget { scope, limit, by } => spending::set_budget(turn, scope, limit, by),
         Request::CancelRun { run, by } => cancel::run(turn, run, &by),
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
-        Request::RetryTask { task } => reopen(turn, task),
+        Request::RetryTask { task } => retry(turn, task),
         Request::ForgetWorkspace { task } => turn.emit(Event::WorkspaceReleased { task, kept: None }),
         Request::Interrupt { by } => cancel::interrupt(turn, &by),
     }
@@ -223,6 +223,19 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
     turn.emit(Event::RunSubmitted { run, spec, plans });
     // The day's limit is as the latest run says.
     spending::keep_to(turn, Scope::Day);
+}
+
+/// Where only gates wait for a person, they run again on the work that is there. Else the task begins anew.
+fn retry(turn: &mut Turn<'_>, task: TaskId) {
+    let jobs = turn.state.task(task).map(|row| row.jobs.clone()).unwrap_or_default();
+    let is_gate = |job: &JobId| turn.state.job(*job).is_some_and(Job::waits_as_gate);
+    let gates: Vec<JobId> = jobs.into_iter().filter(is_gate).collect();
+    if gates.is_empty() {
+        return reopen(turn, task);
+    }
+    for job in gates {
+        turn.emit(Event::JobReleased { job });
+    }
 }
 
 /// Reopens a task and every task that was skipped because of it.

@@ -5,7 +5,7 @@ use super::{Turn, spending};
 use crate::event::Event;
 use crate::ids::{AttemptId, JobId, TaskId};
 use crate::money::Micros;
-use crate::state::{Attempt, Job, JobState, State, Task};
+use crate::state::{Attempt, Job, State, Task};
 use crate::time::Millis;
 use crate::types::{
     Backoff, Collected, Dialect, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason,
@@ -256,15 +256,14 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             FailureClass::Transient if tries_left(turn.state, job, failure.class) > 1 => {
                 schedule(turn, job, failure, None);
             }
-            FailureClass::Transient
-            | FailureClass::Work
-            | FailureClass::Permanent
+            FailureClass::Transient | FailureClass::Permanent => gate_not_run(turn, job, attempt, failure),
+            FailureClass::Work
             | FailureClass::Timeout
             | FailureClass::Safety
             | FailureClass::Budget
             | FailureClass::Conflict => decide_gate(turn, job, attempt, Some(failure)),
         },
-        End::Lost if losses(turn.state, job) >= LOSSES_MAX => decide_gate(turn, job, attempt, Some(loss())),
+        End::Lost if losses(turn.state, job) >= LOSSES_MAX => gate_not_run(turn, job, attempt, loss()),
         End::Lost => schedule_uncounted(turn, job, loss()),
         End::Stopped(StopReason::TimedOut) => {
             let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
@@ -279,6 +278,20 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),
     }
+}
+
+/// The gate could not be run, so it says nothing about the work: a person is asked, and no agent is
+/// sent back to work for it. What is not required holds nobody up.
+fn gate_not_run(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Failure) {
+    let Some(row) = turn.state.job(job) else { return };
+    let task = turn.state.task_of(row);
+    if !is_required_gate(turn.state, task, row) {
+        return decide_gate(turn, job, attempt, Some(failure));
+    }
+    let (task, name) = (task.id, gate_name(row));
+    let message = format!("the gate `{name}` could not be run: {}", failure.message);
+    turn.emit(Event::JobHeld { job, reason: HoldReason::Gate { message } });
+    settle_task(turn, task);
 }
 
 fn decide_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Option<Failure>) {
@@ -302,11 +315,14 @@ fn decide_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Opt
     settle_task(turn, task_of(turn, job));
 }
 
-/// When every job of a task has spoken, the task is closed or its work is sent back.
+/// When every job of a task has spoken, the task is closed or its work is sent back. That one of its gates
+/// could not be run keeps no red one waiting: the next result is another one, for all of them.
 fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
     let Some(row) = turn.state.task(task) else { return };
     let jobs: Vec<&Job> = row.jobs.iter().filter_map(|job| turn.state.job(*job)).collect();
-    if !jobs.iter().all(|job| matches!(job.state, JobState::Done { .. })) {
+    let unheard = jobs.iter().filter(|job| job.outcome().is_none()).count();
+    let not_run = jobs.iter().filter(|job| job.waits_as_gate()).count();
+    if unheard > not_run {
         return;
     }
     if let Some(by) = jobs.iter().find_map(|job| unwanted_gate(turn.state, row, job)) {
@@ -315,13 +331,15 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
     }
     let red: Vec<(&Job, &Failure)> = jobs.iter().filter_map(|job| red_gate(turn.state, row, job)).collect();
     let Some((_, first)) = red.first() else {
+        if not_run > 0 {
+            return;
+        }
         return turn.emit(Event::TaskClosed { task, outcome: Outcome::Succeeded });
     };
     let Some(work) = jobs.first() else { return };
-    let names: Vec<&str> = red.iter().map(|(job, _)| job.name.trim_start_matches("gate:")).collect();
+    let names: Vec<&str> = red.iter().map(|(job, _)| gate_name(job)).collect();
     let message = format!("red gate: {}", names.join(", "));
-    let can_repair =
-        first.class != FailureClass::Permanent && tries_left(turn.state, work.id, FailureClass::Work) > 0;
+    let can_repair = tries_left(turn.state, work.id, FailureClass::Work) > 0;
     if can_repair && is_agent(&turn.state.spec(row).work) {
         let text = red.iter().map(|(job, failure)| gate_context(job, failure)).collect::<String>();
         let attempt = work.attempts.last().copied().unwrap_or(AttemptId(0));
@@ -381,8 +399,12 @@ fn is_required_gate(state: &State, task: &Task, job: &Job) -> bool {
     }
 }
 
+fn gate_name(job: &Job) -> &str {
+    job.name.trim_start_matches("gate:")
+}
+
 fn gate_context(job: &Job, failure: &Failure) -> String {
-    let name = job.name.trim_start_matches("gate:");
+    let name = gate_name(job);
     let findings = job.gate.as_ref().map_or("", |gate| gate.findings.as_str());
     format!("The gate `{name}` is red: {}. The end of what it printed:\n\n{findings}\n\n", failure.message)
 }

@@ -259,7 +259,9 @@ fn next_free_day(state: &State, job: JobId, now: Timestamp) -> Option<Timestamp>
 fn held_by_limits(state: &State) -> impl Iterator<Item = JobId> {
     state.held().filter_map(|job| match &job.state {
         JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => Some(job.id),
-        JobState::Held { reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } }
+        JobState::Held {
+            reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } | HoldReason::Gate { .. },
+        }
         | JobState::Blocked
         | JobState::Ready
         | JobState::Backoff { .. }

@@ -140,6 +140,27 @@ fn an_optional_gate_is_only_recorded() {
             closed R1 succeeded
         ",
     );
+    check(
+        "
+        run slots=1
+        task a gate=unit?
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > exit A1 ok
+            process of A1 ended
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > exit A2 permanent
+            process of A2 ended
+            ended A2 failed (Permanent): it said no
+            gate J2 red
+            finished J2 failed
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
 }
 
 #[test]
@@ -169,10 +190,113 @@ fn gates_are_tried_again_when_it_is_not_the_work() {
         > exit A4 transient
             process of A4 ended
             ended A4 failed (Transient): it said no
-            gate J2 red
-            finished J2 failed
-            closed T1 failed (Transient): red gate: unit
-            closed R1 failed (Transient): red gate: unit
+            held J2: the gate `unit` could not be run: it said no
+        > retry T1
+            released J2
+            opened A5 for J2
+        > exit A5 transient
+            process of A5 ended
+            ended A5 failed (Transient): it said no
+            retry J2 in 0: it said no
+            opened A6 for J2
+        > exit A6 ok
+            process of A6 ended
+            ended A6 succeeded
+            gate J2 green
+            finished J2 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
+/// That it could not be run says nothing about the work.
+#[test]
+fn no_agent_is_sent_back_for_a_gate_that_could_not_be_run() {
+    check(
+        "
+        run slots=1
+        task a agent=metered tries=3 gate=unit gate=lint
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > exit A1 ok
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > exit A2 permanent
+            process of A2 ended
+            ended A2 failed (Permanent): it said no
+            held J2: the gate `unit` could not be run: it said no
+            opened A3 for J3
+        > exit A3 ok
+            process of A3 ended
+            ended A3 succeeded
+            gate J3 green
+            finished J3 succeeded
+        > retry T1
+            released J2
+            opened A4 for J2
+        > exit A4 ok
+            process of A4 ended
+            ended A4 succeeded
+            gate J2 green
+            finished J2 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
+/// Another one that did judge the work, and is red, sends it back all the same; then all run again.
+#[test]
+fn a_red_gate_does_not_wait_for_one_that_could_not_be_run() {
+    check(
+        "
+        run slots=1
+        task a agent=metered tries=2 gate=unit gate=lint
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > exit A1 ok
+            process of A1 ended
+        > collected A1
+            ended A1 succeeded
+            finished J1 succeeded
+            opened A2 for J2
+        > exit A2 permanent
+            process of A2 ended
+            ended A2 failed (Permanent): it said no
+            held J2: the gate `unit` could not be run: it said no
+            opened A3 for J3
+        > exit A3 work
+            process of A3 ended
+            ended A3 failed (Work): it said no
+            gate J3 red
+            finished J3 failed
+            sent back J1 in 0: red gate: lint | told of A1: The gate `lint` is red: it said no. The end of what it printed: the end of its words
+            opened A4 for J1 reserves $3.00
+        > exit A4 ok
+            process of A4 ended
+        > collected A4
+            ended A4 succeeded
+            finished J1 succeeded
+            opened A5 for J2
+        > exit A5 ok
+            process of A5 ended
+            ended A5 succeeded
+            gate J2 green
+            finished J2 succeeded
+            opened A6 for J3
+        > exit A6 work
+            process of A6 ended
+            ended A6 failed (Work): it said no
+            gate J3 red
+            finished J3 failed
+            closed T1 failed (Work): red gate: lint
+            closed R1 failed (Work): red gate: lint
         ",
     );
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -230,4 +231,27 @@ fn an_engine_in_the_background_that_cannot_work_is_told_of() {
     assert!(ran.err.contains("ended at once") && ran.err.contains("no_such_setting"), "{ran:?}");
     assert!(!ran.out.contains("goes on"), "{ran:?}");
     assert!(!has_begun(&site, "b"));
+}
+
+#[test]
+fn a_gate_that_cannot_be_run_waits_for_a_person_and_the_work_is_not_done_again() {
+    let site = Site::new();
+    let (folder, tool) = (site.home.path().display().to_string(), site.home.path().join("tool"));
+    let file = site.home.path().join("day.yaml");
+    let day = format!(
+        "gates: {{fine: '{}'}}\ntasks:\n  - {{id: a, run: 'echo done >> {folder}/work', gates: [fine], workspace: scratch}}\n",
+        tool.display()
+    );
+    fs::write(&file, day).unwrap();
+    let ran = site.run(["run", &file.display().to_string()]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let item = &site.json(["review", "--json"])["items"][0];
+    assert_eq!((item["kind"].as_str(), item["next"].as_str()), (Some("gate"), Some("dayshift retry a")));
+    assert!(item["error"].as_str().unwrap().starts_with("the gate `fine` could not be run: "), "{item}");
+    fs::write(&tool, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(site.run(["retry", "a"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!((ran.code, site.outcome("a")), (0, "succeeded".to_owned()), "{ran:?}");
+    assert_eq!(fs::read_to_string(site.home.path().join("work")).unwrap(), "done\n", "done once");
 }

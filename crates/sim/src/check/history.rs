@@ -280,7 +280,7 @@ impl History {
                 return self.sent_back(*job, *until, entry.at);
             }
             Event::JobHeld { job, reason } => return self.held(*job, reason, entry.at),
-            Event::JobReleased { job } => return self.released(*job, entry.at),
+            Event::JobReleased { job } => return self.released(*job, entry.at, is_asked),
             Event::JobFinished { job, outcome: Outcome::Cancelled { .. } } => {
                 at_mut(&mut self.jobs, job.0)?.held = None;
                 return self.job_cancelled(*job, is_asked);
@@ -439,7 +439,7 @@ impl History {
             book.decided = None;
             book.is_failed = false;
             if book.gate.is_some() {
-                (book.not_before, book.counted) = (Timestamp(0), 0);
+                (book.not_before, book.counted, book.held) = (Timestamp(0), 0, None);
             }
         }
         Ok(())
@@ -447,7 +447,9 @@ impl History {
 
     fn reopened(&mut self, task: TaskId) -> Result<(), Broken> {
         let book = self.task(task)?;
-        let is_held = book.jobs.iter().any(|job| self.job(*job).is_ok_and(|job| job.held.is_some()));
+        // A gate that could not be run is run again by itself: the work is done and paid for.
+        let held = || book.jobs.iter().filter_map(|job| self.job(*job).ok()?.held.as_ref());
+        let is_held = held().next().is_some() && !held().any(|why| matches!(why, HoldReason::Gate { .. }));
         let makes_sense = match &book.outcome {
             None => is_held,
             Some(outcome) => *outcome != Outcome::Succeeded,

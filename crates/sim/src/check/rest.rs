@@ -9,6 +9,7 @@ use dayshift_core::state::{Account, JobState, RunMode, State, Task, TaskState, W
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::WorkspaceKind;
 
+use super::turn::waits_for_resting;
 use super::{Broken, ensure};
 use crate::world::worker::{TURN_PRICE_MAX, TURN_TOKENS_MAX};
 
@@ -32,7 +33,8 @@ pub(crate) fn is_at_rest(state: &State) -> Result<(), Broken> {
         }
     }
     for task in state.tasks() {
-        let waits = |task: &Task| is_held(state, task) || needs_open(state, task);
+        let waits =
+            |task: &Task| is_held(state, task) || needs_open(state, task) || waits_for_resting(state, task);
         ensure(!matches!(task.state, TaskState::Open) || waits(task), "rest-stuck", || {
             format!("{} is open at the end and waits for nobody", task.id)
         })?;

@@ -62,7 +62,7 @@ fn waits_outside(state: &State, task: &Task) -> bool {
     let repo = &state.run_of(task).spec.repo;
     let waits = |task: &Task| {
         let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
-        jobs.any(|job| matches!(job.state, JobState::Backoff { .. }))
+        jobs.any(|job| matches!(job.state, JobState::Backoff { .. } | JobState::Held { .. }))
     };
     let is_taken = is_in_place(task)
         && state.tasks().any(|other| {
@@ -82,7 +82,7 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
         let task = state.task_of(job);
         let is_paused = matches!(state.run_of(task).mode, RunMode::Paused { .. });
         let waits = matches!(job.state, JobState::Ready | JobState::Backoff { .. });
-        waits && !is_paused && !waits_for_paused(state, task)
+        waits && !is_paused && !waits_for_resting(state, task)
     };
     if state.is_at_rest() {
         let moving = state.jobs().find(|job| goes_on(job));
@@ -95,8 +95,9 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
     ensure(may_move, "rest-told", || "nothing moves or will, and the state is not at rest".to_owned())
 }
 
-/// Whether a task of a paused run works in the checkout that this one waits for.
-fn waits_for_paused(state: &State, task: &Task) -> bool {
+/// Whether a task of a paused run works in the checkout that this one waits for, or one whose gate waits
+/// for a person.
+pub(super) fn waits_for_resting(state: &State, task: &Task) -> bool {
     let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
     let repo = &state.run_of(task).spec.repo;
     let holds = |other: &Task| {
@@ -104,9 +105,14 @@ fn waits_for_paused(state: &State, task: &Task) -> bool {
             && other.is_begun
             && matches!(other.state, TaskState::Open)
             && state.run_of(other).spec.repo == *repo
-            && matches!(state.run_of(other).mode, RunMode::Paused { .. })
+            && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || has_held_gate(state, other))
     };
     is_in_place(task) && state.tasks().any(|other| other.id != task.id && holds(other))
+}
+
+fn has_held_gate(state: &State, task: &Task) -> bool {
+    let mut jobs = task.jobs.iter().skip(1).filter_map(|job| state.job(*job));
+    jobs.any(|job| matches!(job.state, JobState::Held { .. }))
 }
 
 /// The next waking lies ahead, else the engine turns without end.

@@ -394,8 +394,10 @@ impl History {
                 format!("{job} is held by {scope}, which is used to {used} %")
             })?;
         }
-        if matches!(reason, HoldReason::Workspace { .. }) {
-            self.waits_for_person(job)?;
+        match reason {
+            HoldReason::Workspace { .. } => self.waits_for_person(job)?,
+            HoldReason::Gate { .. } => self.could_not_be_run(job)?,
+            HoldReason::Budget { .. } => {}
         }
         let book = at_mut(&mut self.jobs, job.0)?;
         // It was held when its time had come: by a clock that is set back it would wait again.
@@ -403,8 +405,11 @@ impl History {
         Ok(())
     }
 
-    pub(super) fn released(&mut self, job: JobId, at: Timestamp) -> Result<(), Broken> {
+    pub(super) fn released(&mut self, job: JobId, at: Timestamp, is_asked: bool) -> Result<(), Broken> {
         let held = at_mut(&mut self.jobs, job.0)?.held.take();
+        if matches!(held, Some(HoldReason::Gate { .. })) {
+            return ensure(is_asked, "released", || format!("{job} goes on, and nobody asked for it"));
+        }
         let is_by_limit = matches!(held, Some(HoldReason::Budget { scope: Some(_), .. }));
         let used_up = self.exhausted(job, at)?;
         ensure(is_by_limit && used_up.is_none(), "released", || {

@@ -30,6 +30,11 @@ const WAIT_MIN: u64 = 1_000;
 /// How many waits of a kind show whether they vary.
 const WAITS_MIN: u32 = 4;
 
+/// Whether a gate that ended like this has said nothing about the work.
+fn says_nothing(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Transient | FailureClass::Permanent)
+}
+
 impl History {
     pub(super) fn retried(
         &mut self,
@@ -148,7 +153,7 @@ impl History {
                     Some(last) => self.attempt(last)?.printed.as_str(),
                     None => "",
                 };
-                let can_be_mended = book.failure != Some(FailureClass::Permanent);
+                let can_be_mended = !book.failure.is_some_and(says_nothing);
                 let name = book.gate.as_deref().unwrap_or_default();
                 let is_told = context.text.contains(name) && context.text.contains(printed);
                 can_be_mended && is_told && context.text.len() <= CONTEXT_MAX
@@ -170,6 +175,29 @@ impl History {
             }
         }
         Ok(None)
+    }
+
+    /// A gate waits for a person when it could not be run as often as it is tried, and the task needs it.
+    pub(super) fn could_not_be_run(&mut self, job: JobId) -> Result<(), Broken> {
+        let book = self.job(job)?;
+        let is_needed = match &book.gate {
+            Some(gate) => self.is_required(book.task, gate)?,
+            None => false,
+        };
+        let class = match &book.last_end {
+            Some(End::Failed(failure)) => Some(failure.class),
+            Some(End::Lost) => Some(FailureClass::Transient),
+            Some(End::Succeeded | End::Stopped(_)) | None => None,
+        };
+        ensure(is_needed && class.is_some_and(says_nothing), "held-for-nothing", || {
+            format!("{job} is held as a gate after {:?}", book.last_end)
+        })?;
+        if let Some(class) = class {
+            self.is_given_up_rightly(job, class)?;
+        }
+        let book = at_mut(&mut self.jobs, job.0)?;
+        (book.counted, book.losses) = (0, (0, Millis(0)));
+        Ok(())
     }
 
     /// Whether the job may be tried once more after a failure of this class.
@@ -208,8 +236,7 @@ impl History {
         let (book, spec) = (self.task(task)?, self.spec(task)?);
         let (Some(work), Some(red)) = (book.jobs.first(), self.first_red(task)?) else { return Ok(()) };
         let is_open = book.is_accepted && is_spender(spec) && self.has_try_left(*work, FailureClass::Work)?;
-        let can_be_mended = self.job(red)?.failure != Some(FailureClass::Permanent);
-        ensure(!(is_open && can_be_mended), "not-sent-back", || {
+        ensure(!is_open, "not-sent-back", || {
             format!("{task} failed by gate {red}, and its agent could have mended that")
         })
     }
@@ -264,6 +291,12 @@ impl History {
         (book.is_failed, book.failure) = (false, None);
         if let Outcome::Failed(failure) = outcome {
             (book.is_failed, book.failure) = (true, Some(failure.class));
+            if let Some(gate) = book.gate.clone() {
+                let is_needed = self.is_required(self.job(job)?.task, &gate)?;
+                ensure(!is_needed || !says_nothing(failure.class), "gate-not-run", || {
+                    format!("gate {job} could not be run, {failure:?}, and the task goes by it")
+                })?;
+            }
             return self.is_given_up_rightly(job, failure.class);
         }
         let book = at_mut(&mut self.jobs, job.0)?;
