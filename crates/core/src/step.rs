@@ -1,8 +1,8 @@
 //! The decisions. One input in, events out; each event is applied the moment it is decided,
 //! so that the next decision sees it.
 //!
-//! `step` cannot fail: requests that make no sense are refused by [`validate`] before, and
-//! reports that come late or twice are dropped.
+//! `step` cannot fail: requests that make no sense are refused, and reports that come late or twice
+//! are dropped.
 
 mod cancel;
 mod reports;
@@ -13,7 +13,7 @@ pub(crate) mod spending;
 mod watching;
 
 use crate::event::{Entry, Event};
-use crate::input::Input;
+use crate::input::{Input, Refusal};
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -27,6 +27,8 @@ pub struct Decided {
     pub entries: Vec<Entry>,
     /// Whether the input was a report that nobody waited for any more.
     pub dropped: bool,
+    /// Why the input was not carried out, where it was a request that made no sense at its turn.
+    pub refused: Option<Refusal>,
 }
 
 /// Decides on one input at the moment `now`.

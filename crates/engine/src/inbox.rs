@@ -7,7 +7,6 @@ use dayshift_core::ids::RunId;
 use dayshift_core::input::{Input, Refusal, Report, Request};
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::validate;
 
 use crate::ports::{Clock, Journal, Outside};
 use crate::turn::{Engine, EngineError};
@@ -145,21 +144,19 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
             let mut callers = Vec::new();
             let now = self.clock.now();
             let inputs = if self.engine.thaw(now)? {
-                self.sort(messages, &mut callers)
+                sort(messages, &mut callers)
             } else {
                 // What is true cannot be read now, so nothing can be said against a request either.
                 self.turn_away(messages);
                 Vec::new()
             };
-            let turned = self.engine.turn(now, inputs)?;
-            for (id, reply) in callers {
-                let answer = if turned.is_durable {
-                    Answer::Taken(self.engine.state().answered(&id).flatten())
-                } else {
-                    let reason = self.engine.frozen().map(|failure| failure.message.clone());
-                    Answer::Frozen(
-                        reason.unwrap_or_else(|| "the journal was just read again; try again".to_owned()),
-                    )
+            let mut turned = self.engine.turn(now, inputs)?;
+            let mut answers = std::mem::take(&mut turned.answers).into_iter();
+            for reply in callers {
+                let answer = match answers.next() {
+                    Some(Ok(run)) => Answer::Taken(run),
+                    Some(Err(refusal)) => Answer::Refused(refusal),
+                    None => self.not_taken(),
                 };
                 let _ = reply.try_send(answer);
             }
@@ -189,28 +186,9 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         }
     }
 
-    /// Splits messages into inputs and callers; what makes no sense is refused at once.
-    fn sort(&self, messages: Vec<Message>, callers: &mut Vec<(String, SyncSender<Answer>)>) -> Vec<Input> {
-        let mut inputs = Vec::with_capacity(messages.len());
-        for message in messages {
-            match message {
-                Message::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
-                Message::Request { id, request, reply } => {
-                    let is_known = self.engine.state().answered(&id).is_some();
-                    match validate(self.engine.state(), &request) {
-                        Err(refusal) if !is_known => {
-                            let _ = reply.try_send(Answer::Refused(refusal));
-                        }
-                        Ok(()) | Err(_) => {
-                            inputs.push(Input::Request { id: id.clone(), request });
-                            callers.push((id, reply));
-                        }
-                    }
-                }
-                Message::Wake => {}
-            }
-        }
-        inputs
+    fn not_taken(&self) -> Answer {
+        let reason = self.engine.frozen().map(|failure| failure.message.clone());
+        Answer::Frozen(reason.unwrap_or_else(|| "the journal was just read again; try again".to_owned()))
     }
 
     /// Sleeps until something comes in or is due, then takes everything that is there.
@@ -246,4 +224,20 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
             other => other,
         }
     }
+}
+
+/// Splits messages into inputs and, in the order of the requests among them, who waits for an answer.
+fn sort(messages: Vec<Message>, callers: &mut Vec<SyncSender<Answer>>) -> Vec<Input> {
+    let mut inputs = Vec::with_capacity(messages.len());
+    for message in messages {
+        match message {
+            Message::Reports(reports) => inputs.extend(reports.into_iter().map(Input::Report)),
+            Message::Request { id, request, reply } => {
+                inputs.push(Input::Request { id, request });
+                callers.push(reply);
+            }
+            Message::Wake => {}
+        }
+    }
+    inputs
 }

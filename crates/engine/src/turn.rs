@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use dayshift_core::event::{Entry, Event};
-use dayshift_core::input::{Input, Report};
+use dayshift_core::ids::RunId;
+use dayshift_core::input::{Input, Refusal, Report};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::Obligation;
@@ -33,6 +34,16 @@ pub struct Turned {
     pub is_durable: bool,
     /// When to turn again even if nothing comes in.
     pub wake: Option<Timestamp>,
+    /// What each request came to, in the order of the inputs: the run that it made, if it made one,
+    /// or why it made no sense after all that was decided before it. Nothing when not durable.
+    pub answers: Vec<Result<Option<RunId>, Refusal>>,
+}
+
+impl Turned {
+    /// Nothing was decided.
+    fn undecided(wake: Option<Timestamp>) -> Self {
+        Self { is_durable: false, wake, answers: Vec::new() }
+    }
 }
 
 /// One state, one journal, one outside world.
@@ -112,15 +123,23 @@ impl<J: Journal, O: Outside> Engine<J, O> {
     /// owed because of them.
     pub fn turn(&mut self, now: Timestamp, inputs: Vec<Input>) -> Result<Turned, EngineError> {
         if !self.thaw(now)? {
-            return Ok(Turned { is_durable: false, wake: self.frozen.as_ref().map(|(_, until)| *until) });
+            return Ok(Turned::undecided(self.frozen.as_ref().map(|(_, until)| *until)));
         }
         let mut batch = std::mem::take(&mut self.lazy);
         let lazy_count = batch.len();
+        let mut answers = Vec::new();
         for input in inputs {
             self.forget_failed(&input);
+            let request = match &input {
+                Input::Request { id, .. } => Some(id.clone()),
+                Input::Report(_) | Input::Tick => None,
+            };
             let decided = step(&mut self.state, now, input);
             self.dropped += u64::from(decided.dropped);
             batch.extend(decided.entries);
+            if let Some(id) = request {
+                answers.push(decided.refused.map_or_else(|| Ok(self.state.answered(&id).flatten()), Err));
+            }
         }
         // Deadlines come to pass without any input.
         batch.extend(step(&mut self.state, now, Input::Tick).entries);
@@ -139,7 +158,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             self.committed(&batch);
         }
         self.perform(now);
-        Ok(Turned { is_durable: true, wake: self.wake(now) })
+        Ok(Turned { is_durable: true, wake: self.wake(now), answers })
     }
 
     fn committed(&mut self, entries: &[Entry]) {
@@ -218,7 +237,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         }
         self.state = State::new();
         self.frozen = Some((failure, now + FROZEN_WAIT));
-        Ok(Turned { is_durable: false, wake: Some(now + FROZEN_WAIT) })
+        Ok(Turned::undecided(Some(now + FROZEN_WAIT)))
     }
 
     /// Tries to read the journal again after a failure, at most once a second. True when the engine can

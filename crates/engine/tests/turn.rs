@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
-use dayshift_core::input::{Input, Report, Request};
+use dayshift_core::input::{Input, Refusal, Report, Request};
 use dayshift_core::money::{Limit, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
@@ -12,7 +12,9 @@ use dayshift_core::types::{
     Backoff, DayRule, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec,
     TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
-use dayshift_engine::{Engine, EngineError, Journal, JournalFailure, Outside};
+use dayshift_engine::{
+    Answer, Clock, Engine, EngineError, Journal, JournalFailure, Observer, Outside, Service,
+};
 
 /// How the next append fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,10 @@ fn task(key: &str, needs: &[&str]) -> TaskSpec {
 }
 
 fn run(tasks: Vec<TaskSpec>) -> Input {
+    request("submit", work(tasks))
+}
+
+fn work(tasks: Vec<TaskSpec>) -> Request {
     let spec = RunSpec {
         label: "day".to_owned(),
         sources: Vec::new(),
@@ -114,7 +120,7 @@ fn run(tasks: Vec<TaskSpec>) -> Input {
         tasks,
         warnings: Vec::new(),
     };
-    request("submit", Request::SubmitRun(Box::new(spec)))
+    Request::SubmitRun(Box::new(spec))
 }
 
 fn request(id: &str, request: Request) -> Input {
@@ -219,4 +225,52 @@ fn a_journal_that_lost_what_was_durable_is_refused() {
     engine.turn(Timestamp(20), vec![fails(AttemptId(1))]).expect("a passing failure");
     let refused = engine.turn(Timestamp(2_000), Vec::new()).expect_err("it was cut");
     assert!(refused.to_string().contains("it was cut or exchanged"), "{refused}");
+}
+
+#[derive(Debug)]
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp(10)
+    }
+}
+
+/// Lets the loop take the inbox once.
+#[derive(Debug, Default)]
+struct Once {
+    turns: u32,
+}
+
+impl Observer for Once {
+    fn is_over(&mut self, _: &State, _: Timestamp) -> bool {
+        self.turns += 1;
+        self.turns > 1
+    }
+}
+
+/// Also when what makes it senseless was asked for in the same batch.
+#[test]
+fn each_request_is_answered_by_what_was_decided_for_it() {
+    let refused = |message: &str| Answer::Refused(Refusal { message: message.to_owned() });
+    let cancel = || Request::CancelTask { task: TaskId(2), by: "a person".to_owned() };
+    let cases = [
+        ("a", work(vec![task("a", &[]), task("b", &["a"])]), Answer::Taken(Some(RunId(1)))),
+        ("cancel", cancel(), Answer::Taken(None)),
+        ("late", cancel(), refused("task T2 has ended")),
+        // Asked for again, because the answer was lost.
+        ("cancel", cancel(), Answer::Taken(None)),
+        ("c", work(vec![task("c", &[])]), Answer::Taken(Some(RunId(2)))),
+        ("a", work(vec![task("a", &[])]), Answer::Taken(Some(RunId(1)))),
+    ];
+    let (mut service, handle) =
+        Service::open(Memory::default(), Noon, |_| Notes::default()).expect("an empty journal");
+    let post = |(id, request, wanted): (&str, Request, Answer)| {
+        (handle.post(id.to_owned(), request).expect("its inbox is open"), wanted)
+    };
+    let posted: Vec<_> = cases.into_iter().map(post).collect();
+    service.run(&mut Once::default()).expect("the journal works");
+    for (answer, wanted) in posted {
+        assert_eq!(answer.try_recv(), Ok(wanted));
+    }
 }

@@ -1,7 +1,7 @@
 //! People and programs that ask for things, and ask again until they hear an answer.
 
 use dayshift_core::ids::{JobId, RunId, TaskId};
-use dayshift_core::input::{Input, Request};
+use dayshift_core::input::{Input, Refusal, Request};
 use dayshift_core::money::Limit;
 use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
@@ -15,6 +15,9 @@ use crate::swarm::Swarm;
 
 /// How long a client waits before it asks again, in milliseconds.
 const PATIENCE: u64 = 400;
+
+/// What a request came to: the run that it made, or why it was refused.
+pub(crate) type RequestAnswer = Result<Option<RunId>, Refusal>;
 
 /// A request on its way.
 #[derive(Debug)]
@@ -77,15 +80,11 @@ impl Client {
         ensure(taken == self.runs, "taken", || format!("{} runs were handed in, {taken} taken", self.runs))
     }
 
-    /// What is asked now; what makes no sense is refused and forgotten, as the inbox does it.
+    /// What is asked now.
     pub(crate) fn due(&mut self, state: &State, now: u64) -> Vec<Input> {
         let is_right = |ask: &Ask| validate(state, &ask.request).is_ok() == makes_sense(state, &ask.request);
         let wrong = self.asks.iter().find(|ask| ask.at <= now && !is_right(ask));
         self.misjudged = wrong.map(|ask| ask.request.clone());
-        self.asks.retain(|ask| {
-            let is_known = state.answered(&ask.id).is_some();
-            ask.at > now || is_known || validate(state, &ask.request).is_ok()
-        });
         let mut inputs = Vec::new();
         for ask in self.asks.iter_mut().filter(|ask| ask.at <= now) {
             ask.is_handed_in = true;
@@ -98,6 +97,12 @@ impl Client {
             .filter(|ask| ask.at <= now && state.answered(&ask.id).is_none())
             .map(|ask| ask.request.clone())
             .collect();
+        // What makes no sense now may be refused.
+        if let [request] = self.fresh.as_slice()
+            && validate(state, request).is_err()
+        {
+            self.fresh.clear();
+        }
         inputs
     }
 
@@ -143,15 +148,28 @@ impl Client {
         }
     }
 
-    /// What was handed in is durable; some do not believe it and ask once more.
-    pub(crate) fn answered(&mut self, now: u64, rng: &mut Rng, repeat_rate: u32) {
+    /// What was handed in is durable, or refused; some do not believe that it is done and ask once more.
+    pub(crate) fn answered(
+        &mut self,
+        now: u64,
+        rng: &mut Rng,
+        repeat_rate: u32,
+        state: &State,
+        answers: &[RequestAnswer],
+    ) -> Result<(), Broken> {
+        let mut answers = answers.iter();
+        let mut broken = Ok(());
         self.asks.retain_mut(|ask| {
             if !std::mem::take(&mut ask.is_handed_in) {
                 return true;
             }
+            let answer = answers.next();
+            broken = std::mem::replace(&mut broken, Ok(())).and_then(|()| is_true(ask, answer, state));
             ask.at = now + rng.between(1, 10_000);
-            !std::mem::replace(&mut ask.is_answered, true) && rng.chance(repeat_rate)
+            let is_refused = matches!(answer, Some(Err(_)));
+            !is_refused && !std::mem::replace(&mut ask.is_answered, true) && rng.chance(repeat_rate)
         });
+        broken
     }
 
     /// Asks for anything at all.
@@ -235,6 +253,23 @@ fn makes_sense(state: &State, request: &Request) -> bool {
             task.outcome().is_some() && matches!(task.workspace, WorkspaceState::Kept(..))
         }),
     }
+}
+
+/// What is taken was carried out, and made the run that is told; what is refused left no trace.
+fn is_true(ask: &Ask, answer: Option<&RequestAnswer>, state: &State) -> Result<(), Broken> {
+    let known = state.answered(&ask.id);
+    let is_true = match (answer, &ask.request) {
+        (None, _) => false,
+        (Some(Err(_)), _) => known.is_none(),
+        (Some(Ok(run)), Request::SubmitRun(spec)) => {
+            run.is_some_and(|run| state.run(run).is_some_and(|run| run.spec == *spec))
+        }
+        (Some(Ok(run)), Request::RetryTask { .. } | Request::SetBudget { .. }) => {
+            run.is_none() && known.is_some()
+        }
+        (Some(Ok(run)), _) => run.is_none(),
+    };
+    ensure(is_true, "answer", || format!("{ask:?} is answered by {answer:?}, known is {known:?}"))
 }
 
 /// Whose limit is to be set: often one that somebody waits for.

@@ -408,7 +408,8 @@ impl Sim {
         truth::news_are_known(engine.state(), &told)?;
         let state = engine.state();
         self.client.is_satisfied(state, wall)?;
-        self.client.answered(now, &mut self.rng, self.swarm.request_repeated);
+        let repeated = self.swarm.request_repeated;
+        self.client.answered(now, &mut self.rng, repeated, state, &turned.answers)?;
         turn::drains_end(state)?;
         turn::rest_is_told(state, turned.wake)?;
         let tasks = u64::try_from(state.tasks().count()).unwrap_or(0);

@@ -159,9 +159,10 @@ fn validate_order(spec: &RunSpec) -> Result<(), Refusal> {
 }
 
 pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
-    if validate(turn.state, &request).is_err() {
+    if let Err(refusal) = validate(turn.state, &request) {
         // Nothing that happens now is the answer to it.
         turn.cause = None;
+        turn.decided.refused = Some(refusal);
         return;
     }
     match request {

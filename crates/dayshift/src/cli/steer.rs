@@ -9,8 +9,8 @@ use dayshift_core::ids::{JobId, RunId};
 use dayshift_core::input::Input;
 use dayshift_core::input::Request;
 use dayshift_core::state::State;
+use dayshift_core::step;
 use dayshift_core::time::Timestamp;
-use dayshift_core::{step, validate};
 use dayshift_engine::{Journal, Lock, LockError};
 
 use super::{Common, output, place};
@@ -147,9 +147,11 @@ pub(crate) fn append(paths: &Paths, id: String, request: Request) -> Result<()> 
     };
     store.replay(&mut |entry| state.apply(entry)).map_err(fault)?;
     store::refuse_cut(paths, &state)?;
-    validate(&state, &request).map_err(|refusal| Failure::new(Code::Invalid, refusal.message))?;
     let now = clock::now(paths, &state);
     let decided = step(&mut state, now, Input::Request { id, request });
+    if let Some(refusal) = decided.refused {
+        return Err(Failure::new(Code::Invalid, refusal.message).into());
+    }
     store.append(&decided.entries).map_err(fault)?;
     Ok(())
 }
