@@ -75,7 +75,8 @@ pub enum Heard {
 /// What an attempt's output and exit amount to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conclusion {
-    /// Whether it worked, by the agent's dialect. Gates and deliverables are not known here.
+    /// Whether it worked, by the agent's dialect; when it did not because a limit refused its calls, with the
+    /// moment at which that opens again. Gates and deliverables are not known here.
     pub verdict: Result<(), Failure>,
     /// What the agent said last about its own work, when it left a final record.
     pub claim: Option<Claim>,
@@ -92,8 +93,6 @@ pub struct Conclusion {
     pub model: Option<String>,
     /// The agent's own version.
     pub version: Option<String>,
-    /// When a limit that refused calls opens again.
-    pub limit_resets_at: Option<Timestamp>,
     /// Tool calls that had not come back, one line each, at most 8: for [`crate::resume_note`].
     pub unfinished: Vec<String>,
     /// Lines that were too long to be read.

@@ -1,7 +1,7 @@
 //! One parser for one attempt's output.
 
 use dayshift_core::money::{Micros, Spend};
-use dayshift_core::types::{Dialect, Exit};
+use dayshift_core::types::{Dialect, Exit, Failure, FailureClass};
 
 use crate::claude::{Manner, Stream, record_failure, session_is_lost, verdict};
 use crate::heard::{Conclusion, Heard};
@@ -71,7 +71,7 @@ impl Parser {
         }
         spend.unpriced = !cost_known && spend != Spend::default();
         Conclusion {
-            verdict: verdict(self.manner, exit, stream),
+            verdict: verdict(self.manner, exit, stream).map_err(|failure| refused_until(failure, stream)),
             claim,
             spend,
             cost_known,
@@ -79,11 +79,16 @@ impl Parser {
             session_lost,
             model: stream.model.clone(),
             version: stream.version.clone(),
-            limit_resets_at: stream.limit_resets_at,
             unfinished: stream.open_tools().take(UNFINISHED_MAX).map(str::to_owned).collect(),
             lines_skipped: self.lines.skipped(),
         }
     }
+}
+
+/// A failure that may pass, of a run whose calls were refused by a limit, passes when that opens again.
+fn refused_until(failure: Failure, stream: &Stream) -> Failure {
+    let resets_at = stream.limit_resets_at.filter(|_| failure.class == FailureClass::Transient);
+    Failure { resets_at, ..failure }
 }
 
 fn take(manner: Manner, stream: &mut Stream, line: &[u8], heard: &mut Vec<Heard>) {

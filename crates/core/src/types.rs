@@ -403,12 +403,15 @@ pub struct Failure {
     pub class: FailureClass,
     /// What happened, one line, for people; also handed to the next attempt.
     pub message: String,
+    /// When what refused it opens again, where it was a provider's usage limit that told so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<Timestamp>,
 }
 
 impl Failure {
     /// A failure of `class` told by `message`.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), resets_at: None }
     }
 }
 

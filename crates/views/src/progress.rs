@@ -13,7 +13,7 @@ use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
     disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word,
-    span, stop_line,
+    span, stop_line, trouble,
 };
 
 /// How many live tasks are shown.
@@ -46,7 +46,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             format!("{}: {verdict} in {} ({exit})", of_job(state, *job)?, result.elapsed)
         }
         Event::RetryScheduled { job, until, because, .. } => {
-            format!("{}: {}: {}", of_job(state, *job)?, retry(*until - entry.at), line(&because.message))
+            format!("{}: {}: {}", of_job(state, *job)?, retry(*until - entry.at), trouble(because))
         }
         Event::WorkSentBack { job, until, because, .. } => {
             let wait = retry(*until - entry.at);

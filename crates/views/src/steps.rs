@@ -5,7 +5,7 @@ use dayshift_core::types::{Outcome, TaskWork};
 use serde_json::{Value, json};
 
 use crate::text::{iso, line, safe};
-use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, reason};
+use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, reason, trouble};
 
 /// A task's jobs as steps, in order: id, name, state, attempt, `max_attempts`,
 /// `implementer_model`, `reviewer_model`, error.
@@ -159,7 +159,7 @@ fn model(state: &State, task: &Task, job: &Job) -> Option<String> {
 fn error(job: &Job) -> Option<String> {
     match &job.state {
         JobState::Blocked | JobState::Ready | JobState::Active { .. } => None,
-        JobState::Backoff { because, .. } => Some(line(&because.message)),
+        JobState::Backoff { because, .. } => Some(trouble(because)),
         JobState::Held { reason } => Some(line(reason.message())),
         JobState::Done { outcome } => reason(outcome),
     }

@@ -5,11 +5,12 @@ use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, DiskLevel, End, Exit, FailureClass, GateResult, HoldReason, JobWork, Obligation, Outcome, Scope,
-    StopReason, TaskWork, When, WorkspaceKind,
+    Dialect, DiskLevel, End, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork, Obligation,
+    Outcome, Scope, StopReason, TaskWork, When, WorkspaceKind,
 };
+use jiff::tz::TimeZone;
 
-use crate::text::{clock, line, line_of, put, shell_word};
+use crate::text::{clock, line, line_of, local, put, shell_word};
 
 /// The words for where a task stands, in the order of its life.
 pub const TASK_STATES: &[&str] = &[
@@ -88,8 +89,7 @@ pub fn waiting_for(state: &State, task: &Task) -> Option<String> {
     }
     task.jobs.iter().filter_map(|job| state.job(*job)).find_map(|job| match &job.state {
         JobState::Backoff { until, because } => {
-            let message = line(&because.message);
-            Some(format!("the next attempt at {} UTC, because: {message}", clock(*until)))
+            Some(format!("the next attempt at {} UTC, because: {}", clock(*until), trouble(because)))
         }
         JobState::Ready => Some(start_of(state, run, task, job)),
         JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => None,
@@ -241,6 +241,15 @@ pub(crate) fn end_line(end: &End) -> String {
         End::Failed(failure) => format!("failed ({}): {}", class_word(failure.class), line(&failure.message)),
         End::Stopped(reason) => format!("stopped: {}", stop_line(reason)),
         End::Lost => "lost with its worker".to_owned(),
+    }
+}
+
+/// What went wrong, on one line, and when the limit that it met opens again.
+pub(crate) fn trouble(failure: &Failure) -> String {
+    let message = line(&failure.message);
+    match failure.resets_at {
+        Some(at) => format!("{message} (the usage limit resets at {})", local(at, &TimeZone::UTC)),
+        None => message,
     }
 }
 

@@ -28,6 +28,13 @@ const PREPARE_WAIT_MAX: Millis = Millis::seconds(30);
 /// How often a gate may fail for reasons that are not the work's (no descriptors, network).
 const GATE_TRIES_MAX: u32 = 3;
 
+/// How long a job waits at most for a provider's usage limit to open again: a moment that lies further off
+/// may be wrong, and asking costs little.
+const RESET_WAIT_MAX: Millis = Millis::hours(6);
+
+/// Those that wait for the same moment go on within this time after it, and not all at once.
+const RESET_SPREAD: Millis = Millis::seconds(10);
+
 /// Submodules that a failure names.
 const SUBMODULES_NAMED_MAX: usize = 5;
 
@@ -450,7 +457,8 @@ fn tries_left(state: &State, job: JobId, class: FailureClass) -> u32 {
 
 fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
     let tries = turn.state.job(job).map_or(0, |job| job.tries).saturating_add(1);
-    let until = turn.now + wait_before(turn.state, job, tries, because.class);
+    let wait = wait_before(turn.state, job, tries, because.class).max(wait_for_reset(turn, &because));
+    let until = turn.now + wait;
     turn.emit(Event::RetryScheduled { job, until, because, context, counted: true });
 }
 
@@ -460,6 +468,15 @@ fn schedule_uncounted(turn: &mut Turn<'_>, job: JobId, because: Failure) {
     let wait = Millis(if losses <= 1 { 0 } else { 100 << losses.min(10) });
     let until = turn.now + wait;
     turn.emit(Event::RetryScheduled { job, until, because, context: None, counted: false });
+}
+
+/// Before a usage limit opens again, trying is in vain.
+fn wait_for_reset(turn: &Turn<'_>, because: &Failure) -> Millis {
+    let Some(resets_at) = because.resets_at.filter(|resets_at| *resets_at > turn.now) else {
+        return Millis(0);
+    };
+    let spread = jitter(turn.state.next_attempt(), RESET_SPREAD.0);
+    Millis((resets_at - turn.now).min(RESET_WAIT_MAX).0 + spread)
 }
 
 /// What the task says about waiting after a failure of `class`.

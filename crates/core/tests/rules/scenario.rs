@@ -409,7 +409,14 @@ fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
         "ok" | "done" => (Exit::Code(0), None),
         "lost" => (Exit::Lost, None),
         "killed" => (Exit::Signal(15), Some(Failure::new(FailureClass::Transient, "it was killed"))),
-        _ => (Exit::Code(1), Some(Failure::new(class(how), "it said no"))),
+        _ => match how.split_once("=until=") {
+            // Of a usage limit that opens again then.
+            Some((how, moment)) => {
+                let resets_at = Some(Timestamp(number(moment)));
+                (Exit::Code(1), Some(Failure { resets_at, ..Failure::new(class(how), "it said no") }))
+            }
+            None => (Exit::Code(1), Some(Failure::new(class(how), "it said no"))),
+        },
     };
     // An agent that says so itself.
     let claim = (how == "done").then(|| Claim { is_error: false, class: None, text: String::new() });

@@ -544,3 +544,36 @@ fn a_session_is_gone_on_with() {
         ",
     );
 }
+
+/// The wait for a usage limit ends when that opens again, and a little later for each who waits for it; it is
+/// never shorter than what the task asks for, never longer than six hours, and no wait where it has opened.
+#[test]
+fn a_usage_limit_is_waited_for_until_it_opens_again() {
+    for (asked, resets_at, wanted) in [
+        ("wait=1000", 1_060_000_u64, 64_242),
+        ("wait=1000:60000", 1_060_000, 64_242),
+        ("wait=0", 1_060_000, 64_242),
+        ("wait=90000", 1_060_000, 90_000),
+        ("wait=1000", 1_000_000, 1_000),
+        ("wait=1000", 999_999, 1_000),
+        ("wait=1000", 22_600_000, 21_604_242),
+        ("wait=1000", 22_600_001, 21_604_242),
+        ("wait=1000", u64::MAX, 21_604_242),
+    ] {
+        check(&format!(
+            "
+        run slots=1
+        task a tries=2 {asked}
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > exit A1 transient=until={resets_at}
+            process of A1 ended
+            ended A1 failed (Transient): it said no
+            retry J1 in {wanted}: it said no | told of A1: The attempt before this one failed: it said no. The end of what it printed: the end of its words
+        > wait
+            opened A2 for J1
+        "
+        ));
+    }
+}

@@ -273,7 +273,7 @@ impl History {
             }
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.is_told_why(*job, because, context.as_ref(), *counted)?;
-                return self.retried(*job, *until, because.class, *counted, entry.at);
+                return self.retried(*job, *until, because, *counted, entry.at);
             }
             Event::WorkSentBack { job, until, because: _, context } => {
                 self.is_told_findings(*job, context)?;

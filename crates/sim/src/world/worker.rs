@@ -7,7 +7,7 @@ use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::State;
-use dayshift_core::time::Millis;
+use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd, WorkspaceKind,
 };
@@ -223,7 +223,7 @@ impl World {
                 let class = FailureClass::Transient;
                 let message = "stopped before it started".to_owned();
                 let exit = Exit::NotStarted { message: message.clone(), class };
-                let verdict = Some(Failure { class, message });
+                let verdict = Some(Failure::new(class, message));
                 row.record = Record::Ended(Box::new(Ended { exit, verdict }));
                 self.tell_end(attempt);
             }
@@ -264,7 +264,7 @@ impl World {
         if let Ending::NotStarted(class) = ending {
             let message = "it cannot be started".to_owned();
             let exit = Exit::NotStarted { message: message.clone(), class };
-            row.record = Record::Ended(Box::new(Ended { exit, verdict: Some(Failure { class, message }) }));
+            row.record = Record::Ended(Box::new(Ended { exit, verdict: Some(Failure::new(class, message)) }));
             return self.tell_end(attempt);
         }
         row.record = Record::Begun;
@@ -371,10 +371,20 @@ impl World {
         let Some(row) = self.worker.processes.get(&attempt) else { return };
         let (exit, verdict) = match row.ending {
             Ending::Success { .. } => (Exit::Code(0), None),
-            Ending::Failure(class) => (Exit::Code(1), Some(Failure::new(class, "it did not work"))),
+            Ending::Failure(class) => {
+                let resets_at = self.draw_reset().filter(|_| class == FailureClass::Transient);
+                (Exit::Code(1), Some(Failure { resets_at, ..Failure::new(class, "it did not work") }))
+            }
             Ending::Hang | Ending::NotStarted(_) => return,
         };
         self.ends(attempt, Ended { exit, verdict });
+    }
+
+    /// The moment at which a usage limit opens again, where one is told: mostly soon, sometimes in days, and
+    /// sometimes it has opened meanwhile.
+    fn draw_reset(&mut self) -> Option<Timestamp> {
+        let told = self.rng.pick(&[None, None, Some(5_000), Some(3_600_000), Some(400_000_000), Some(0)]);
+        told.map(|wait| Timestamp(self.wall().0.saturating_add(wait)))
     }
 
     /// The process is killed because it was asked to stop.

@@ -188,7 +188,7 @@ impl Worker {
 
     /// Ends an attempt that has no process.
     fn end_unstarted(&mut self, attempt: AttemptId, failure: Failure) {
-        let Failure { class, message } = failure;
+        let Failure { class, message, resets_at: _ } = failure;
         let end = ProcessEnd {
             exit: Exit::NotStarted { message, class },
             at: wall(),

@@ -139,7 +139,7 @@ fn reading_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn failure(class: FailureClass, message: String) -> Failure {
-    Failure { class, message }
+    Failure::new(class, message)
 }
 
 fn explain(launch: &Launch, argv: &[String], error: &io::Error) -> Failure {

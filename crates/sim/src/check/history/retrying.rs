@@ -15,6 +15,12 @@ const GATE_TRIES: u32 = 3;
 /// How often in a row a job may be lost with its worker before it is given up.
 const LOSSES_MAX: u32 = 10;
 
+/// The longest wait for a usage limit to open again, in milliseconds.
+const RESET_WAIT_MAX: u64 = 6 * 3_600_000;
+
+/// How much later than that those may go on who waited for it, in milliseconds.
+const RESET_SPREAD: u64 = 10_000;
+
 /// The most that the next attempt is told, in bytes, with what says that it was cut.
 const CONTEXT_MAX: usize = CONTEXT_LEAST + "\n[cut]".len();
 
@@ -40,10 +46,11 @@ impl History {
         &mut self,
         job: JobId,
         until: Timestamp,
-        class: FailureClass,
+        because: &Failure,
         counted: bool,
         now: Timestamp,
     ) -> Result<(), Broken> {
+        let class = because.class;
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += u32::from(counted);
@@ -69,6 +76,7 @@ impl History {
             format!("gate {job} is to be run again after {tries} tries")
         })?;
         match &end {
+            _ if counted && Self::waits_for_reset(spec, tries, because, now, until)? => Ok(()),
             _ if counted => {
                 let shortest = Self::waits(spec, tries, class, until - now)?;
                 self.note_wait(shortest, until - now);
@@ -90,6 +98,25 @@ impl History {
         ensure(is_right && losses < LOSSES_MAX, "losses", || {
             format!("{job} was lost {losses} times in a row and waits {wait}, before that {before}")
         })
+    }
+
+    /// While a usage limit refuses everything, but for no more than six hours, nothing is tried. Says
+    /// whether that is longer than what the task asks for.
+    fn waits_for_reset(
+        spec: &TaskSpec,
+        tries: u32,
+        because: &Failure,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, Broken> {
+        let Some(resets_at) = because.resets_at.filter(|at| *at > now) else { return Ok(false) };
+        let wait = (resets_at - now).0.min(RESET_WAIT_MAX);
+        let asked = Self::asked_wait(spec, tries, because.class).unwrap_or_default();
+        let most = (wait + RESET_SPREAD).max(asked + asked / 10);
+        ensure((wait.max(asked)..=most).contains(&(until - now).0), "reset", || {
+            format!("a wait of {}, and what refused it opens in {wait} ms", until - now)
+        })?;
+        Ok(wait + RESET_SPREAD > asked)
     }
 
     fn note_wait(&mut self, least: Millis, wait: Millis) {
