@@ -5,6 +5,7 @@ mod collect;
 mod deliverables;
 mod diff;
 mod error;
+mod filters;
 mod fingerprint;
 mod git;
 mod holders;
@@ -35,6 +36,7 @@ pub use base::{Base, Fetch, resolve_base};
 pub use collect::collect;
 pub use diff::{Diff, DiffStat, FileStat, diff, read_blob, stat};
 pub use error::WorkspaceError;
+pub use filters::{FilterOff, filters_off};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use git::{GitEnvironment, Limits, Listener};
 pub use order::{

@@ -134,6 +134,18 @@ pub(crate) fn user_lfs(entries: &[Entry]) -> Option<Vec<Pair>> {
     (has("filter.lfs.smudge") && !is_mixed).then_some(pairs)
 }
 
+/// The filters that have a program and do not run in a batch of calls that lets the user's own lfs run.
+pub(crate) fn filters_off(entries: &[Entry]) -> BTreeSet<&[u8]> {
+    let programs = [b".clean".as_slice(), b".smudge", b".process"];
+    let has_program = |entry: &&Entry| {
+        entry.value.as_ref().is_some_and(|value| !value.is_empty())
+            && programs.iter().any(|last| entry.key.ends_with(last))
+    };
+    let has_lfs = user_lfs(entries).is_some();
+    let names = entries.iter().filter(has_program).filter_map(|entry| middle(&entry.key, b"filter."));
+    names.filter(|name| !(*name == b"lfs" && has_lfs)).collect()
+}
+
 /// The subsection of `section.subsection.name`.
 fn middle<'a>(key: &'a [u8], section: &[u8]) -> Option<&'a [u8]> {
     let rest = key.strip_prefix(section)?;

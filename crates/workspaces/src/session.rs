@@ -1,5 +1,6 @@
 //! A batch of git calls on one git directory, with the overrides that were right when it began.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,6 +78,11 @@ impl Session {
     /// Whether the user's own `lfs` filter can be had.
     pub(crate) fn has_user_lfs(&self) -> bool {
         overrides::user_lfs(&self.entries).is_some()
+    }
+
+    /// The configured filters that a checkout leaves out.
+    pub(crate) fn filters_off(&self) -> BTreeSet<&[u8]> {
+        overrides::filters_off(&self.entries)
     }
 
     /// The git directory that all worktrees share.

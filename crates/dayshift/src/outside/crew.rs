@@ -17,11 +17,13 @@ use dayshift_core::types::{
 };
 use dayshift_workspaces::{
     Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, prepare, release, resolve_base,
+    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release,
+    resolve_base,
 };
 
 use super::Shared;
 use super::launch::{self, Known};
+use crate::cli::output;
 use crate::disk;
 use crate::log::{self, About, Level};
 use crate::paths;
@@ -310,7 +312,21 @@ impl Hands {
         }
         let base = resolve_base(repository, Fetch::Remote, FETCH_MAX).map_err(|error| told(&error))?;
         bases.insert(site.run, base.clone());
+        self.tell_filters(site.run, repository, &base.commit);
         Ok(base)
+    }
+
+    /// Says, once a run, which filters its worktrees do without: no program that a repository names runs there.
+    fn tell_filters(&self, run: RunId, repository: &Repository, commit: &str) {
+        // Where it cannot be known, the checkout that follows tells why.
+        for off in filters_off(repository, commit).unwrap_or_default() {
+            let name = output::escaped(&off.name);
+            self.shared.follower.say(&format!(
+                "warning: {run}: the filter `{name}` does not run in worktrees: {} that want it lie there, and are \
+                 saved, without it",
+                if off.files == 1 { "1 file".to_owned() } else { format!("{} files", off.files) }
+            ));
+        }
     }
 
     fn collect(&self, site: &Site, attempt: AttemptId) -> Result<Collected, Failure> {

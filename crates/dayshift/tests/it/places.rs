@@ -188,3 +188,29 @@ fn a_folder_of_sockets_with_too_long_a_name_is_done_without_and_said() {
     assert!(!long.exists());
     site.wait_for_worker_to_leave();
 }
+
+#[test]
+fn filters_that_do_not_run_in_worktrees_are_told_once_a_run() {
+    let site = Site::new();
+    site.repo.write(".gitattributes", "*.up filter=upper\n*.un filter=unknown\n*.em filter=empty\n");
+    for name in ["one.up", "deep/two.up", "three.un", "four.em", "five"] {
+        site.repo.write(name, "text\n");
+    }
+    site.repo.commit("files");
+    site.repo.git(&["config", "filter.upper.smudge", "tr a-z A-Z"]);
+    site.repo.git(&["config", "filter.empty.smudge", ""]);
+    site.repo.git(&["config", "filter.idle.clean", "cat"]);
+    let day = site.home.path().join("day.yaml");
+    let agent = "agents:\n  crew: {kind: command, run: echo x > made.txt}\n";
+    let tasks = "tasks:\n  - {id: a, name: A, agent: crew}\n  - {id: b, name: B, agent: crew}\n";
+    fs::write(&day, format!("date: 2026-11-20\n{agent}{tasks}")).unwrap();
+    let ran = site.run(["run".as_ref(), day.as_os_str()]);
+    let told: Vec<&str> =
+        ran.out.lines().chain(ran.err.lines()).filter(|line| line.contains("filter")).collect();
+    assert_eq!((ran.code, told.len()), (0, 1), "{ran:?}");
+    assert!(told[0].contains("`upper`") && told[0].contains("2 files"), "{told:?}");
+    site.repo.git(&["config", "--remove-section", "filter.upper"]);
+    let ran = site.run(["run".as_ref(), day.as_os_str(), "--again".as_ref()]);
+    assert!(ran.code == 0 && !format!("{ran:?}").contains("filter"), "{ran:?}");
+    site.wait_for_worker_to_leave();
+}
