@@ -39,10 +39,28 @@ pub(crate) fn budget(common: &Common, args: &BudgetArgs) -> Result<Code> {
     if common.json {
         output::json(&dayshift_views::budgets_json(&after, now(), Some(scope)))?;
     } else {
-        let next = if is_live { "" } else { "; `dayshift resume` goes on" };
-        output::print(&format!("the budget of {scope} is {limit} now, it was {before}{next}"))?;
+        let next = if is_live { "" } else { next(&after, scope) };
+        let whose = if scope == Scope::Day { "the day".to_owned() } else { scope.to_string() };
+        output::print(&format!("the budget of {whose} is {limit} now, it was {before}{next}"))?;
     }
     Ok(Code::Done)
+}
+
+/// What a person does next, where no engine lives: a run that has ended goes on with nothing, unless the
+/// new limit opened it again.
+fn next(after: &State, scope: Scope) -> &'static str {
+    let run = match scope {
+        Scope::Day => None,
+        Scope::Run(run) => Some(run),
+        Scope::Task(task) => after.task(task).map(|task| task.run),
+        Scope::Job(job) => after.job(job).and_then(|job| after.task(job.task)).map(|task| task.run),
+    };
+    let mut meant = after.runs().filter(|known| run.is_none_or(|run| run == known.id));
+    match (meant.any(|run| !run.is_closed()), run.is_some()) {
+        (true, _) => "; `dayshift resume` goes on",
+        (false, true) => "; its run has ended, so nothing goes on",
+        (false, false) => "",
+    }
 }
 
 fn show(common: &Common, state: &State, scope: Option<Scope>) -> Result<Code> {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
-use dayshift_core::state::{RunMode, State};
+use dayshift_core::state::{Run, RunMode, State};
 use dayshift_engine::Lock;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
@@ -45,24 +45,39 @@ fn by() -> String {
 
 /// Starts nothing more; what lives goes on to its end.
 pub(crate) fn pause(common: &Common, args: &WhichArgs) -> Result<Code> {
-    let asked = ask(common, args, |run| Request::PauseRun { run, by: by() })?;
-    tell(common, &asked, "paused", "nothing more starts; what works now works to its end")
+    let (asked, held) = ask(common, args, |run| Request::PauseRun { run, by: by() })?;
+    tell(common, &asked, &held, "paused", "nothing more starts; what works now works to its end")
 }
 
 /// Begins no further task; what has begun goes through its gates and repairs, then the run pauses.
 pub(crate) fn drain(common: &Common, args: &WhichArgs) -> Result<Code> {
-    let asked = ask(common, args, |run| Request::DrainRun { run, by: by() })?;
-    tell(common, &asked, "draining", "no further task begins; what has begun is finished, gates included")
+    let (asked, held) = ask(common, args, |run| Request::DrainRun { run, by: by() })?;
+    let what = "no further task begins; what has begun is finished, gates included";
+    tell(common, &asked, &held, "draining", what)
 }
 
-fn ask(common: &Common, args: &WhichArgs, request: impl Fn(RunId) -> Request) -> Result<Vec<RunId>> {
+/// The runs that were asked, and those that were held back before.
+fn ask(
+    common: &Common,
+    args: &WhichArgs,
+    request: impl Fn(RunId) -> Request,
+) -> Result<(Vec<RunId>, Vec<RunId>)> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let runs = args.run.map_or_else(|| going(&state), |run| vec![run]);
     for run in &runs {
         steer::steer(&paths, request(*run))?;
     }
-    Ok(runs)
+    Ok((runs, held(&state)))
+}
+
+/// Runs that somebody holds back.
+fn held(state: &State) -> Vec<RunId> {
+    let is_held = |mode: &RunMode| match mode {
+        RunMode::Paused { .. } => true,
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Closed { .. } => false,
+    };
+    state.runs().filter(|run| is_held(&run.mode)).map(|run| run.id).collect()
 }
 
 /// Runs that may start something.
@@ -74,16 +89,22 @@ fn going(state: &State) -> Vec<RunId> {
     state.runs().filter(|run| is_going(&run.mode)).map(|run| run.id).collect()
 }
 
-fn tell(common: &Common, runs: &[RunId], word: &str, what: &str) -> Result<Code> {
-    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+fn tell(common: &Common, runs: &[RunId], held: &[RunId], word: &str, what: &str) -> Result<Code> {
     if common.json {
+        let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
         output::json(&json!({ "runs": names, "state": word }))?;
-    } else if names.is_empty() {
+    } else if !runs.is_empty() {
+        output::print(&format!("{}: {word}: {what}; `dayshift resume` goes on", names(runs)))?;
+    } else if held.is_empty() {
         output::print("no run is going on")?;
     } else {
-        output::print(&format!("{}: {word}: {what}; `dayshift resume` goes on", names.join(", ")))?;
+        output::print(&format!("{}: paused already; `dayshift resume` goes on", names(held)))?;
     }
     Ok(Code::Done)
+}
+
+fn names(runs: &[RunId]) -> String {
+    runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Stops the agents and the engine; the runs can be resumed, and no try is counted.
@@ -101,11 +122,20 @@ pub(crate) fn stop(common: &Common, args: &StopArgs) -> Result<Code> {
     if common.json {
         output::json(&json!({ "stopped": left.is_empty(), "left": left }))?;
     } else if left.is_empty() {
-        output::print("stopped: nothing works any more; `dayshift resume` goes on")?;
+        output::print(stopped(&state))?;
     } else {
         output::print(&format!("not over yet, and left to the next `dayshift resume`: {}", left.join(", ")))?;
     }
     Ok(if left.is_empty() { Code::Done } else { Code::SomeFailed })
+}
+
+/// What is said when nothing works any more: where every run has ended, `resume` would do nothing.
+fn stopped(state: &State) -> &'static str {
+    if state.runs().all(Run::is_closed) {
+        "nothing works: every run has ended"
+    } else {
+        "stopped: nothing works any more; `dayshift resume` goes on"
+    }
 }
 
 /// Tells the live engine what Ctrl-C would tell it, and waits for its end.

@@ -77,7 +77,7 @@ fn refuse_strange(paths: &Paths) -> Result<()> {
 
 fn busy(message: String) -> Failure {
     Failure::new(Code::Busy, message)
-        .hint("`dayshift resume` takes over what lives, `dayshift cancel ID` stops it; then try again")
+        .hint("`dayshift stop` ends the agents and the engine and saves their work; then try again")
 }
 
 /// Takes the place of the one worker, so that none can start meanwhile.
