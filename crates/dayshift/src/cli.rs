@@ -27,6 +27,7 @@ mod saved;
 mod settings;
 mod signals;
 mod standing;
+mod start;
 mod steer;
 mod trust;
 mod worker;
@@ -78,13 +79,13 @@ pub(crate) struct RunArgs {
     /// What everything together may cost
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
-    /// The template of tasks that name none
+    /// The template of tasks that name none (not acted on yet)
     #[arg(long, value_name = "T")]
     pub(crate) template: Option<String>,
     /// The agent of tasks that name none
     #[arg(long, value_name = "A")]
     pub(crate) agent: Option<String>,
-    /// Only these tasks, and what they need
+    /// Only these tasks, with commas between them, and what they need
     #[arg(long, visible_alias = "task-id", value_name = "ID", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Hand the work in and return; a background engine does it

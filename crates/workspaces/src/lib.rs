@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod checkout;
 mod collect;
 mod deliverables;
 mod diff;
@@ -33,6 +34,7 @@ mod tidy;
 mod worktree;
 
 pub use base::{Base, Fetch, resolve_base};
+pub use checkout::{Checkout, checkout};
 pub use collect::collect;
 pub use diff::{Diff, DiffStat, FileStat, diff, read_blob, stat};
 pub use error::WorkspaceError;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dayshift_core::types::{FailureClass, WorkspaceKind};
-use dayshift_workspaces::{Base, Fetch, diff, read_blob, resolve_base, stat};
+use dayshift_workspaces::{Base, Checkout, Fetch, checkout, diff, read_blob, resolve_base, stat};
 use support::{World, root, write};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +29,29 @@ fn base(world: &World, fetch: Fetch) -> Base {
 
 fn head(world: &World) -> String {
     world.git(&["rev-parse", "HEAD"])
+}
+
+#[test]
+fn a_checkout_tells_what_the_next_commit_would_have_changed() {
+    let empty = World::empty(support::SHA1);
+    let found = checkout(&empty.repository()).expect("a look");
+    assert_eq!(found, Checkout { has_commit: false, uncommitted: Vec::new() });
+
+    let world = World::new();
+    world.git_quiet(&world.top, &["reset", "-q", "--hard"]);
+    let sprung = fs::read(world.marker()).unwrap_or_default();
+    // Written again as it was: git has to look inside, and finds nothing new.
+    world.write("old.txt", "old\n");
+    let before = fs::read(world.top.join(".git/index")).expect("an index");
+    let look = || checkout(&world.repository()).expect("a look").uncommitted;
+    assert_eq!(look(), Vec::<String>::new());
+    world.write("untracked", "x\n");
+    world.write("docs/a b.md", "other words\n");
+    fs::remove_file(world.top.join("src/main.rs")).expect("a file");
+    assert_eq!(look(), ["docs/a b.md", "src/main.rs"]);
+    assert_eq!(fs::read(world.top.join(".git/index")).expect("an index"), before, "nothing was changed");
+    let after = fs::read(world.marker()).unwrap_or_default();
+    assert_eq!(after, sprung, "a program of the repository ran");
 }
 
 #[test]

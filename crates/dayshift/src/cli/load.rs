@@ -15,7 +15,7 @@ use dayshift_intake::config::Origin;
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
 use super::settings::{Settings, settings};
-use super::{Common, RunArgs, credentials, output, place};
+use super::{Common, RunArgs, credentials, output, place, start};
 use crate::failure::{Code, Failure};
 use crate::trust::Standing;
 
@@ -98,6 +98,10 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
         warnings.extend(check_agent(&loaded.run, agent)?);
     }
     warnings.extend(unset(&loaded.run, &config));
+    warnings.extend(too_dear(&loaded.run, config.max_daily_cost.value));
+    if let Some(git) = &repo.git {
+        warnings.extend(start::look(&loaded.run, git, &named)?);
+    }
     Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
 }
 
@@ -143,6 +147,22 @@ fn unset(run: &RunSpec, config: &Config) -> Option<String> {
     let list = missing.join(", ");
     Some(format!(
         "warning: `pass_env` names what is not set here: {list}\nhint: set it, or say where it is under [secrets] of ~/.config/dayshift/config.toml"
+    ))
+}
+
+/// Tasks that could never start, because more is set aside for them than a limit allows in all.
+fn too_dear(run: &RunSpec, day: Micros) -> Option<String> {
+    let limit = run.budget.cost.map_or(day, |limit| limit.min(day));
+    let dear: Vec<&TaskSpec> = run.tasks.iter().filter(|task| cost(run, task) > limit).collect();
+    let task = dear.first()?;
+    let more = match dear.len() - 1 {
+        0 => String::new(),
+        more => format!(", nor do {more} more"),
+    };
+    Some(format!(
+        "warning: task `{}` cannot start within the limit of {limit}: {} are set aside for it{more}\nhint: raise the limit (`max_cost_usd`, `--budget`, `max_daily_cost_usd`), or give such a task a `budget_usd` that fits",
+        task.key,
+        cost(run, task)
     ))
 }
 
@@ -198,7 +218,14 @@ pub(crate) fn read_text(path: &str) -> Option<String> {
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let path = file.display();
     let refuse = |message: String| Failure::new(Code::Invalid, message);
-    let unread = |error: std::io::Error| refuse(format!("failed to read {path}: {error}"));
+    let unread = |error: std::io::Error| {
+        let failure = refuse(format!("failed to read {path}: {error}"));
+        if error.kind() == std::io::ErrorKind::NotFound {
+            failure.hint("`dayshift init` writes a commented example")
+        } else {
+            failure
+        }
+    };
     // Looked at before it is opened: a pipe would keep us until somebody writes to it.
     let found = std::fs::metadata(file).map_err(unread)?;
     if found.is_dir() {
@@ -256,7 +283,7 @@ fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
 
 /// What a run would do, for people.
 pub(crate) fn plan(spec: &RunSpec) -> String {
-    let mut text = format!("{}: {} tasks in {}\n", spec.label, spec.tasks.len(), spec.repo);
+    let mut text = format!("{}: {} in {}\n", spec.label, tasks(spec.tasks.len()), spec.repo);
     let total: Micros = spec.tasks.iter().map(|task| cost(spec, task)).sum();
     for task in &spec.tasks {
         let who = match &task.work {
@@ -282,6 +309,10 @@ pub(crate) fn plan(spec: &RunSpec) -> String {
         spec.slots_max
     );
     text
+}
+
+fn tasks(count: usize) -> String {
+    if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") }
 }
 
 fn cost(spec: &RunSpec, task: &TaskSpec) -> Micros {

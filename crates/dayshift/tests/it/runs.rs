@@ -267,20 +267,17 @@ fn the_same_files_again_are_told_that_they_are_done_and_again_makes_a_new_run() 
 #[test]
 fn a_workspace_that_cannot_be_made_holds_its_task_and_the_others_go_on() {
     let site = Site::new();
-    let empty = site.home.path().join("empty");
-    fs::create_dir(&empty).unwrap();
-    assert!(Command::new("git").args(["init", "-q"]).current_dir(&empty).status().unwrap().success());
     let file = site.home.path().join("day.yaml");
-    let text = "date: 2026-11-20\ntasks:\n  - {id: a, name: A, run: 'true', workspace: worktree, backoff: immediate}\n  \
-                - {id: b, name: B, run: 'true', workspace: scratch}\n";
+    let text = "date: 2026-11-20\nmax_parallel: 1\ntasks:\n  - {id: one, name: One, run: 'echo 1 > list.txt'}\n  \
+                - {id: two, name: Two, run: 'echo 2 > list.txt'}\n  \
+                - {id: both, name: Both, run: 'true', needs: [one, two], backoff: immediate}\n  \
+                - {id: last, name: Last, run: 'true', workspace: scratch}\n";
     fs::write(&file, text).unwrap();
-    let repo = empty.display().to_string();
-    let ran = site.run(["run", file.to_str().unwrap(), "--repo", &repo]);
+    let ran = run(&site, file.to_str().unwrap(), &[]);
     assert_eq!(ran.code, 3, "{ran:?}");
-    let status = site.json(["status", "--json", "--repo", &repo]);
-    let tasks = status["runs"][0]["tasks"].as_array().unwrap();
-    assert_eq!(tasks[0]["state"], "awaiting_human", "{status}");
-    assert_eq!(tasks[1]["outcome"], "succeeded", "{status}");
+    let tasks = site.tasks();
+    assert_eq!(tasks[2]["state"], "awaiting_human", "{tasks:?}");
+    assert_eq!(tasks[3]["outcome"], "succeeded", "{tasks:?}");
 }
 
 #[test]
