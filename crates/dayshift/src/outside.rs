@@ -1,5 +1,6 @@
 //! Everything outside: one flat match from what is owed to the adapter that does it.
 
+mod complaint;
 mod crew;
 mod launch;
 mod link;

@@ -178,6 +178,10 @@ fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secret
         clean: Clean { redactor: redactor(env, secrets), is_withheld: !missing(env, secrets).is_empty() },
         stream: folder.join("stream"),
         offset: 0,
+        complaints: match &agent.dialect {
+            Dialect::Command { .. } => Some(folder.join("log")),
+            Dialect::Claude { .. } | Dialect::Scripted { .. } => None,
+        },
     });
     Watch { about: About::attempt(subject.state, subject.attempt.id), reader }
 }

@@ -12,7 +12,7 @@ use dayshift_core::money::Spend;
 use dayshift_core::types::{Claim, Exit, Failure, FailureClass, ProcessEnd};
 use dayshift_guard::Redactor;
 
-use super::Shared;
+use super::{Shared, complaint};
 use crate::log::About;
 
 /// How much of a stream is read at once.
@@ -52,6 +52,8 @@ pub(super) struct Reader {
     pub(super) clean: Clean,
     pub(super) stream: PathBuf,
     pub(super) offset: u64,
+    /// The log whose last word on standard error says why a command failed; other agents say it themselves.
+    pub(super) complaints: Option<PathBuf>,
 }
 
 impl Reader {
@@ -137,7 +139,12 @@ struct Told {
 }
 
 fn conclude(reader: &mut Reader, exit: &Exit) -> Told {
-    let conclusion = reader.parser.conclude(exit);
+    let mut conclusion = reader.parser.conclude(exit);
+    if let (Err(failure), Some(log)) = (&mut conclusion.verdict, &reader.complaints)
+        && let Some(complaint) = complaint::last(log)
+    {
+        failure.message = format!("{}; on standard error: {complaint}", failure.message);
+    }
     let clean = &mut reader.clean;
     if matches!(exit, Exit::NotStarted { .. }) {
         // Of a process that never was, every word is our own.
