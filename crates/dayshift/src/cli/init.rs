@@ -1,7 +1,7 @@
 //! `init` and `schema`.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use dayshift_intake::init::{Facts, example};
@@ -22,7 +22,7 @@ pub(crate) fn init(common: &Common, file: Option<PathBuf>, force: bool) -> Resul
     let exists = |path: &str| repo.path.join(path).exists();
     let read = |path: &str| std::fs::read_to_string(repo.path.join(path)).ok();
     let text = example(&Facts { date: &date, exists: &exists, read: &read });
-    std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
+    std::fs::write(&file, text).map_err(|error| unwritten(&file, error))?;
     if common.json {
         output::json(&serde_json::json!({ "wrote": file.display().to_string() }))?;
         return Ok(Code::Done);
@@ -32,6 +32,18 @@ pub(crate) fn init(common: &Common, file: Option<PathBuf>, force: bool) -> Resul
         file.display()
     ))?;
     Ok(Code::Done)
+}
+
+/// A folder that is not there is a slip of who typed its name, and no fault of the disk.
+fn unwritten(file: &Path, error: std::io::Error) -> anyhow::Error {
+    let message = format!("failed to write {}", file.display());
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            let hint = "name a file in a folder that is there";
+            Failure::new(Code::Invalid, format!("{message}: {error}")).hint(hint).into()
+        }
+        _ => anyhow::Error::new(error).context(message),
+    }
 }
 
 /// Adds the layout of that name to the repository's settings.

@@ -24,10 +24,12 @@ const FILES: &[(&str, &str)] = &[
 /// Variables that are read.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("DAYSHIFT_STATE", "the state directory, as --state"),
-    ("DAYSHIFT_MAX_DAILY_COST_USD", "what a run may cost when its day file gives no limit"),
+    ("DAYSHIFT_MAX_DAILY_COST_USD", "what all runs of one day together may cost"),
     ("DAYSHIFT_COST_WARNING_THRESHOLD", "the share of the limit at which to warn"),
     ("DAYSHIFT_MAX_CONCURRENT_AGENTS", "how many agents work at once"),
     ("DAYSHIFT_DISK_BUDGET_GB", "how many gigabytes state and workspaces may use"),
+    ("DAYSHIFT_DISK_WARN_MB", "below so many free megabytes there is a warning"),
+    ("DAYSHIFT_DISK_PAUSE_MB", "below so many free megabytes nothing new starts"),
     ("DAYSHIFT_AGENT", "the agent of tasks that name none"),
     ("XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR", "where settings, workspaces and sockets lie"),
 ];
@@ -101,7 +103,8 @@ fn find<'a>(top: &'a clap::Command, name: &str) -> Result<&'a clap::Command> {
 
 fn page_of(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page).context("failed to make the page")?;
+    let man = Man::new(command.clone()).source(concat!("dayshift ", env!("CARGO_PKG_VERSION")));
+    man.render(&mut page).context("failed to make the page")?;
     Ok(page)
 }
 

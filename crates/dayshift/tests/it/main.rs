@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod manual;
 mod mutants;
+mod newcomer;
 mod old_states;
 mod parallel;
 mod places;
