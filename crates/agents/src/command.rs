@@ -8,6 +8,5 @@ pub(crate) fn order(run: &str, brief: &Brief<'_>) -> Order {
         program: Program::Line(run.to_owned()),
         stdin: Stdin::Text(brief.prompt.to_owned()),
         env: vec![("DAYSHIFT_PROMPT_FILE".to_owned(), brief.prompt_file.to_owned())],
-        structured: false,
     }
 }

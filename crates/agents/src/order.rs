@@ -14,8 +14,6 @@ pub struct Brief<'a> {
     pub prompt_file: &'a str,
     /// The session to go on with. One that could be read as an option is left out.
     pub resume: Option<&'a str>,
-    /// The id that a new session is to have (a UUID), where the dialect can be told.
-    pub session_choice: Option<&'a str>,
     /// The model to ask for, over the agent's own.
     pub model: Option<&'a str>,
     /// What the attempt may still cost.
@@ -35,8 +33,6 @@ pub struct Order {
     pub stdin: Stdin,
     /// Variables that the dialect needs; the agent's own `env` goes on top.
     pub env: Vec<(String, String)>,
-    /// Whether stdout is a protocol stream, of which people see the readable form.
-    pub structured: bool,
 }
 
 /// What to execute.

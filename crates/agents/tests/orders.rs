@@ -10,7 +10,6 @@ const BRIEF: Brief<'static> = Brief {
     prompt: "do it",
     prompt_file: "/state/A1/instructions.md",
     resume: None,
-    session_choice: None,
     model: None,
     budget_left: None,
     self_exe: "/bin/dayshift",
@@ -67,12 +66,6 @@ fn command_lines_by_table() {
         (claude(&[]), Brief { model: Some(" "), ..BRIEF }, base.to_owned()),
         (claude(&[]), Brief { resume: Some("5f-1"), ..BRIEF }, format!("{base} --resume 5f-1")),
         (claude(&[]), Brief { resume: Some("--dangerously-skip-permissions"), ..BRIEF }, base.to_owned()),
-        (claude(&[]), Brief { session_choice: Some("5f-2"), ..BRIEF }, format!("{base} --session-id 5f-2")),
-        (
-            claude(&[]),
-            Brief { resume: Some("5f-1"), session_choice: Some("5f-2"), ..BRIEF },
-            format!("{base} --resume 5f-1"),
-        ),
         (
             claude(&[]),
             Brief { budget_left: Some(Micros(2_500_000)), ..BRIEF },
@@ -94,7 +87,6 @@ fn command_lines_by_table() {
             Brief { resume: Some("s1"), budget_left: Some(Micros(1)), ..BRIEF },
             format!("{own} --resume s1 --max-budget-usd 0.000001"),
         ),
-        (scripted(), Brief { session_choice: Some("s2"), ..BRIEF }, format!("{own} --session-id s2")),
     ];
     for (agent, brief, wanted) in table {
         assert_eq!(words(&order(&agent, &brief)), wanted);
@@ -131,9 +123,7 @@ fn variables_and_forms() {
         "no IS_SANDBOX, which would claim a jail"
     );
     assert!(!words(&claude).contains("bypassPermissions"));
-    assert!(claude.structured && of(&scripted()).structured);
 
     let command = of(&agent(Dialect::Command { run: "x".into(), cost: Micros::ZERO }));
     assert_eq!(command.env, [("DAYSHIFT_PROMPT_FILE".to_owned(), "/state/A1/instructions.md".to_owned())]);
-    assert!(!command.structured);
 }

@@ -10,8 +10,8 @@ use dayshift_core::ids::{RunId, TaskId};
 use dayshift_core::state::State;
 use dayshift_core::types::WorkspaceKind;
 use dayshift_workspaces::{
-    BranchFate, DirtyFate, GitEnvironment, Recorded, ReleaseOrder, Repository, ScratchFate, SnapshotOrder,
-    Source, WorkspaceError, disown, recorded, release, remove_all, snapshot,
+    BranchFate, DirtyFate, GitEnvironment, Recorded, ReleaseOrder, Repository, SnapshotOrder, Source,
+    WorkspaceError, disown, recorded, release, remove_all, snapshot,
 };
 
 use crate::paths::Paths;
@@ -87,7 +87,6 @@ impl TakeDown<'_> {
             task: place.task,
             folder: self.paths.workspaces(),
             workspace: place.workspace.clone(),
-            scratch: ScratchFate::Keep,
             dirty: DirtyFate::SaveAndRemove,
             branch: BranchFate::AsItIs,
         };

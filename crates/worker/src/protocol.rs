@@ -62,8 +62,6 @@ pub enum ToWorker {
     },
     /// Asks for [`FromWorker::Live`]; needs no hello.
     ListLive,
-    /// Start nothing any more and end as soon as nothing lives.
-    Drain,
 }
 
 /// What the worker says to the engine.

@@ -1,7 +1,10 @@
 //! The worker's memory: one append-only file of JSON lines that survives the worker's death.
 //!
-//! Written without fsync: it is safe against the death of processes, not of the machine
-//! (after which every process is dead anyway, see the boot id).
+//! Written without fsync: it is safe against the death of processes, not of the machine. After that every
+//! process is dead (the boot id tells), so nothing runs twice at once, whatever the file has lost. An attempt
+//! that was live begins once more in the tree that it left, with its `Begun` record as another attempt after
+//! a lost one, without it as itself. What a lost record takes along is that the first life's price, as far
+//! as nobody told it, is presumed; an fsync before each start is not paid for that.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

@@ -217,7 +217,7 @@ fn a_draining_worker_starts_nothing_and_ends_after_the_last() {
     let engine = home.engine();
     engine.start(&home.shell(1, "exec sleep 600"));
     engine.wait_started(1);
-    engine.send(&ToWorker::Drain);
+    engine.send(&ToWorker::Hello { protocol: 99, engine_pid: std::process::id() });
     engine.start(&home.shell(2, "true"));
     engine.wait(|message| {
         matches!(message, FromWorker::Refused { attempt: Some(attempt), .. } if attempt.0 == 2).then_some(())

@@ -42,7 +42,7 @@ pub use filters::{FilterOff, filters_off};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use git::{GitEnvironment, Limits, Listener};
 pub use order::{
-    BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, ScratchFate, Source, TreeFate,
+    BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
 };
 pub use prepare::prepare;
 pub use recorded::{Recorded, disown, recorded};

@@ -83,8 +83,6 @@ pub struct ReleaseOrder {
     pub folder: PathBuf,
     /// What prepare returned.
     pub workspace: ReadyWorkspace,
-    /// What becomes of a scratch folder's files.
-    pub scratch: ScratchFate,
     /// What becomes of a worktree that was changed after its last snapshot.
     pub dirty: DirtyFate,
     /// What becomes of commits that were made on its branch after the result.
@@ -107,15 +105,6 @@ pub enum DirtyFate {
     Keep,
     /// It is saved in one more snapshot and then removed, because a person asked for a clean state.
     SaveAndRemove,
-}
-
-/// What becomes of the files of a scratch folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScratchFate {
-    /// They stay where they are.
-    Keep,
-    /// They are deleted; nothing else holds them.
-    Remove,
 }
 
 /// What became of a workspace.

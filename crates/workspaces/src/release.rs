@@ -7,7 +7,7 @@ use dayshift_core::types::WorkspaceKind;
 use crate::collect::place_of;
 use crate::error::WorkspaceError;
 use crate::git::is_real_dir;
-use crate::order::{BranchFate, DirtyFate, ReleaseOrder, Released, ScratchFate, Source};
+use crate::order::{BranchFate, DirtyFate, ReleaseOrder, Released, Source};
 use crate::overrides::Filters;
 use crate::paths;
 use crate::record::{Place, Record, Stage};
@@ -24,7 +24,7 @@ use crate::{result, snapshot, submodule, worktree};
 pub fn release(source: &Source<'_>, order: &ReleaseOrder) -> Result<Released, WorkspaceError> {
     let root = Path::new(&order.workspace.root);
     match (order.kind, source) {
-        (WorkspaceKind::Scratch, _) => scratch(order, root),
+        (WorkspaceKind::Scratch, _) => Ok(scratch(root)),
         (WorkspaceKind::InPlace, _) => {
             place_of(order.kind, &order.folder, order.task, root).forget()?;
             Ok(Released::default())
@@ -34,15 +34,10 @@ pub fn release(source: &Source<'_>, order: &ReleaseOrder) -> Result<Released, Wo
     }
 }
 
-fn scratch(order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError> {
-    let is_inside = root.parent() == Some(&order.folder);
-    match order.scratch {
-        ScratchFate::Remove if is_inside => remove_all(root).map(|()| Released::default()),
-        ScratchFate::Remove | ScratchFate::Keep => {
-            let kept = root.exists().then(|| "the files of a scratch folder are in no repository".to_owned());
-            Ok(Released { kept, ..Released::default() })
-        }
-    }
+/// It stays: nothing else holds its files.
+fn scratch(root: &Path) -> Released {
+    let kept = root.exists().then(|| "the files of a scratch folder are in no repository".to_owned());
+    Released { kept, ..Released::default() }
 }
 
 fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError> {

@@ -7,8 +7,8 @@ use std::fs;
 use dayshift_core::ids::TaskId;
 use dayshift_core::types::{Collected, WorkspaceKind};
 use dayshift_workspaces::{
-    BranchFate, DirtyFate, ReleaseOrder, Released, Repository, ScratchFate, Source, WorkspaceError, collect,
-    fingerprint, prepare, release,
+    BranchFate, DirtyFate, ReleaseOrder, Released, Repository, Source, WorkspaceError, collect, fingerprint,
+    prepare, release,
 };
 use support::{World, executable, root, write};
 
@@ -56,7 +56,6 @@ fn live(world: &World) -> (Collected, Released) {
         task: TaskId(1),
         folder: world.folder.clone(),
         workspace: ready,
-        scratch: ScratchFate::Keep,
         dirty: DirtyFate::Keep,
         branch: BranchFate::Result,
     };

@@ -180,7 +180,6 @@ fn a_lock_in_the_users_part_is_told_and_never_removed() {
         task: TaskId(1),
         folder: world.folder.clone(),
         workspace: ready.clone(),
-        scratch: dayshift_workspaces::ScratchFate::Keep,
         dirty: dayshift_workspaces::DirtyFate::Keep,
         branch: dayshift_workspaces::BranchFate::Result,
     };

@@ -8,7 +8,7 @@ use std::path::Path;
 use dayshift_core::ids::TaskId;
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    BranchFate, CollectOrder, DirtyFate, ReleaseOrder, ScratchFate, Source, collect, prepare, release,
+    BranchFate, CollectOrder, DirtyFate, ReleaseOrder, Source, collect, prepare, release,
 };
 use support::{World, root, write};
 
@@ -116,19 +116,12 @@ fn judge(
     collect(&Source::Plain(folder), &order).expect("collected")
 }
 
-fn end(
-    folder: &Path,
-    world: &World,
-    kind: WorkspaceKind,
-    ready: &ReadyWorkspace,
-    scratch: ScratchFate,
-) -> Option<String> {
+fn end(folder: &Path, world: &World, kind: WorkspaceKind, ready: &ReadyWorkspace) -> Option<String> {
     let order = ReleaseOrder {
         kind,
         task: TaskId(1),
         folder: world.folder.clone(),
         workspace: ready.clone(),
-        scratch,
         dirty: DirtyFate::Keep,
         branch: BranchFate::Result,
     };
@@ -170,12 +163,12 @@ fn a_folder_without_git_is_watched_by_sizes_and_times() {
         (collected.changed, collected.snapshot, collected.summary.as_deref()),
         (true, None, Some("done"))
     );
-    assert_eq!(end(&folder, &world, IN_PLACE, &ready, ScratchFate::Remove), None);
+    assert_eq!(end(&folder, &world, IN_PLACE, &ready), None);
     assert!(folder.join("made.txt").exists(), "a folder of the user's is never removed");
 }
 
 #[test]
-fn a_scratch_folder_is_private_and_goes_only_when_told_to() {
+fn a_scratch_folder_is_private_and_stays() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let world = World::new();
     let ready = plain(&world.top, &world, WorkspaceKind::Scratch);
@@ -188,16 +181,11 @@ fn a_scratch_folder_is_private_and_goes_only_when_told_to() {
     let collected = judge(&world.top, &world, WorkspaceKind::Scratch, &ready, &wanted);
     assert_eq!(collected.files_created, ["link", "out/result.txt"]);
     assert_eq!(collected.deliverables.iter().map(|(_, holds)| *holds).collect::<Vec<_>>(), [true, false]);
-    assert!(end(&world.top, &world, WorkspaceKind::Scratch, &ready, ScratchFate::Keep).is_some());
+    assert!(end(&world.top, &world, WorkspaceKind::Scratch, &ready).is_some());
     assert!(there.join("out/result.txt").exists());
-    let mut elsewhere = ready.clone();
-    elsewhere.root = world.home.to_str().expect("UTF-8").into();
-    assert!(
-        end(&world.top, &world, WorkspaceKind::Scratch, &elsewhere, ScratchFate::Remove).is_some(),
-        "not ours"
-    );
-    assert_eq!(end(&world.top, &world, WorkspaceKind::Scratch, &ready, ScratchFate::Remove), None);
-    assert!(!there.exists() && world.home.join(".gitconfig").exists());
+    fs::remove_dir_all(&there).expect("removed");
+    assert_eq!(end(&world.top, &world, WorkspaceKind::Scratch, &ready), None);
+    assert!(world.home.join(".gitconfig").exists());
 }
 
 #[test]

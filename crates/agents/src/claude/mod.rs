@@ -45,15 +45,8 @@ pub(crate) fn order(program: &str, allowed_tools: &[String], brief: &Brief<'_>) 
     }
     if let Some(session) = brief.resume.and_then(text::plain_id) {
         option("--resume", session.to_owned());
-    } else if let Some(session) = brief.session_choice.and_then(text::plain_id) {
-        option("--session-id", session.to_owned());
     }
-    Order {
-        program: Program::Argv(argv),
-        stdin: Stdin::Text(prompt(brief.prompt)),
-        env: env(),
-        structured: true,
-    }
+    Order { program: Program::Argv(argv), stdin: Stdin::Text(prompt(brief.prompt)), env: env() }
 }
 
 /// The entries of an allow-list that cannot be read as options.

@@ -21,16 +21,9 @@ pub(crate) fn order(brief: &Brief<'_>) -> Order {
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
     if let Some(session) = brief.resume.and_then(text::plain_id) {
         option("--resume", session.to_owned());
-    } else if let Some(session) = brief.session_choice.and_then(text::plain_id) {
-        option("--session-id", session.to_owned());
     }
     if let Some(amount) = brief.budget_left {
         option("--max-budget-usd", dollars(amount));
     }
-    Order {
-        program: Program::Argv(argv),
-        stdin: Stdin::Text(brief.prompt.to_owned()),
-        env: Vec::new(),
-        structured: true,
-    }
+    Order { program: Program::Argv(argv), stdin: Stdin::Text(brief.prompt.to_owned()), env: Vec::new() }
 }

@@ -13,8 +13,8 @@ use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::WorkspaceKind;
 use dayshift_engine::Lock;
 use dayshift_workspaces::{
-    BranchFate, DirtyFate, Recorded, ReleaseOrder, Repository, Saved, ScratchFate, Source, branches,
-    is_merged, let_go, recorded, release, saved,
+    BranchFate, DirtyFate, Recorded, ReleaseOrder, Repository, Saved, Source, branches, is_merged, let_go,
+    recorded, release, saved,
 };
 use serde_json::json;
 
@@ -389,7 +389,6 @@ impl Round {
             task: place.task,
             folder: folder.to_owned(),
             workspace: place.workspace.clone(),
-            scratch: ScratchFate::Keep,
             dirty: DirtyFate::SaveAndRemove,
             branch: BranchFate::AsItIs,
         };

@@ -17,8 +17,7 @@ use dayshift_core::types::{
 };
 use dayshift_workspaces::{
     Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release,
-    resolve_base,
+    Repository, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release, resolve_base,
 };
 
 use super::Shared;
@@ -373,7 +372,6 @@ impl Hands {
             task: site.task,
             folder: site.folder.clone(),
             workspace,
-            scratch: ScratchFate::Keep,
             // A gate may leave files behind; they are in a snapshot before they go.
             dirty: DirtyFate::SaveAndRemove,
             // The same for what a gate committed.

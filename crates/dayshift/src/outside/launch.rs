@@ -244,14 +244,13 @@ fn agent_start(
             prompt: &text,
             prompt_file: &prompt_file.display().to_string(),
             resume: subject.attempt.resume.as_deref(),
-            session_choice: None,
             model: subject.attempt.route.model.as_deref(),
             budget_left: cost_cap(subject.state, subject.attempt.id, shared.setting.clock.now()),
             self_exe: &own_binary().display().to_string(),
             scenario_file: &scenario_file.display().to_string(),
         },
     );
-    let Order { program: what, stdin, env: extra, structured: _ } = order;
+    let Order { program: what, stdin, env: extra } = order;
     let mut set: BTreeMap<String, String> = extra.into_iter().collect();
     set.extend(agent.env.clone());
     set.insert("DAYSHIFT_PROMPT_FILE".to_owned(), prompt_file.display().to_string());

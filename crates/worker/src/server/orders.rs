@@ -29,8 +29,7 @@ impl Worker {
             ToWorker::Start(_)
             | ToWorker::Stop { .. }
             | ToWorker::Probe { .. }
-            | ToWorker::Settled { .. }
-            | ToWorker::Drain => self.peers.is_engine(id),
+            | ToWorker::Settled { .. } => self.peers.is_engine(id),
         };
         if !is_allowed {
             return self.refuse(id, None, Refusal::NotTheEngine, "say hello first");
@@ -45,7 +44,6 @@ impl Worker {
                 let live = self.live.keys().copied().collect();
                 self.send_to(id, &FromWorker::Live { live });
             }
-            ToWorker::Drain => self.drain_all(),
         }
     }
 

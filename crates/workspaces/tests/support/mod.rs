@@ -11,8 +11,7 @@ use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
     BranchFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Released, Repository, ScratchFate, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare,
-    release,
+    Released, Repository, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare, release,
 };
 
 pub(crate) struct World {
@@ -265,7 +264,6 @@ impl World {
             task: TaskId(task),
             folder: self.folder.clone(),
             workspace: workspace.clone(),
-            scratch: ScratchFate::Keep,
             dirty,
             branch: BranchFate::Result,
         };
