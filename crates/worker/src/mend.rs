@@ -2,9 +2,10 @@
 //! making it forget what the journal does not know any more.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::Millis;
@@ -13,6 +14,12 @@ use dayshift_core::types::{Exit, ProcessEnd};
 use crate::error::WorkerError;
 use crate::records::{Known, Record, Records, read};
 use crate::server::{lock, private_folder, wall};
+
+/// A worker that was told to go closes its connections first: its lock goes with its last breath.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often its lock is tried meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Every attempt of which the worker of `state_dir` has noted something that no engine has settled.
 /// Only reads, also beside a live worker.
@@ -27,7 +34,8 @@ pub fn noted(state_dir: &Path) -> Result<BTreeSet<AttemptId>, WorkerError> {
 }
 
 /// Strikes every attempt that `is_known` refuses from the records of `state_dir`, and notes those of
-/// `lost` as lost. Returns which were struck; `None`: a worker lives there, and nothing was done.
+/// `lost` as lost. Returns which were struck; `None`: a worker lives there, nothing was done. One that is just
+/// leaving is waited for, up to five seconds.
 pub fn forget(
     state_dir: &Path,
     is_known: impl Fn(AttemptId) -> bool,
@@ -35,7 +43,9 @@ pub fn forget(
 ) -> Result<Option<BTreeSet<AttemptId>>, WorkerError> {
     let folder = state_dir.join("worker");
     private_folder(&folder)?;
-    let Some(_lock) = lock(&folder.join("lock"))? else { return Ok(None) };
+    let Some(_lock) = lock_soon(&folder.join("lock"), || std::thread::sleep(LOOK_EVERY))? else {
+        return Ok(None);
+    };
     let path = folder.join("records");
     let (mut records, known) = Records::open(&path).map_err(WorkerError::file(&path))?;
     let (kept, struck): (Vec<_>, Vec<_>) = known.into_iter().partition(|(attempt, _)| is_known(*attempt));
@@ -47,6 +57,17 @@ pub fn forget(
     keep.extend(lost.iter().map(|attempt| Record::Exited { attempt: *attempt, end: Box::new(lost_end()) }));
     records.compact(&keep).map_err(WorkerError::file(&path))?;
     Ok(Some(struck.into_iter().map(|(attempt, _)| attempt).collect()))
+}
+
+fn lock_soon(path: &Path, mut pause: impl FnMut()) -> Result<Option<File>, WorkerError> {
+    let begun = Instant::now();
+    loop {
+        let taken = lock(path)?;
+        if taken.is_some() || begun.elapsed() > LEAVES_WITHIN {
+            return Ok(taken);
+        }
+        pause();
+    }
 }
 
 /// The end of an attempt of which nothing is known but that it is over.
@@ -74,3 +95,7 @@ fn records_of(attempt: AttemptId, known: Known) -> Vec<Record> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "mend_tests.rs"]
+mod tests;

@@ -99,13 +99,15 @@ impl Site {
         self.processes().into_iter().filter(|pid| marked.contains(pid)).collect()
     }
 
-    /// The site's worker, if one lives.
+    /// The site's worker, if one lives. A child of it looks like it until it has become its program.
     pub(crate) fn worker(&self) -> Option<u32> {
         let is_worker = |pid: &u32| {
             std::fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker".as_slice()))
         };
-        self.processes().into_iter().find(is_worker)
+        let alike: Vec<u32> = self.processes().into_iter().filter(is_worker).collect();
+        let is_child = |pid: &u32| parent(*pid).is_some_and(|parent| alike.contains(&parent));
+        alike.iter().copied().find(|pid| !is_child(pid))
     }
 
     /// Tells the worker to go, and waits until no process of this site is left.
@@ -115,6 +117,11 @@ impl Site {
         }
         wait_until(LONG, "every process of the site to end", || self.processes().is_empty());
     }
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 /// The binary under test.
