@@ -2,6 +2,7 @@
 //! gates as always; only the agent is scripted.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,11 +26,14 @@ const EXPECTED: &[(&str, &str)] = &[
     ("legend", "failed"),
 ];
 
+/// How many demos are kept beside each other.
+const FOLDERS_MAX: u32 = 1_000;
+
 /// Runs the day in a fresh sample repository, and says where to look.
 pub(crate) fn demo(common: &Common, folder: Option<PathBuf>) -> Result<Code> {
     let folder = match folder {
         Some(folder) => folder,
-        None => std::env::temp_dir().join(format!("dayshift-demo-{}", std::process::id())),
+        None => fresh(&std::env::temp_dir())?,
     };
     let repo = sample(&folder)?;
     let day = repo.join("day.yaml");
@@ -53,11 +57,34 @@ pub(crate) fn demo(common: &Common, folder: Option<PathBuf>) -> Result<Code> {
     if !common.json {
         output::print(&format!(
             "\nLook around (in {0}):\n  cat {0}/.dayshift/run-log.md\n  git -C {0} log --oneline --all\n  \
-             dayshift task glossary --repo {0}\n  dayshift diff chapter --repo {0}",
-            repo.display()
+             {1} task glossary --repo {0}\n  {1} diff chapter --repo {0}",
+            repo.display(),
+            program()
         ))?;
     }
     Ok(Code::Done)
+}
+
+/// A folder that nobody had before us. A process's own number is no name for it: in containers that share
+/// their temporary folder it comes again.
+fn fresh(parent: &Path) -> Result<PathBuf> {
+    for number in 1..=FOLDERS_MAX {
+        let folder = parent.join(format!("dayshift-demo-{number}"));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("failed to make {}", folder.display())),
+        }
+    }
+    let message = format!("{} holds {FOLDERS_MAX} folders of demos", parent.display());
+    Err(Failure::new(Code::Invalid, message).hint("delete them, or name a folder with --folder").into())
+}
+
+/// The program as it was called, which need not be where programs are looked for.
+fn program() -> String {
+    std::env::args_os()
+        .next()
+        .map_or_else(|| "dayshift".to_owned(), |word| word.to_string_lossy().into_owned())
 }
 
 /// One task is meant to fail; anything but the expected outcomes is a bug.
@@ -103,4 +130,16 @@ fn git(repo: &Path, words: &[&str]) -> Result<()> {
             Failure::new(Code::Missing, format!("failed to start git: {error}")).hint("install git")
         })?;
     if status.success() { Ok(()) } else { bail!("git {} failed", words.join(" ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_demo_has_a_folder_of_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let (first, second) = (fresh(parent.path()).unwrap(), fresh(parent.path()).unwrap());
+        assert!(first != second && first.is_dir() && second.is_dir());
+    }
 }
