@@ -290,6 +290,31 @@ fn a_lower_limit_of_the_day_holds_at_once() {
     );
 }
 
+/// It may use what was set aside for it, not what a limit leaves for all that are live.
+#[test]
+fn an_agent_is_told_what_it_may_cost_where_a_limit_holds() {
+    for (limits, caps) in
+        [("", ["may cost anything"; 2]), (" budget=10", ["may cost $1.00", "may cost $10.00"])]
+    {
+        check(&format!(
+            "
+        run slots=2{limits}
+        task a agent=metered low
+        task b
+        > submit
+            submitted R1 with 2 tasks
+            opened A1 for J1 reserves $1.00
+            opened A2 for J2
+        > cap A1
+            {}
+        > cap A2
+            {}
+        ",
+            caps[0], caps[1]
+        ));
+    }
+}
+
 /// An agent whose own budget is used up, while the limits leave more: it goes on with its session.
 #[test]
 fn an_agent_that_used_what_was_set_aside_for_it_goes_on_with_more() {

@@ -19,7 +19,7 @@ use dayshift_core::types::{
     Level, Obligation, Priority, Probe, ProcessEnd, ReadyWorkspace, Repetition, RunSpec, Scope, TaskNeed,
     TaskSpec, TaskWork, When, WorkspaceKind,
 };
-use dayshift_core::{invariants, next_deadline, step, validate};
+use dayshift_core::{cost_cap, invariants, next_deadline, step, validate};
 
 /// Plays a scenario and compares what it leads to with what it says.
 #[track_caller]
@@ -243,6 +243,11 @@ impl Stage {
                 };
                 self.now = next;
                 Input::Tick
+            }
+            // What an agent is told that it may cost, if anything: only asked.
+            "cap" => {
+                let cap = cost_cap(&self.state, id(first), self.now);
+                return vec![cap.map_or("may cost anything".to_owned(), |cap| format!("may cost {cap}"))];
             }
             _ => Input::Report(report(verb, &rest)),
         };

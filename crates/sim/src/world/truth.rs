@@ -5,7 +5,7 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::Spend;
 use dayshift_core::state::{Attempt, JobState, Phase, State};
-use dayshift_core::types::{Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Collected, End, Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
 use super::places::{KEPT, Key, report_path};
@@ -139,8 +139,9 @@ impl World {
     /// Holds a durable entry against what is true; the books hold it already, the fold does not.
     pub(super) fn hold_against_truth(&self, entry: &Entry) -> Result<(), Broken> {
         match &entry.event {
-            Event::AttemptEnded { attempt, end: _, collected: _, presumed: _ } => {
-                self.spend_is_true(*attempt)
+            Event::AttemptEnded { attempt, end, collected, presumed: _ } => {
+                self.spend_is_true(*attempt)?;
+                self.failure_is_true(*attempt, end, collected.as_deref())
             }
             Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
             Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
@@ -187,6 +188,26 @@ impl World {
         let is_lost = matches!(&row.record, Record::Ended(ended) if ended.exit == Exit::Lost);
         let is_true = charged == row.spend || is_lost && charged.cost <= row.spend.cost;
         ensure(is_true, "spend", || format!("{attempt} is charged {charged:?}, it used {:?}", row.spend))
+    }
+
+    /// What ended well, changed something and delivered all is not called a failure.
+    fn failure_is_true(
+        &self,
+        attempt: AttemptId,
+        end: &End,
+        collected: Option<&Collected>,
+    ) -> Result<(), Broken> {
+        let (End::Failed(failure), Some(collected)) = (end, collected) else { return Ok(()) };
+        let has_ended_well = match self.worker.processes.get(&attempt).map(|row| &row.record) {
+            Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
+            Some(Record::Nothing | Record::Begun) | None => false,
+        };
+        let is_whole = collected.changed
+            && collected.submodule_work.is_empty()
+            && collected.deliverables.iter().all(|(_, is_there)| *is_there);
+        ensure(!has_ended_well || !is_whole, "failure-true", || {
+            format!("{attempt} did all that was wanted, and failed: {}", failure.message)
+        })
     }
 
     fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {
