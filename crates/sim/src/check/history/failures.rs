@@ -2,7 +2,7 @@
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::Millis;
-use dayshift_core::types::{FailureClass, Obligation, StopReason};
+use dayshift_core::types::{DiskLevel, FailureClass, Obligation, StopReason};
 
 use super::super::{Broken, ensure};
 use super::History;
@@ -41,6 +41,7 @@ impl History {
         self.failures.insert(obligation, (count, wait));
         let limit = match obligation {
             Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => u32::MAX,
+            Obligation::CollectArtifacts(attempt) if self.waits_for_room(attempt, class) => u32::MAX,
             Obligation::CollectArtifacts(attempt) if self.is_wanted(attempt) => collects_max(class),
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
@@ -56,8 +57,13 @@ impl History {
         !matches!(stop, Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }))
     }
 
-    /// What was given up uncollected had failed as often as it may for that reason; of a stopped attempt
-    /// the reason is not told.
+    /// Whether a full disk keeps its result from being collected: that is waited for.
+    fn waits_for_room(&self, attempt: AttemptId, class: FailureClass) -> bool {
+        self.disk == DiskLevel::Short && may_pass(class) && self.is_wanted(attempt)
+    }
+
+    /// What was given up uncollected had failed as often as it may for that reason (more often only while
+    /// the disk was full), and is not given up for want of room; of a stopped attempt the reason is not told.
     pub(super) fn may_be_left(&self, attempt: AttemptId, class: Option<FailureClass>) -> Result<(), Broken> {
         let (count, _) =
             self.failures.get(&Obligation::CollectArtifacts(attempt)).copied().unwrap_or_default();
@@ -65,7 +71,8 @@ impl History {
             Some(class) if self.is_wanted(attempt) => collects_max(class),
             Some(_) | None => FAILURES_MAX,
         };
-        ensure((least..=COLLECT_FAILURES_MAX).contains(&(count + 1)), "given-up", || {
+        let waits = class.is_some_and(|class| self.waits_for_room(attempt, class));
+        ensure(count + 1 >= least && !waits, "given-up", || {
             format!("the result of {attempt} was given up, {class:?}, after {count} failures before")
         })
     }
