@@ -94,17 +94,13 @@ fn tell(common: &Common, runs: &[RunId], held: &[RunId], word: &str, what: &str)
         let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
         output::json(&json!({ "runs": names, "state": word }))?;
     } else if !runs.is_empty() {
-        output::print(&format!("{}: {word}: {what}; `dayshift resume` goes on", names(runs)))?;
+        output::print(&format!("{}: {word}: {what}; `dayshift resume` goes on", output::names(runs)))?;
     } else if held.is_empty() {
         output::print("no run is going on")?;
     } else {
-        output::print(&format!("{}: paused already; `dayshift resume` goes on", names(held)))?;
+        output::print(&format!("{}: paused already; `dayshift resume` goes on", output::names(held)))?;
     }
     Ok(Code::Done)
-}
-
-fn names(runs: &[RunId]) -> String {
-    runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Stops the agents and the engine; the runs can be resumed, and no try is counted.

@@ -180,8 +180,7 @@ fn end_agents(paths: &Paths) {
     match dismiss(paths, IfNone::Leave, PATIENCE) {
         Ok(ended) if ended.is_empty() => {}
         Ok(ended) => {
-            let names: Vec<String> = ended.iter().map(ToString::to_string).collect();
-            output::error(&format!("the agents were ended: {}", names.join(", ")));
+            output::error(&format!("the agents were ended: {}", output::names(&ended)));
         }
         Err(why) => output::error(&format!("warning: agents may still work: {why}")),
     }

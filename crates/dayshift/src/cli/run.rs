@@ -105,10 +105,9 @@ fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<bool> {
             return Ok(false);
         }
     }
-    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
     output::print(&format!(
         "{}: the live engine goes on with it; `dayshift status` shows it",
-        names.join(", ")
+        output::names(runs)
     ))?;
     Ok(true)
 }
@@ -207,9 +206,11 @@ fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
     if !is_live {
         background::start(common, paths, &runs)?;
     }
-    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
-    let verb = if names.len() == 1 { "goes" } else { "go" };
-    output::print(&format!("{} {verb} on in the background; `dayshift status` shows it", names.join(", ")))?;
+    let verb = if runs.len() == 1 { "goes" } else { "go" };
+    output::print(&format!(
+        "{} {verb} on in the background; `dayshift status` shows it",
+        output::names(&runs)
+    ))?;
     Ok(Code::Done)
 }
 
