@@ -18,7 +18,9 @@ mod wire;
 pub use agent::{CLAUDE_VERSION, claude_cli, claude_cli_or_skip, claude_command, claude_environment};
 pub use log::{Request, RequestKind, Served};
 pub use mutate::{DayMutation, Dice, StreamMutation, mutate_day, mutate_stream};
-pub use process::{dayshift_bin, peak_memory, processes_with_env, thread_cpu, wait_for_value, wait_until};
+pub use process::{
+    dayshift_bin, peak_memory, processes_with_env, stat_words, thread_cpu, wait_for_value, wait_until,
+};
 pub use repo::{Fingerprint, TempRepo};
 pub use scenario::{Call, Prices, Scenario, Turn, Usage};
 pub use server::ModelServer;

@@ -44,6 +44,14 @@ pub fn processes_with_env(marker: &str) -> Vec<u32> {
     found
 }
 
+/// The words of a process's or thread's `stat` after its program's name, the state first; none where it is gone.
+/// `folder` is its own in `/proc`. The name may hold anything, brackets and blanks as well.
+pub fn stat_words(folder: impl AsRef<Path>) -> Vec<String> {
+    let stat = fs::read_to_string(folder.as_ref().join("stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
 /// The CPU time that this thread has used so far; zero where the kernel does not tell. Other than a clock on the
 /// wall it does not run while other tests have the processor.
 pub fn thread_cpu() -> Duration {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use dayshift_testkit::{TempRepo, dayshift_bin, wait_until};
+use dayshift_testkit::{TempRepo, dayshift_bin, stat_words, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -64,6 +64,21 @@ impl Site {
         self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// A site whose engine begins with one task, `a`, that may be tried once; `HOME` in the agent's script
+    /// stands for the site's folder. With the day file and the engine.
+    pub(crate) fn with_one_agent(script: &str) -> (Self, PathBuf, Child) {
+        let site = Self::new();
+        let agent = script.replace("HOME", &site.home.path().display().to_string());
+        let text = format!(
+            "date: 2026-11-20\nagents:\n  crew: {{kind: command, run: '{agent}'}}\ntasks:\n  \
+             - {{id: a, name: A, description: x, agent: crew, max_attempts: 1}}\n"
+        );
+        let day = site.home.path().join("day.yaml");
+        std::fs::write(&day, text).unwrap();
+        let engine = site.start_quietly(["run".as_ref(), day.as_os_str()]);
+        (site, day, engine)
+    }
+
     pub(crate) fn json<I: IntoIterator<Item: AsRef<OsStr>>>(&self, words: I) -> Value {
         let ran = self.run(words);
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error} in {ran:?}"))
@@ -120,8 +135,7 @@ impl Site {
 }
 
 fn parent(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    stat_words(format!("/proc/{pid}")).get(1)?.parse().ok()
 }
 
 /// The binary under test.

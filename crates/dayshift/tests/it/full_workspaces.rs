@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dayshift_testkit::{program_or_skip, wait_until};
+use dayshift_testkit::{program_or_skip, stat_words, wait_until};
 use tempfile::TempDir;
 
 use crate::common::{LONG, Ran, Site};
@@ -91,9 +91,8 @@ impl Scene {
 
 /// The processor time of a process and of its children that have ended, in the kernel's ticks.
 fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, rest) = stat.rsplit_once(") ").unwrap();
-    rest.split(' ').skip(11).take(4).map(|word| word.parse::<u64>().unwrap()).sum()
+    let words = stat_words(format!("/proc/{pid}"));
+    words[11..15].iter().map(|word| word.parse::<u64>().unwrap()).sum()
 }
 
 /// Child, in a mount namespace of its own.

@@ -18,19 +18,10 @@ struct Scene {
 
 impl Scene {
     fn begin() -> (Self, Child) {
-        let site = Site::new();
-        let home = site.home.path().display();
-        let agent = format!(
-            "cat half.txt >> {home}/found 2>/dev/null; echo x >> {home}/begun; echo half >> half.txt; \
-             while ! test -e {home}/flag; do sleep 0.05; done; echo x > made.txt"
+        let (site, day, engine) = Site::with_one_agent(
+            "cat half.txt >> HOME/found 2>/dev/null; echo x >> HOME/begun; echo half >> half.txt; \
+             while ! test -e HOME/flag; do sleep 0.05; done; echo x > made.txt",
         );
-        let text = format!(
-            "date: 2026-11-20\nagents:\n  crew: {{kind: command, run: '{agent}'}}\ntasks:\n  \
-             - {{id: a, name: A, description: x, agent: crew, max_attempts: 1}}\n"
-        );
-        let day = site.home.path().join("day.yaml");
-        fs::write(&day, text).unwrap();
-        let engine = site.start_quietly(["run".as_ref(), day.as_os_str()]);
         let scene = Self { site, day };
         wait_until(LONG, "the agent to begin", || scene.lines("begun") == 1);
         (scene, engine)

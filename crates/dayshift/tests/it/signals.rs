@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use dayshift_testkit::{program_or_skip, wait_for_value, wait_until};
+use dayshift_testkit::{program_or_skip, stat_words, wait_for_value, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -360,8 +360,7 @@ fn a_stopped_agent_is_left_alone_and_can_still_be_ended() {
 }
 
 fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    stat_words(format!("/proc/{pid}")).first().is_some_and(|state| state == "T")
 }
 
 /// Whoever speaks to an engine that was stopped hears that, and what to do; what was asked in vain

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use dayshift_core::state::{Attempt, Phase};
-use dayshift_testkit::wait_until;
+use dayshift_testkit::{stat_words, wait_until};
 use rustix::process::Signal;
 
 use super::story::replay;
@@ -75,9 +75,7 @@ fn threads(pid: u32) -> impl Iterator<Item = std::path::PathBuf> {
 
 /// Stopped, ended, or not to be read because the process is gone.
 fn stands(thread: &Path) -> bool {
-    let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    state.is_none_or(|state| matches!(state, 'T' | 'Z' | 'X'))
+    stat_words(thread).first().is_none_or(|state| matches!(state.as_str(), "T" | "Z" | "X"))
 }
 
 /// Whether a process writes to its journal: from the begin of a transaction to its end `SQLite`

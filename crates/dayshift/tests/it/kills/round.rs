@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dayshift_core::ids::{AttemptId, JobId};
 use dayshift_journal::verify;
-use dayshift_testkit::wait_until;
+use dayshift_testkit::{stat_words, wait_until};
 use rustix::process::Signal;
 
 use super::day;
@@ -221,15 +221,13 @@ impl Quiet {
 /// of the worker.
 fn zombies(leaders: &[u32], worker: Option<u32>) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
-    let stats = processes.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-    stats
-        .filter(|stat| {
-            let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
-            let words: Vec<&str> = rest.split(' ').collect();
+    processes
+        .map(|entry| stat_words(entry.path()))
+        .filter(|words| {
             let number = |at: usize| words.get(at).and_then(|word| word.parse::<u32>().ok());
             let is_ours = number(2).is_some_and(|group| leaders.contains(&group))
                 || worker.is_some() && number(1) == worker;
-            words[0] == "Z" && is_ours
+            words.first().is_some_and(|state| state == "Z") && is_ours
         })
         .count()
 }
