@@ -3,6 +3,7 @@
 mod deadlines;
 pub mod estimate;
 pub mod event;
+pub mod furnishing;
 pub mod ids;
 pub mod input;
 pub mod invariants;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::furnishing::Furnishing;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::time::{Millis, Timestamp};
@@ -297,6 +298,9 @@ pub struct RunSpec {
     pub gates: Vec<Gate>,
     /// The tasks in file order.
     pub tasks: Vec<TaskSpec>,
+    /// What its new worktrees get before work begins in them.
+    #[serde(default, skip_serializing_if = "Furnishing::is_default")]
+    pub furnishing: Furnishing,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
@@ -58,6 +59,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         agents,
         gates,
         tasks,
+        furnishing: Furnishing::default(),
         warnings: Vec::new(),
     }
 }

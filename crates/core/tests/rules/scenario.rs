@@ -9,6 +9,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
@@ -109,6 +110,7 @@ impl Stage {
             ],
             gates: Vec::new(),
             tasks: Vec::new(),
+            furnishing: Furnishing::default(),
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
