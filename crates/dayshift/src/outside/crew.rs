@@ -16,8 +16,8 @@ use dayshift_core::types::{
     WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Repository, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release, resolve_base,
+    Base, BranchFate, CollectOrder, DirtyFate, Fetch, Furnish, GitEnvironment, Listener, PrepareOrder,
+    ReleaseOrder, Repository, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release, resolve_base,
 };
 
 use super::Shared;
@@ -296,6 +296,7 @@ impl Hands {
             branch: site.branch.clone(),
             tree: site.tree,
             deliverables: site.deliverables.clone(),
+            furnish: Furnish::default(),
         };
         self.with_source(site, |source| prepare(source, &order))
     }

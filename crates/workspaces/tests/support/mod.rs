@@ -194,6 +194,7 @@ impl World {
             branch: format!("dayshift/R1/task-{task:03}"),
             tree: TreeFate::AsItIs,
             deliverables: Vec::new(),
+            furnish: dayshift_workspaces::Furnish::default(),
         }
     }
 
