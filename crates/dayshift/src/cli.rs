@@ -42,6 +42,7 @@ use crate::failure::{Code, Failure};
 
 pub(crate) use output::error as tell;
 pub(crate) use steer::now;
+pub(crate) use worker::hooks;
 
 /// Runs a crew of coding agents on a repository: isolated, metered, proven, never lost.
 #[derive(Debug, Parser)]
@@ -230,6 +231,9 @@ enum Command {
     /// The process that owns agents; started by the engine
     #[command(hide = true)]
     Worker,
+    /// The process that runs a worktree's set-up or teardown; started by the engine
+    #[command(hide = true)]
+    Chore,
     /// An agent inside this binary
     #[command(hide = true)]
     Agent {
@@ -307,6 +311,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man(args) => manual::man(&common, &args),
         Command::Worker => worker::worker(&common),
+        Command::Chore => worker::chore(),
         Command::Agent { kind } => worker::agent(&kind),
     }
 }

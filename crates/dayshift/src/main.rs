@@ -16,6 +16,7 @@ mod layout;
 mod log;
 mod outside;
 mod paths;
+mod ports;
 mod process;
 mod store;
 mod takedown;
