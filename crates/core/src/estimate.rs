@@ -4,7 +4,7 @@ use crate::ids::JobId;
 use crate::money::{Amount, Micros};
 use crate::state::State;
 use crate::time::Millis;
-use crate::types::{Dialect, JobWork, Level};
+use crate::types::{Dialect, Level};
 
 /// How long work of this complexity is expected to take.
 pub const fn duration(complexity: Level) -> Millis {
@@ -42,12 +42,10 @@ pub fn reservation(state: &State, job: JobId) -> Amount {
     let Some(row) = state.job(job) else { return Amount::ZERO };
     let task = state.task_of(row);
     let complexity = state.spec(task).complexity;
-    let wanted = match (&row.work, state.agent_of(task).map(|agent| &agent.dialect)) {
-        (JobWork::Check { .. }, _) | (JobWork::Work, None | Some(Dialect::Scripted { .. })) => Amount::ZERO,
-        (JobWork::Work, Some(Dialect::Command { cost, .. })) => Amount { cost: *cost, tokens: 0 },
-        (JobWork::Work, Some(Dialect::Claude { .. })) => {
-            Amount { cost: cost(complexity), tokens: tokens(complexity) }
-        }
+    let wanted = match state.agent_of_job(row).map(|agent| &agent.dialect) {
+        None | Some(Dialect::Scripted { .. }) => Amount::ZERO,
+        Some(Dialect::Command { cost, .. }) => Amount { cost: *cost, tokens: 0 },
+        Some(Dialect::Claude { .. }) => Amount { cost: cost(complexity), tokens: tokens(complexity) },
     };
     let whole = |limit: crate::money::Limit| limit.left(Amount::ZERO);
     wanted.min(whole(task.account.limit)).min(whole(row.account.limit))
@@ -55,16 +53,14 @@ pub fn reservation(state: &State, job: JobId) -> Amount {
 
 /// Whether an attempt of the job can cost money.
 pub fn can_spend(state: &State, job: JobId) -> bool {
-    state
-        .job(job)
-        .is_some_and(|row| matches!(row.work, JobWork::Work) && state.agent_of(state.task_of(row)).is_some())
+    state.job(job).is_some_and(|row| state.agent_of_job(row).is_some())
 }
 
 /// The session that the job's next attempt goes on with, where its agent can resume and
 /// going on makes sense: a session that was resumed once without any use is left behind.
 pub fn resumable_session(state: &State, job: JobId) -> Option<String> {
     let row = state.job(job)?;
-    let agent = state.agent_of(state.task_of(row))?;
+    let agent = state.agent_of_job(row)?;
     let can_resume = match agent.dialect {
         Dialect::Claude { .. } | Dialect::Scripted { .. } => true,
         Dialect::Command { .. } => false,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
+use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::time::{Millis, Timestamp};
 
 /// A three-step scale, used for risk and complexity.
@@ -245,6 +246,12 @@ pub struct TaskSpec {
     pub env: BTreeMap<String, String>,
     /// Variables of our own environment that are passed on.
     pub pass_env: Vec<String>,
+    /// The pipeline that its plan is made from, in the run's table; `None`: its work, then its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Stages of the pipeline that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip_stages: Vec<String>,
     /// File and line it came from, for messages.
     pub source: String,
 }
@@ -295,6 +302,12 @@ pub struct RunSpec {
     pub agents: Vec<Agent>,
     /// The gates that tasks name.
     pub gates: Vec<Gate>,
+    /// The pipelines that tasks name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pipelines: Vec<Pipeline>,
+    /// Which agent does what an agent of a role is to do, where the pipeline names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Role, String>,
     /// The tasks in file order.
     pub tasks: Vec<TaskSpec>,
     /// Intake warnings, for the report.
@@ -534,6 +547,15 @@ pub struct Collected {
     /// 0 where nobody counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disk_bytes: u64,
+    /// What it left for other jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+    /// What is wrong with the outputs that it had to leave, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_faults: Vec<String>,
+    /// What it came to, where it had to judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -576,6 +598,16 @@ pub enum JobWork {
         /// The gate's name in the run's table.
         gate: String,
     },
+    /// A part of the work, by an agent, as a pipeline or a job before it asks for it.
+    Agent {
+        /// As what.
+        role: Role,
+    },
+    /// A person's decision. No attempt is opened for it.
+    Human,
+    /// The end of a stage: it waits for the jobs of the stage, and makes them first where the stage is
+    /// made for each item of an output. No attempt is opened for it.
+    Join,
 }
 
 /// The evidence that a gate left.
@@ -651,17 +683,96 @@ pub enum HoldReason {
         /// Which gate, and what happened last.
         message: String,
     },
+    /// A person decides on what was made.
+    Review {
+        /// What is to be decided, one line.
+        message: String,
+        /// What a reviewer or gate had against it.
+        #[serde(default)]
+        concerns: Vec<String>,
+    },
+    /// Its agent has asked something.
+    Question {
+        /// The first of its questions without an answer.
+        question: QuestionId,
+        /// The question, one line.
+        message: String,
+    },
 }
 
 impl HoldReason {
     /// What to tell a person.
     pub fn message(&self) -> &str {
         match self {
-            Self::Workspace { message } | Self::Budget { message, scope: _ } | Self::Gate { message } => {
-                message
-            }
+            Self::Workspace { message }
+            | Self::Budget { message, scope: _ }
+            | Self::Gate { message }
+            | Self::Review { message, concerns: _ }
+            | Self::Question { question: _, message } => message,
         }
     }
+}
+
+/// A question as an agent put it. Texts are redacted and capped before they get here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// What the agent calls it: the stem of its file, or the id of its call. The same name of the same
+    /// attempt is the same question.
+    pub name: String,
+    /// What it is about.
+    #[serde(default)]
+    pub context: String,
+    /// The question itself; all of the text, where no heading says which part it is.
+    pub question: String,
+    /// What can be answered.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// What depends on the answer.
+    #[serde(default)]
+    pub impact: String,
+    /// Parts of the form that are missing.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// What a person decides about what was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It goes on.
+    Approve,
+    /// It ends as failed.
+    Reject {
+        /// Why.
+        text: String,
+    },
+    /// It is made again, with these words.
+    RequestChanges {
+        /// What is to be changed.
+        text: String,
+    },
+}
+
+impl Decision {
+    /// The word in files.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject { .. } => "reject",
+            Self::RequestChanges { .. } => "request_changes",
+        }
+    }
+}
+
+/// An artifact that an attempt got to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumed {
+    /// The job that left it.
+    pub job: JobId,
+    /// Its name there.
+    pub name: String,
+    /// sha256 of its bytes (hex).
+    pub sha256: String,
 }
 
 /// How an attempt ended.
@@ -676,6 +787,9 @@ pub enum End {
     Stopped(StopReason),
     /// Its worker died with it. Proven dead; the job tries again.
     Lost,
+    /// It ended well and has more to do once its questions are answered, or the jobs that it asked for
+    /// have ended. No try.
+    Parked,
 }
 
 /// What an attempt hands to the next one of the same job.
@@ -701,6 +815,8 @@ pub enum Obligation {
     StopAttempt(AttemptId),
     /// Find out whether a silent attempt still does anything.
     ProbeAgent(AttemptId),
+    /// Hand the answer to the live attempt that asked.
+    DeliverAnswer(QuestionId),
     /// Take the task's workspace down, or say why it is kept.
     ReleaseWorkspace(TaskId),
     /// Write the end-of-day report of the task's run.

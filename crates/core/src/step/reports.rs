@@ -1,7 +1,7 @@
 //! What adapters tell. One guard for all: the attempt must still be in the phase that the
 //! report speaks of, else the report is late, or repeated, and is dropped.
 
-use super::{Turn, retry, spending, watching};
+use super::{Turn, growing, people, retry, spending, watching};
 use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::input::Report;
@@ -53,6 +53,17 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
         Report::Spent { attempt, spend } => spent(turn, attempt, spend),
         Report::Probed { attempt, probe } => watching::probed(turn, attempt, probe),
         Report::Repeated { attempt, call, times } => watching::repeated(turn, attempt, call, times),
+        Report::Asked { attempt, ask } => people::asked(turn, attempt, *ask),
+        Report::SpawnWanted { attempt, wish, role, reason, brief } => {
+            growing::wanted(turn, attempt, growing::Wish { wish, role, reason, brief });
+        }
+        Report::AnswerDelivered { question } => {
+            if turn.state.undelivered().any(|id| id == question) {
+                turn.emit(Event::AnswerDelivered { question });
+            } else {
+                turn.drop_report();
+            }
+        }
         Report::DiskFree { free_bytes, warn_bytes, pause_bytes } => {
             watching::disk_free(turn, free_bytes, warn_bytes, pause_bytes);
         }
@@ -177,6 +188,7 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         | Obligation::StopAttempt(_)
         // What cannot be looked at is unknown, and the unknown is not stopped.
         | Obligation::ProbeAgent(_)
+        | Obligation::DeliverAnswer(_)
         | Obligation::CollectArtifacts(_)
         | Obligation::ReleaseWorkspace(_)
         | Obligation::WriteReport(_) => {
@@ -217,6 +229,7 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
         Obligation::CollectArtifacts(attempt) => {
             is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. }))
         }
+        Obligation::DeliverAnswer(question) => turn.state.undelivered().any(|id| id == question),
         Obligation::ReleaseWorkspace(task) => turn.state.unreleased().any(|id| id == task),
         Obligation::WriteReport(run) => turn.state.unreported().any(|id| id == run),
     }

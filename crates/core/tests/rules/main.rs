@@ -3,6 +3,7 @@
 mod gates;
 mod money;
 mod people;
+mod pipelines;
 mod scenario;
 mod watching;
 mod work;

@@ -4,6 +4,7 @@
 //! with `>` are what comes in, and the lines under each are the events that it leads to. After
 //! each the core's invariants are checked, and at the end the journal is replayed.
 
+mod piped;
 mod told;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ fn play(lines: &[&str]) -> Vec<String> {
         if let Some(action) = line.strip_prefix("> ") {
             actual.push((*line).to_owned());
             actual.extend(stage.act(action));
-        } else if line.starts_with("run ") || line.starts_with("task ") {
+        } else if ["run ", "task ", "job "].iter().any(|word| line.starts_with(word)) {
             actual.push((*line).to_owned());
             stage.set(line);
         }
@@ -108,6 +109,8 @@ impl Stage {
                 agent("scripted", Dialect::Scripted { scenario: String::new() }),
             ],
             gates: Vec::new(),
+            pipelines: vec![piped::empty()],
+            roles: BTreeMap::new(),
             tasks: Vec::new(),
             warnings: Vec::new(),
         };
@@ -127,6 +130,9 @@ impl Stage {
                 }
             }
             return;
+        }
+        if let Some(rest) = line.strip_prefix("job ") {
+            return piped::add(&mut self.spec.pipelines[0], rest);
         }
         let mut words = words(line).skip(1);
         let (key, _) = words.next().expect("a task has a key");
@@ -148,6 +154,8 @@ impl Stage {
                 task.backoff_by_class.insert(class(value), Backoff::Never);
             }
             "limit" => task.timeout = Millis(number(value)),
+            "pipeline" => task.pipeline = Some(piped::NAME.to_owned()),
+            "skips" => task.skip_stages.push(value.to_owned()),
             "low" => task.complexity = Level::Low,
             "urgent" => task.priority = Priority::Urgent,
             "delivers" => task.deliverables.push(Deliverable::Exists(value.to_owned())),
@@ -219,6 +227,15 @@ impl Stage {
                 self.request(Request::SetBudget { scope: scope(first), limit, by })
             }
             "retry" => self.request(Request::RetryTask { task: id(first) }),
+            "decide" => {
+                let decision = piped::decision(rest.get(1).copied(), rest.get(2).copied());
+                self.request(Request::Decide { job: id(first), decision, by })
+            }
+            "answer" | "always" => {
+                let text = rest.get(1).copied().unwrap_or_default().to_owned();
+                let always = verb == "always";
+                self.request(Request::Answer { question: id(first), text, always, by })
+            }
             "forget" => self.request(Request::ForgetWorkspace { task: id(first) }),
             "pause" => self.request(Request::PauseRun { run: id(first), by }),
             "resume" => self.request(Request::ResumeRun(id(first))),
@@ -307,6 +324,8 @@ fn plain_task(key: &str) -> TaskSpec {
         stall: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }
@@ -389,7 +408,13 @@ fn report(verb: &str, rest: &[&str]) -> Report {
             pause_bytes: 500,
         },
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
+        "collected" if rest.len() > 1 && piped::is_its_word(rest[1]) => {
+            Report::Collected { attempt: id(first), collected: Box::new(piped::collected(&rest[1..])) }
+        }
         "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
+        "ask" => piped::asked(id(first), second.expect("a name"), rest.get(2).copied()),
+        "want" => piped::wanted(id(first), second.expect("a name")),
+        "delivered" => Report::AnswerDelivered { question: id(first) },
         "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
         "written" => Report::ReportWritten { run: id(first), path: "report".to_owned() },
         "failed" => {

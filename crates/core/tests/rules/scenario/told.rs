@@ -45,10 +45,22 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
                 self::context(context.as_ref())
             )
         }
-        Event::WorkSentBack { job, until, because, context } => {
+        Event::WorkSentBack { job, until, because, context, by } => {
             let wait = (*until - now).0;
-            format!("sent back {job} in {wait}: {}{}", because.message, self::context(Some(context)))
+            let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+            format!("sent back {job}{by} in {wait}: {}{}", because.message, self::context(Some(context)))
         }
+        Event::JobsAdded { parent, jobs, .. } => {
+            let names: Vec<String> = jobs.iter().map(|job| format!("{} {}", job.job, job.name)).collect();
+            format!("added for {parent}: {}", names.join(", "))
+        }
+        Event::QuestionAsked { question, attempt, ask } => {
+            format!("{attempt} asks {question}: {}", ask.question)
+        }
+        Event::QuestionAnswered { question, text, by, .. } => format!("answered {question} by {by}: {text}"),
+        Event::AnswerDelivered { question } => format!("delivered {question}"),
+        Event::QuestionReminded { question, times } => format!("reminded of {question}, time {times}"),
+        Event::ReviewDecided { job, decision, by } => format!("decided {job} by {by}: {}", decision.word()),
         Event::JobHeld { job, reason } => format!("held {job}: {}", reason.message()),
         Event::JobFinished { job, outcome } => format!("finished {job} {}", outcome.word()),
         Event::JobReleased { job } => format!("released {job}"),
@@ -105,5 +117,6 @@ fn end(end: &End) -> String {
         End::Failed(failure) => format!("failed ({:?}): {}", failure.class, failure.message),
         End::Stopped(reason) => format!("stopped, {}", stop(reason)),
         End::Lost => "lost".to_owned(),
+        End::Parked => "parked".to_owned(),
     }
 }
