@@ -5,9 +5,9 @@ mod pairs;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Subject};
-use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use dayshift_core::input::Report;
-use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
+use dayshift_core::state::{JobState, Phase, QuestionState, RunMode, State, TaskState};
 use dayshift_core::types::{DiskLevel, Obligation};
 
 pub use pairs::Gaps;
@@ -97,6 +97,17 @@ fn of(state: &State, subject: Subject) -> &'static str {
         Subject::Task(id) => task(state, id),
         Subject::Job(id) => job(state, id),
         Subject::Attempt(id) => phase(state, id),
+        Subject::Question(id) => question(state, id),
+    }
+}
+
+fn question(state: &State, id: QuestionId) -> &'static str {
+    match state.question(id).map(|row| &row.state) {
+        None => "unknown",
+        Some(QuestionState::Open) => "question open",
+        Some(QuestionState::Answered { is_delivered: false, .. }) => "question answered",
+        Some(QuestionState::Answered { is_delivered: true, .. }) => "question delivered",
+        Some(QuestionState::Dropped) => "question dropped",
     }
 }
 
@@ -124,6 +135,9 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::Spent { attempt, .. } => ("spent", phase(state, *attempt)),
         Report::Probed { attempt, .. } => ("probed", phase(state, *attempt)),
         Report::Repeated { attempt, .. } => ("repeated", phase(state, *attempt)),
+        Report::Asked { attempt, .. } => ("asked", phase(state, *attempt)),
+        Report::SpawnWanted { attempt, .. } => ("spawn wanted", phase(state, *attempt)),
+        Report::AnswerDelivered { question: id } => ("answer delivered", question(state, *id)),
         Report::DiskFree { .. } => ("disk free", disk(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
         Report::Collected { attempt, .. } => ("collected", phase(state, *attempt)),
@@ -136,6 +150,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
                 Obligation::CollectArtifacts(_) => "collect failed",
                 Obligation::StopAttempt(_) => "stop failed",
                 Obligation::ProbeAgent(_) => "probe failed",
+                Obligation::DeliverAnswer(_) => "delivery failed",
                 Obligation::ReleaseWorkspace(_) => "release failed",
                 Obligation::WriteReport(_) => "writing failed",
             };

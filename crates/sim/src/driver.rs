@@ -416,6 +416,7 @@ impl Sim {
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
             invariants::check(state, wall).map_err(|found| ("invariant", found))?;
             turn::nothing_is_stuck(state, wall)?;
+            turn::everything_is_explained(state, wall)?;
             engine.outside().books.cancelled_stay_closed()?;
             engine.outside().books_agree()?;
             self.same_as_journal()?;

@@ -9,6 +9,7 @@ use dayshift_core::types::{
     TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
+use crate::pipelines;
 use crate::rng::Rng;
 use crate::swarm::Swarm;
 
@@ -42,6 +43,15 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
     if rng.chance(200) {
         tasks.reverse();
     }
+    let pipelines = pipelines::draw(rng);
+    for task in &mut tasks {
+        let is_agents = matches!(task.work, TaskWork::Agent { .. });
+        if is_agents && rng.chance(swarm.pipelines) {
+            let pipeline = rng.pick(&[0, 1]);
+            task.skip_stages = pipelines::skipped(rng, &pipelines[pipeline], task);
+            task.pipeline = Some(pipelines[pipeline].name.clone());
+        }
+    }
     RunSpec {
         label: format!("run {number}"),
         sources: Vec::new(),
@@ -57,6 +67,8 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         slots_max: rng.small(1, 8),
         agents,
         gates,
+        pipelines,
+        roles: BTreeMap::new(),
         tasks,
         warnings: Vec::new(),
     }
@@ -155,6 +167,8 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
         stall: rng.chance(swarm.stalls).then(|| Millis(timeout / rng.pick(&[2, 5, 10]))),
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }

@@ -112,6 +112,18 @@ pub(crate) struct Swarm {
     pub(crate) works: [u32; 4],
     /// The most tasks of a world.
     pub(crate) tasks_max: u32,
+    /// An agent's task has a pipeline.
+    pub(crate) pipelines: u32,
+    /// An agent asks a person something, per attempt.
+    pub(crate) questions: u32,
+    /// A reviewer rejects.
+    pub(crate) rejections: u32,
+    /// An agent wants another job, per attempt.
+    pub(crate) wishes: u32,
+    /// An output is missing or wrong.
+    pub(crate) output_faults: u32,
+    /// Weights of what people do for agents: answer a question, decide about what was made.
+    pub(crate) helps: [u32; 2],
 }
 
 /// Off in half of the worlds, else one of the rates.
@@ -168,6 +180,12 @@ impl Swarm {
             asks: rng.pick(&[[0, 0, 0, 0], [4, 0, 0, 0], [0, 6, 0, 1], [0, 0, 12, 1], [2, 4, 6, 1]]),
             works: rng.pick(&[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [4, 2, 2, 2]]),
             tasks_max: rng.weighted(&[(45, 8), (32, 12), (17, 24), (6, 60)]),
+            pipelines: sometimes(rng, &[300, 900]),
+            questions: sometimes(rng, &[50, 400]),
+            rejections: sometimes(rng, &[200, 600]),
+            wishes: sometimes(rng, &[100, 500]),
+            output_faults: sometimes(rng, &[50, 300]),
+            helps: rng.pick(&[[0, 0], [30, 0], [0, 30], [30, 30]]),
         }
     }
 }

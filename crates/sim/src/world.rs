@@ -280,8 +280,12 @@ impl World {
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
             match happening {
                 Happening::Arrives(report) => {
-                    let is_of_attempt =
-                        !matches!(*report, Report::WorkspaceReleased { .. } | Report::ReportWritten { .. });
+                    let is_of_attempt = !matches!(
+                        *report,
+                        Report::WorkspaceReleased { .. }
+                            | Report::ReportWritten { .. }
+                            | Report::AnswerDelivered { .. }
+                    );
                     if is_of_attempt && self.rng.chance(500) {
                         self.tally.repeated_reports += 1;
                         let later = now + self.rng.between(1, 3_000);
@@ -318,7 +322,9 @@ impl World {
             // What speaks of a task or run carries no number of the time that is meant: it is
             // repeated at once or not at all, as a connection inside one process would do it.
             let later = match report {
-                Report::WorkspaceReleased { .. } | Report::ReportWritten { .. } => at,
+                Report::WorkspaceReleased { .. }
+                | Report::ReportWritten { .. }
+                | Report::AnswerDelivered { .. } => at,
                 Report::WorkspaceReady { .. }
                 | Report::AgentStarted { .. }
                 | Report::SessionNamed { .. }
@@ -327,6 +333,8 @@ impl World {
                 | Report::Probed { .. }
                 | Report::Repeated { .. }
                 | Report::DiskFree { .. }
+                | Report::Asked { .. }
+                | Report::SpawnWanted { .. }
                 | Report::Collected { .. }
                 | Report::Failed { .. } => at + self.rng.between(0, longest * 3),
             };
@@ -378,6 +386,12 @@ impl World {
             Report::DiskFree { free_bytes, .. } => {
                 self.shared.note("  disk", About::Nothing);
                 self.free_told = Some(*free_bytes);
+            }
+            Report::Asked { attempt, .. } => self.shared.note("  asked", About::Attempt(*attempt)),
+            Report::SpawnWanted { attempt, .. } => self.shared.note("  wants", About::Attempt(*attempt)),
+            Report::AnswerDelivered { question } => {
+                self.shared.note("  delivered", About::Nothing);
+                self.asked.remove(&Obligation::DeliverAnswer(*question));
             }
             Report::ProcessEnded { attempt, .. } => self.shared.note("  ended", About::Attempt(*attempt)),
             Report::Collected { attempt, .. } => self.shared.note("  collected", About::Attempt(*attempt)),
@@ -514,7 +528,7 @@ impl Outside for World {
                 self.send(obligation, attempt);
             }
             Obligation::ReleaseWorkspace(task) => self.begin(obligation, Some(places::Key::Own(task))),
-            Obligation::WriteReport(_) => self.begin(obligation, None),
+            Obligation::DeliverAnswer(_) | Obligation::WriteReport(_) => self.begin(obligation, None),
         }
     }
 

@@ -6,14 +6,16 @@ mod failures;
 mod ledger;
 mod opening;
 mod places;
+mod plans;
 mod retrying;
 mod watching;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
+use dayshift_core::event::{Entry, Event, JobSpec, Plan, TaskEdge};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Micros, Spend};
+use dayshift_core::pipeline::{Item, TemplateRef};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec, Scope,
@@ -54,12 +56,21 @@ pub(crate) struct TaskBook {
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
     place: places::PlaceBook,
+    /// The commit of its latest result.
+    commit: Option<String>,
 }
 
 #[derive(Debug)]
 pub(crate) struct JobBook {
     pub(crate) task: TaskId,
     pub(crate) gate: Option<String>,
+    pub(crate) work: JobWork,
+    name: String,
+    /// Its place in the task's pipeline.
+    place: Option<TemplateRef>,
+    item: Option<Item>,
+    /// Its part in a plan.
+    part: plans::Part,
     held: Option<HoldReason>,
     is_failed: bool,
     /// Whether a person does not want it.
@@ -79,6 +90,17 @@ pub(crate) struct JobBook {
     losses: (u32, Millis),
     /// What its last failure was.
     failure: Option<FailureClass>,
+}
+
+impl JobBook {
+    /// Whether what it changes is part of the result.
+    pub(crate) fn keeps_changes(&self) -> bool {
+        match self.work {
+            JobWork::Work => true,
+            JobWork::Agent { role } => role.keeps_changes(),
+            JobWork::Check { .. } | JobWork::Human | JobWork::Join => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -124,6 +146,11 @@ pub(crate) struct History {
     pub(crate) tasks: Vec<TaskBook>,
     pub(crate) jobs: Vec<JobBook>,
     pub(crate) attempts: Vec<AttemptBook>,
+    questions: Vec<plans::QuestionBook>,
+    /// Wishes of agents that were carried out.
+    wishes: BTreeSet<String>,
+    /// How questions are answered from now on.
+    standing: BTreeMap<String, String>,
     /// Which append carried what a request led to.
     causes: BTreeMap<String, u64>,
     /// How often something owed has failed in a row, and the wait after the last time.
@@ -212,7 +239,7 @@ impl History {
                 self.may_reopen_deferred(*task, entry)?;
                 return self.reopened(*task);
             }
-            Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
+            Event::AttemptOpened { attempt, job, route: _, reserved, resume, consumed: _ } => {
                 self.goes_on_with(*attempt, *job, resume.as_deref())?;
                 return self.opened(*attempt, *job, *reserved, resume.clone(), entry.at);
             }
@@ -255,7 +282,7 @@ impl History {
                 if *session_lost {
                     book.session = None;
                 }
-                if book.gate.is_none() {
+                if book.work == JobWork::Work {
                     let task = book.task;
                     at_mut(&mut self.tasks, task.0)?.place.is_littered = false;
                 }
@@ -264,9 +291,12 @@ impl History {
             Event::StopOrdered { attempt, reason } => {
                 return self.stop_ordered(*attempt, reason, entry.at, is_asked);
             }
-            Event::AttemptEnded { attempt, end, collected: _, presumed } => {
+            Event::AttemptEnded { attempt, end, collected, presumed } => {
                 self.presumed(*attempt, *presumed, entry.at)?;
-                return self.ended(*attempt, end);
+                let job = self.attempt(*attempt)?.job;
+                self.left(job, collected.as_deref())?;
+                self.is_parked_rightly(job, end)?;
+                return self.ended(*attempt, end, collected.is_some());
             }
             Event::GateDecided { job, result } => {
                 at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
@@ -275,12 +305,38 @@ impl History {
                 self.is_told_why(*job, because, context.as_ref(), *counted)?;
                 return self.retried(*job, *until, because, *counted, entry.at);
             }
-            Event::WorkSentBack { job, until, because: _, context } => {
+            Event::WorkSentBack { job, until, because: _, context, by: Some(by) } => {
+                return self.sent_back_by(*job, *by, *until, context, entry.at);
+            }
+            Event::JobsAdded { task, parent, jobs, wish } => {
+                return self.grown(*task, *parent, jobs, wish.as_deref());
+            }
+            Event::QuestionAsked { question, attempt, ask } => {
+                return self.asked(*question, *attempt, ask, entry.at);
+            }
+            Event::QuestionAnswered { question, text, by: _, always } => {
+                return self.answered(*question, text, *always, is_asked);
+            }
+            Event::AnswerDelivered { question } => {
+                self.failures.remove(&Obligation::DeliverAnswer(*question));
+                return self.delivered(*question);
+            }
+            Event::QuestionReminded { question, times } => {
+                return self.reminded(*question, *times, entry.at);
+            }
+            Event::ReviewDecided { job, decision, by: _ } => return self.decided(*job, decision, is_asked),
+            Event::WorkSentBack { job, until, because: _, context, by: None } => {
                 self.is_told_findings(*job, context)?;
                 return self.sent_back(*job, *until, entry.at);
             }
             Event::JobHeld { job, reason } => return self.held(*job, reason, entry.at),
             Event::JobReleased { job } => return self.released(*job, entry.at, is_asked),
+            Event::JobFinished { job, outcome } if self.is_piped(*job)? => {
+                if matches!(outcome, Outcome::Cancelled { .. }) {
+                    self.job_cancelled(*job, is_asked)?;
+                }
+                return self.job_ended(*job, outcome, is_asked);
+            }
             Event::JobFinished { job, outcome: Outcome::Cancelled { .. } } => {
                 at_mut(&mut self.jobs, job.0)?.held = None;
                 return self.job_cancelled(*job, is_asked);
@@ -356,25 +412,7 @@ impl History {
         });
         for plan in plans {
             for job in &plan.jobs {
-                self.jobs.push(JobBook {
-                    task: plan.task,
-                    gate: match &job.work {
-                        JobWork::Work => None,
-                        JobWork::Check { gate } => Some(gate.clone()),
-                    },
-                    held: None,
-                    is_failed: false,
-                    is_cancelled: false,
-                    decided: None,
-                    not_before: Timestamp(0),
-                    counted: 0,
-                    last_end: None,
-                    session: None,
-                    last_attempt: None,
-                    unprepared: 0,
-                    losses: (0, Millis(0)),
-                    failure: None,
-                });
+                self.add_job(plan.task, job);
             }
             self.tasks.push(TaskBook {
                 run,
@@ -388,12 +426,40 @@ impl History {
                 opened: 0,
                 is_kept: false,
                 place: places::PlaceBook::default(),
+                commit: None,
             });
         }
         self.accounts_opened(run)
     }
 
-    fn ended(&mut self, attempt: AttemptId, end: &End) -> Result<(), Broken> {
+    fn add_job(&mut self, task: TaskId, job: &JobSpec) {
+        self.jobs.push(JobBook {
+            task,
+            gate: match &job.work {
+                JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => None,
+                JobWork::Check { gate } => Some(gate.clone()),
+            },
+            work: job.work.clone(),
+            name: job.name.clone(),
+            place: job.template,
+            item: job.item.clone(),
+            part: plans::Part::new(job),
+            held: None,
+            is_failed: false,
+            is_cancelled: false,
+            decided: None,
+            not_before: Timestamp(0),
+            counted: 0,
+            last_end: None,
+            session: None,
+            last_attempt: None,
+            unprepared: 0,
+            losses: (0, Millis(0)),
+            failure: None,
+        });
+    }
+
+    fn ended(&mut self, attempt: AttemptId, end: &End, is_collected: bool) -> Result<(), Broken> {
         let book = self.open(attempt)?;
         book.is_over = true;
         if let Some(reason) = &book.stop {
@@ -405,17 +471,26 @@ impl History {
         let (job, has_run) = (book.job, book.is_collecting());
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
+        if *end == End::Parked {
+            book.not_before = Timestamp(0);
+        }
         match end {
             End::Failed(_) if !has_run => book.unprepared += 1,
-            End::Failed(_) | End::Succeeded | End::Lost => book.unprepared = 0,
+            End::Failed(_) | End::Succeeded | End::Lost | End::Parked => book.unprepared = 0,
             End::Stopped(_) => {}
         }
         book.losses = if *end == End::Lost { (book.losses.0 + 1, book.losses.1) } else { (0, Millis(0)) };
         if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
             book.is_cancelled = true;
         }
-        let task = book.task;
+        let (task, is_old, keeps) = (book.task, book.work == JobWork::Work, book.keeps_changes());
+        let is_piped = self.spec(task)?.pipeline.is_some();
         let book = at_mut(&mut self.tasks, task.0)?;
+        match is_piped && !is_old {
+            true if keeps && is_collected => book.place.is_littered = false,
+            true if has_run && !keeps => book.place.is_littered = true,
+            true | false => {}
+        }
         ensure(book.live == Some(attempt), "one-live", || {
             format!("{attempt} was not the live one of {task}")
         })?;
@@ -467,7 +542,9 @@ impl History {
             (book.last_end, book.session, book.unprepared) = (None, None, 0);
             book.is_cancelled = false;
             book.losses = (0, Millis(0));
+            self.begins_anew(job)?;
         }
+        at_mut(&mut self.tasks, task.0)?.place.is_littered &= !self.spec(task)?.pipeline.is_some();
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {

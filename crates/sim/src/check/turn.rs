@@ -1,9 +1,9 @@
 //! What must be true of the state after every turn, beside the core's own invariants.
 
-use dayshift_core::owed;
 use dayshift_core::state::{Job, JobState, RunMode, State, Task, TaskState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{DiskLevel, Obligation, WorkspaceKind};
+use dayshift_core::{explain, owed};
 
 use super::{Broken, ensure};
 
@@ -14,6 +14,10 @@ const FAR: Timestamp = Timestamp(u64::MAX);
 pub(crate) fn drains_end(state: &State) -> Result<(), Broken> {
     for run in state.runs().filter(|run| matches!(run.mode, RunMode::Draining { .. })) {
         let goes_on = |job: &Job| match job.state {
+            JobState::Backoff { .. } if waits_for_child(state, job) => false,
+            JobState::Ready | JobState::Backoff { .. } if waits_for_resting(state, state.task_of(job)) => {
+                false
+            }
             JobState::Active { .. } | JobState::Backoff { .. } | JobState::Ready => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         };
@@ -70,7 +74,9 @@ fn waits_outside(state: &State, task: &Task) -> bool {
                 && is_in_place(other)
                 && state.run_of(other).spec.repo == *repo
                 && matches!(other.state, TaskState::Open)
-                && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || waits(other))
+                && (matches!(state.run_of(other).mode, RunMode::Paused { .. })
+                    || waits(other)
+                    || (other.is_begun && state.pipeline_of(other).is_some()))
         });
     is_taken || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
 }
@@ -82,7 +88,7 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
         let task = state.task_of(job);
         let is_paused = matches!(state.run_of(task).mode, RunMode::Paused { .. });
         let waits = matches!(job.state, JobState::Ready | JobState::Backoff { .. });
-        waits && !is_paused && !waits_for_resting(state, task)
+        waits && !is_paused && !waits_for_resting(state, task) && !waits_for_child(state, job)
     };
     if state.is_at_rest() {
         let moving = state.jobs().find(|job| goes_on(job));
@@ -92,12 +98,31 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
     }
     // On a full disk everything that is ready waits for room.
     let may_move = is_busy || wake.is_some() || state.disk() == DiskLevel::Short;
-    ensure(may_move, "rest-told", || "nothing moves or will, and the state is not at rest".to_owned())
+    let open = || {
+        state.jobs().filter(|job| job.outcome().is_none()).map(|job| (job.id, &job.state)).collect::<Vec<_>>()
+    };
+    ensure(may_move, "rest-told", || {
+        format!("nothing moves or will, and the state is not at rest: {:?}", open())
+    })
+}
+
+/// What a job waits for can be told, and is so. One that seems to wait for money alone could be begun if
+/// nobody else had set any aside, but for what some report is still to bring.
+pub(crate) fn everything_is_explained(state: &State, now: Timestamp) -> Result<(), Broken> {
+    for job in state.jobs() {
+        explain::check(state, now, job).map_err(|found| ("explain", found))?;
+    }
+    Ok(())
+}
+
+/// Whether a job waits for one that it has asked for.
+pub(crate) fn waits_for_child(state: &State, job: &Job) -> bool {
+    job.children.iter().filter_map(|child| state.job(*child)).any(|child| child.outcome().is_none())
 }
 
 /// Whether a task of a paused run works in the checkout that this one waits for, or one whose gate waits
 /// for a person.
-pub(super) fn waits_for_resting(state: &State, task: &Task) -> bool {
+pub(crate) fn waits_for_resting(state: &State, task: &Task) -> bool {
     let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
     let repo = &state.run_of(task).spec.repo;
     let holds = |other: &Task| {
@@ -111,7 +136,9 @@ pub(super) fn waits_for_resting(state: &State, task: &Task) -> bool {
 }
 
 fn has_held_gate(state: &State, task: &Task) -> bool {
-    let mut jobs = task.jobs.iter().skip(1).filter_map(|job| state.job(*job));
+    // The first job of a task without a pipeline is its work, which leaves the checkout when it is held.
+    let first = usize::from(state.pipeline_of(task).is_none());
+    let mut jobs = task.jobs.iter().skip(first).filter_map(|job| state.job(*job));
     jobs.any(|job| matches!(job.state, JobState::Held { .. }))
 }
 

@@ -25,6 +25,7 @@ const JOBS: &[&str] = &["blocked", "ready", "backoff", "active", "held", "done"]
 const TASKS: &[&str] = &["open", "open, live", "closed"];
 const RUNS: &[&str] = &["open", "draining", "paused", "closed"];
 const DISKS: &[&str] = &["disk fine", "disk low", "disk short"];
+const QUESTIONS: &[&str] = &["question open", "question answered", "question delivered", "question dropped"];
 const NEW: &[&str] = &["unknown"];
 const DAY: &[&str] = &["day"];
 
@@ -43,6 +44,12 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("gate_decided", &[JOBS]),
     ("retry_scheduled", &[JOBS]),
     ("work_sent_back", &[JOBS]),
+    ("jobs_added", &[JOBS]),
+    ("review_decided", &[JOBS]),
+    ("question_asked", &[NEW]),
+    ("question_answered", &[QUESTIONS]),
+    ("answer_delivered", &[QUESTIONS]),
+    ("question_reminded", &[QUESTIONS]),
     ("job_held", &[JOBS]),
     ("job_released", &[JOBS]),
     ("job_finished", &[JOBS]),
@@ -58,7 +65,7 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("budget_warned", &[DAY, RUNS, TASKS, JOBS]),
     ("budget_set", &[DAY, RUNS, TASKS, JOBS]),
     ("disk_changed", &[DISKS]),
-    ("obligation_failed", &[PHASES, TASKS, RUNS]),
+    ("obligation_failed", &[PHASES, TASKS, RUNS, QUESTIONS]),
 ];
 
 /// Likewise of reports.
@@ -76,6 +83,10 @@ const REPORTS: &[(&str, &[&[&str]])] = &[
     ("collect failed", &[PHASES]),
     ("stop failed", &[PHASES]),
     ("probe failed", &[PHASES]),
+    ("asked", &[PHASES]),
+    ("spawn wanted", &[PHASES]),
+    ("answer delivered", &[QUESTIONS]),
+    ("delivery failed", &[QUESTIONS]),
     ("disk free", &[DISKS]),
     ("workspace released", &[TASKS]),
     ("release failed", &[TASKS]),

@@ -5,11 +5,12 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::Spend;
 use dayshift_core::state::{Attempt, JobState, Phase, State};
-use dayshift_core::types::{Collected, End, Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Collected, End, Exit, JobWork, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
 use super::places::{KEPT, Key, report_path};
 use super::worker::{Process, Record};
+use crate::check::turn::{waits_for_child, waits_for_resting};
 use crate::check::{Broken, ensure};
 
 impl World {
@@ -45,6 +46,7 @@ impl World {
                     }
                     Obligation::PrepareWorkspace(_)
                     | Obligation::ReleaseWorkspace(_)
+                    | Obligation::DeliverAnswer(_)
                     | Obligation::WriteReport(_) => {
                         because(!book.is_prepared, "it is ready")?;
                         self.books.place_has_to_be_made(attempt)
@@ -59,6 +61,9 @@ impl World {
                 because(is_worktree, "there is no worktree")?;
                 let was_begun = self.books.task(task).is_ok_and(|book| book.opened > 0);
                 because(was_begun, "nothing was ever begun in it")
+            }
+            Obligation::DeliverAnswer(question) => {
+                because(self.books.is_to_be_delivered(question), "nobody waits for it, or it is not answered")
             }
             Obligation::WriteReport(run) => {
                 because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
@@ -99,6 +104,12 @@ impl World {
         let tasks = self.shadow.tasks().filter(|task| task.run == run && task.is_begun);
         let mut jobs = tasks.flat_map(|task| &task.jobs).filter_map(|job| self.shadow.job(*job));
         let goes_on = jobs.find(|job| match job.state {
+            JobState::Backoff { .. } if waits_for_child(&self.shadow, job) => false,
+            JobState::Ready | JobState::Backoff { .. }
+                if waits_for_resting(&self.shadow, self.shadow.task_of(job)) =>
+            {
+                false
+            }
             JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         });
@@ -164,6 +175,12 @@ impl World {
             | Event::GateDecided { .. }
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
+            | Event::JobsAdded { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::AnswerDelivered { .. }
+            | Event::QuestionReminded { .. }
+            | Event::ReviewDecided { .. }
             | Event::JobHeld { .. }
             | Event::JobReleased { .. }
             | Event::BudgetSet { .. }
@@ -202,12 +219,24 @@ impl World {
             Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
             Some(Record::Nothing | Record::Begun) | None => false,
         };
-        let is_whole = collected.changed
+        // A reviewer owes a verdict, a planner its plan.
+        let is_whole = self.has_played_its_part(attempt, collected)?
+            && collected.changed
             && collected.submodule_work.is_empty()
             && collected.deliverables.iter().all(|(_, is_there)| *is_there);
         ensure(!has_ended_well || !is_whole, "failure-true", || {
             format!("{attempt} did all that was wanted, and failed: {}", failure.message)
         })
+    }
+
+    /// Whether an agent of a pipeline left what it had to.
+    fn has_played_its_part(&self, attempt: AttemptId, collected: &Collected) -> Result<bool, Broken> {
+        let job = self.books.job(self.books.attempt(attempt)?.job)?;
+        let judges = match job.work {
+            JobWork::Agent { role } => role.judges(),
+            JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => false,
+        };
+        Ok(collected.output_faults.is_empty() && (!judges || collected.verdict.is_some()))
     }
 
     fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {
@@ -237,13 +266,18 @@ impl World {
             TaskWork::Agent { .. } => true,
             TaskWork::Run { .. } => false,
         };
+        let is_agent = is_agent && (spec.pipeline.is_none() || self.books.has_result(task)?);
         ensure(place.is_changed || !is_agent, "success-true", || format!("{task} succeeded, unchanged"))?;
-        ensure(place.is_delivered || spec.deliverables.is_empty(), "success-true", || {
+        let is_asked_for = is_agent || spec.pipeline.is_none();
+        ensure(place.is_delivered || spec.deliverables.is_empty() || !is_asked_for, "success-true", || {
             format!("{task} succeeded, and what it was to deliver is not there")
         })?;
         let version = |attempt: Option<AttemptId>, of: fn(&Process) -> u64| {
             attempt.and_then(|attempt| self.worker.processes.get(&attempt)).map(of)
         };
+        if spec.pipeline.is_some() {
+            return Ok(());
+        }
         let work = book.jobs.first().map(|job| self.books.job(*job)).transpose()?;
         let left = version(work.and_then(|row| row.last_attempt), |row| row.version_left);
         for job in &book.jobs {
@@ -295,7 +329,6 @@ pub(crate) fn is_of_running(state: &State, report: &Report) -> bool {
 pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broken> {
     let is_at_work = |row: &&Attempt| matches!(row.phase, Phase::Running { .. }) && row.stop.is_none();
     let row = |attempt: &AttemptId| state.attempt(*attempt).filter(is_at_work);
-    let task_of = |row: &Attempt| state.task_of(state.job_of(row));
     let is_known = |report: &Report| {
         if let Report::SessionNamed { attempt, session, .. } = report {
             row(attempt).is_none_or(|row| row.session.as_ref() == Some(session))
@@ -305,7 +338,7 @@ pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broke
             row(attempt).is_none_or(|row| row.looked.is_some())
         } else if let Report::Repeated { attempt, call, times } = report {
             row(attempt).is_none_or(|row| {
-                let rule = state.agent_of(task_of(row)).map(|agent| agent.repetition);
+                let rule = state.agent_of_job(state.job_of(row)).map(|agent| agent.repetition);
                 let is_told = row.repeated.as_ref().is_some_and(|(known, _)| known == call);
                 rule.is_none_or(|rule| *times < rule.told_at || (is_told && *times < rule.stopped_at))
             })

@@ -23,7 +23,9 @@ impl History {
         self.may_open(task, job, now)?;
         self.has_room(task)?;
         self.has_money(task, job, reserved, now)?;
-        let is_gate = self.job(job)?.gate.is_some();
+        self.hears_answers(job)?;
+        let is_piped = self.spec(task)?.pipeline.is_some();
+        let is_gate = self.job(job)?.gate.is_some() && !is_piped;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
@@ -98,10 +100,14 @@ impl History {
         ensure(row.not_before <= now, "opened-early", || {
             format!("{job} waits until {}, opened at {}", row.not_before.0, now.0)
         })?;
-        ensure(row.gate.is_none() || book.is_accepted, "gate-order", || {
+        if self.spec(task)?.pipeline.is_some() {
+            self.may_begin(job)?;
+        }
+        let is_old = self.spec(task)?.pipeline.is_none();
+        ensure(!is_old || row.gate.is_none() || book.is_accepted, "gate-order", || {
             format!("gate {job} was opened before its work was accepted")
         })?;
-        ensure(row.gate.is_some() || !book.is_accepted, "accepted-once", || {
+        ensure(!is_old || row.gate.is_some() || !book.is_accepted, "accepted-once", || {
             format!("{job} was accepted and opened again")
         })?;
         for need in &book.needs {

@@ -155,7 +155,7 @@ impl History {
         };
         let class = match &book.last_end {
             Some(End::Failed(failure)) => Some(failure.class),
-            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => None,
+            Some(End::Succeeded | End::Lost | End::Stopped(_) | End::Parked) | None => None,
         };
         let is_tired = book.unprepared >= UNPREPARED_MAX || !class.is_some_and(may_pass);
         if let Some(last) = book.last_attempt.filter(|_| has_run) {

@@ -63,14 +63,15 @@ impl History {
             Some(End::Failed(failure)) => {
                 !has_run || (failure.class == FailureClass::Budget && self.has_used_its_own(last))
             }
-            Some(End::Succeeded | End::Stopped(_)) | None => false,
+            Some(End::Succeeded | End::Stopped(_) | End::Parked) | None => false,
         };
         ensure(counted != is_blameless, "counted", || {
             format!("{job} ended {end:?}, and counted is {counted}")
         })?;
         let spec = self.spec(task)?;
-        ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
-            format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
+        let limit = self.tries_of(job)?;
+        ensure(is_gate || tries < limit, "tries-max", || {
+            format!("{job} is to be tried again after {tries} tries of {limit}")
         })?;
         ensure(!is_gate || tries < GATE_TRIES, "tries-max", || {
             format!("gate {job} is to be run again after {tries} tries")
@@ -84,7 +85,7 @@ impl History {
             }
             Some(End::Failed(_)) if !has_run => Self::waits_for_place(spec, unprepared, class, until - now),
             Some(End::Lost) => self.waits_after_loss(job, until - now),
-            Some(End::Failed(_) | End::Succeeded | End::Stopped(_)) | None => Ok(()),
+            Some(End::Failed(_) | End::Succeeded | End::Stopped(_) | End::Parked) | None => Ok(()),
         }
     }
 
@@ -119,7 +120,7 @@ impl History {
         Ok(wait + RESET_SPREAD > asked)
     }
 
-    fn note_wait(&mut self, least: Millis, wait: Millis) {
+    pub(super) fn note_wait(&mut self, least: Millis, wait: Millis) {
         if least.0 >= WAIT_MIN {
             let attempts = self.attempts.len();
             let entry = self.waits.entry(least.0).or_insert((0, wait, false, 0));
@@ -214,7 +215,7 @@ impl History {
         let class = match &book.last_end {
             Some(End::Failed(failure)) => Some(failure.class),
             Some(End::Lost) => Some(FailureClass::Transient),
-            Some(End::Succeeded | End::Stopped(_)) | None => None,
+            Some(End::Succeeded | End::Stopped(_) | End::Parked) | None => None,
         };
         ensure(is_needed && class.is_some_and(says_nothing), "held-for-nothing", || {
             format!("{job} is held as a gate after {:?}", book.last_end)
@@ -232,12 +233,12 @@ impl History {
         let book = self.job(job)?;
         let spec = self.spec(book.task)?;
         let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
-        let limit = if book.gate.is_some() { GATE_TRIES } else { spec.attempts_max };
+        let limit = if book.gate.is_some() { GATE_TRIES } else { self.tries_of(job)? };
         Ok(rule.unwrap_or(spec.backoff) != Backoff::Never && book.counted + 1 < limit)
     }
 
     /// A job is given up when trying again does not help, or was tried as often as it may be.
-    fn is_given_up_rightly(&self, job: JobId, class: FailureClass) -> Result<(), Broken> {
+    pub(super) fn is_given_up_rightly(&self, job: JobId, class: FailureClass) -> Result<(), Broken> {
         let book = self.job(job)?;
         if book.last_end == Some(End::Lost) {
             return ensure(book.losses.0 >= LOSSES_MAX, "given-up", || {

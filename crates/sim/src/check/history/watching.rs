@@ -2,7 +2,7 @@
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{DiskLevel, Probe, Repetition, StopReason, TaskWork};
+use dayshift_core::types::{DiskLevel, JobWork, Probe, Repetition, StopReason, TaskWork};
 
 use super::super::{Broken, ensure};
 use super::{AttemptBook, History, at_mut};
@@ -166,10 +166,11 @@ impl History {
         ensure(before.as_ref().map_or(0, weight) < weight(reason) && !comes_late, "stopped-once", || {
             format!("{id} was to stop, {before:?}, and is to stop, {reason:?}")
         })?;
-        let is_gate = self.job(self.attempt(id)?.job)?.gate.is_some();
+        // The work of a task without a pipeline is the task itself.
+        let is_part = self.job(self.attempt(id)?.job)?.work != JobWork::Work;
         let holds = match reason {
             StopReason::Cancelled { .. } | StopReason::Interrupted => is_asked,
-            StopReason::JobCancelled { .. } => is_asked && is_gate,
+            StopReason::JobCancelled { .. } => is_asked && is_part,
             StopReason::TimedOut => return self.is_overdue(id, now),
             StopReason::Budget => return self.is_out_of_budget(id, now),
             StopReason::Stalled { silent } => {
@@ -235,7 +236,7 @@ impl History {
     ) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
         let is_stopped = std::mem::replace(&mut book.is_cancelled, true);
-        ensure(book.gate.is_some() && (is_stopped || is_asked), "cancelled", || {
+        ensure(book.work != JobWork::Work && (is_stopped || is_asked), "cancelled", || {
             format!("{job} was cancelled, and nobody asked for it")
         })
     }
