@@ -123,6 +123,9 @@ impl About {
             Subject::Task(task) => Self::task(state, task),
             Subject::Job(job) => Self::job(state, job),
             Subject::Attempt(attempt) => Self::attempt(state, attempt),
+            Subject::Question(question) => {
+                state.question(question).map(|row| Self::attempt(state, row.attempt)).unwrap_or_default()
+            }
         }
     }
 
@@ -278,14 +281,20 @@ fn worth(event: &Event) -> Option<Level> {
         | Event::WorkspaceReleased { kept: Some(_), .. }
         | Event::StopOrdered { .. }
         | Event::RetryScheduled { .. }
+        | Event::JobsAdded { .. }
+        | Event::QuestionAsked { .. }
+        | Event::QuestionAnswered { .. }
+        | Event::ReviewDecided { .. }
         | Event::WorkSentBack { .. } => Some(Level::Info),
         Event::AttemptEnded { end: End::Failed(_) | End::Stopped(_) | End::Lost, .. }
         | Event::JobHeld { .. }
+        | Event::QuestionReminded { .. }
         | Event::BudgetWarned { .. }
         | Event::RepetitionSeen { .. }
         | Event::DiskChanged { .. }
         | Event::ObligationFailed { .. } => Some(Level::Warn),
-        Event::AttemptEnded { end: End::Succeeded, .. }
+        Event::AttemptEnded { end: End::Succeeded | End::Parked, .. }
+        | Event::AnswerDelivered { .. }
         | Event::WorkspaceReleased { kept: None, .. }
         | Event::TaskClosed { .. }
         | Event::AttemptOpened { .. }

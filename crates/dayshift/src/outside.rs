@@ -150,6 +150,7 @@ impl Outside for World {
             Obligation::StopAttempt(attempt) => self.stop(state, attempt),
             Obligation::ProbeAgent(attempt) => self.link.send(obligation, ToWorker::Probe { attempt }),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
+            Obligation::DeliverAnswer(_) => {}
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }

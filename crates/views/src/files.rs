@@ -237,6 +237,7 @@ fn process_word(attempt: &Attempt) -> &'static str {
                 "stopped"
             }
             End::Lost => "lost",
+            End::Parked => "parked",
         },
     }
 }

@@ -11,7 +11,7 @@ use dayshift_core::types::{Outcome, Scope, StopReason};
 
 use crate::money;
 use crate::text::{line, line_of};
-use crate::words::key;
+use crate::words::{decision_word, key};
 
 /// How many questions and decisions are remembered; of later ones only the number is known.
 const REMEMBERED_MAX: usize = 10_000;
@@ -74,8 +74,18 @@ impl People {
                 }
             }
             Event::JobReleased { job } => {
-                if let Some(job) = state.job(*job) {
-                    self.answer(job.task, at, "its limit let it go on");
+                if let Some(row) = state.job(*job) {
+                    let heard = state.questions_of(*job).filter_map(|row| row.answer()).last();
+                    let what = heard.map_or("its limit let it go on".to_owned(), |text| {
+                        format!("answered: {}", line_of(text, 200))
+                    });
+                    self.answer(row.task, at, &what);
+                }
+            }
+            Event::ReviewDecided { job, decision, by } => {
+                if let Some(row) = state.job(*job) {
+                    let what = format!("{} by {}", decision_word(decision), line_of(by, 80));
+                    self.decide_task(state, row.task, at, &what);
                 }
             }
             Event::TaskReopened { task } => self.reopened(state, *task, entry),
@@ -123,6 +133,11 @@ impl People {
             | Event::GateDecided { .. }
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
+            | Event::JobsAdded { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::AnswerDelivered { .. }
+            | Event::QuestionReminded { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::AttemptProbed { .. }

@@ -1,7 +1,7 @@
 //! What needs a person: one list, what blocks most first.
 
-use dayshift_core::state::{Job, State, Task};
-use dayshift_core::types::{HoldReason, Outcome, Scope};
+use dayshift_core::state::{Job, JobState, State, Task};
+use dayshift_core::types::{HoldReason, JobWork, Outcome, Scope};
 use serde_json::{Value, json};
 
 use crate::text::{line, line_of, put, shell_word};
@@ -35,6 +35,8 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             HoldReason::Budget { .. } => "budget",
             HoldReason::Workspace { .. } => "workspace",
             HoldReason::Gate { .. } => "gate",
+            HoldReason::Review { .. } => "review",
+            HoldReason::Question { .. } => "question",
         };
         let (why, next) = (line(reason.message()), go_on(state, job, reason));
         return Some(Item { task, job: Some(job), why, next, blocks, kind });
@@ -48,10 +50,16 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             blocks,
             kind: "deferred",
         }),
-        Some(
-            Outcome::Succeeded | Outcome::Failed(_) | Outcome::Skipped { .. } | Outcome::Cancelled { .. },
-        )
-        | None => None,
+        // What has failed for good can try again.
+        Some(Outcome::Failed(failure)) => Some(Item {
+            task,
+            job: None,
+            why: line(&failure.message),
+            next: format!("dayshift retry {}", shell_word(&state.spec(task).key)),
+            blocks,
+            kind: "failed",
+        }),
+        Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) | None => None,
     }
 }
 
@@ -80,6 +88,16 @@ pub fn review(state: &State) -> String {
         put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
         put!(text, "Goal: {}\n", name(state, item.task));
         put!(text, "Error: {}\n", item.why);
+        if let Some(status) = plan_review(state, item.task) {
+            put!(text, "Plan Review Status: {status}\n");
+        }
+        let concerns = concerns(item.job);
+        if !concerns.is_empty() {
+            text.push_str("Concerns:\n");
+        }
+        for concern in concerns {
+            put!(text, "  - {}\n", line(concern));
+        }
         if item.blocks > 0 {
             put!(text, "Blocks: {} task(s)\n", item.blocks);
         }
@@ -91,8 +109,30 @@ pub fn review(state: &State) -> String {
     text
 }
 
+/// How the plan of a task was judged last, where it has one.
+fn plan_review(state: &State, task: &Task) -> Option<&'static str> {
+    let jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+    let review = jobs.filter(|job| !job.is_given_up).find(|job| {
+        matches!(job.work, JobWork::Agent { role: dayshift_core::pipeline::Role::PlanReviewer })
+    })?;
+    match &review.verdict {
+        _ if review.is_approved => Some("approved by a person"),
+        Some(verdict) if verdict.approved => Some("approved"),
+        Some(_) => Some("rejected"),
+        None => None,
+    }
+}
+
+/// What a reviewer has against what waits for a person.
+fn concerns(job: Option<&Job>) -> &[String] {
+    match job.map(|job| &job.state) {
+        Some(JobState::Held { reason: HoldReason::Review { concerns, .. } }) => concerns,
+        Some(_) | None => &[],
+    }
+}
+
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
-/// `kind` (budget, workspace, gate, deferred), `goal`, `error`, `blocks` (tasks), `next` (a command).
+/// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `blocks` (tasks), `next` (a command).
 pub fn review_json(state: &State) -> Value {
     let rows: Vec<Value> = items(state)
         .into_iter()
@@ -105,6 +145,8 @@ pub fn review_json(state: &State) -> Value {
                 "kind": item.kind,
                 "goal": name(state, item.task),
                 "error": item.why,
+                "concerns": concerns(item.job),
+                "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
                 "next": item.next,
             })

@@ -3,7 +3,7 @@
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
-use dayshift_core::state::{Attempt, State};
+use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
@@ -13,8 +13,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, disk_line, end_line, exit_line, has_many_runs, job_label,
-    obligation_line, outcome_word, reason, span, stop_line, wall_time,
+    agent_model, attempts_max, class_word, decision_word, disk_line, end_line, exit_line, has_many_runs,
+    job_label, obligation_line, outcome_word, reason, span, stop_line, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -109,6 +109,42 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let mark = if *level == DiskLevel::Fine { GOOD } else { CARE };
             Some((money::current_run(state)?, log(at, mark, "task", &disk_line(*level, *free_bytes))))
         }
+        Event::JobsAdded { parent, jobs, .. } => {
+            let row = state.job(*parent)?;
+            let (run, tail) = of_task(state, row.task)?;
+            let names: Vec<String> = jobs.iter().take(10).map(|job| md_of(&job.name, 80)).collect();
+            let why = jobs.iter().find_map(|job| Some(format!(": {}", md(&job.spawned.as_ref()?.reason))));
+            let text = format!(
+                "{} waits for {}{} ({tail})",
+                md(&job_label(row)),
+                names.join(", "),
+                why.unwrap_or_default()
+            );
+            Some((run, log(at, AGAIN, "task", &text)))
+        }
+        Event::QuestionAsked { question, attempt, ask } => {
+            let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
+            let text = format!("Question {question}: {} ({tail})", md(&ask.question));
+            Some((run, log(at, LOOK, "human_review", &text)))
+        }
+        Event::QuestionAnswered { question, text, by, .. } => {
+            let (run, tail) = of_task(state, state.job(state.question(*question)?.job)?.task)?;
+            let text = format!("{question} answered by {}: {} ({tail})", md_of(by, 80), md(text));
+            Some((run, log(at, GOOD, "human_review", &text)))
+        }
+        Event::QuestionReminded { question, times } => {
+            let row = state.question(*question)?;
+            let (run, tail) = of_task(state, state.job(row.job)?.task)?;
+            let text = format!("{question} waits since {}, told {times} times ({tail})", iso(row.asked_at));
+            Some((run, log(at, CARE, "human_review", &text)))
+        }
+        Event::ReviewDecided { job, decision, by } => {
+            let row = state.job(*job)?;
+            let (run, tail) = of_task(state, row.task)?;
+            let word = decision_word(decision);
+            let text = format!("{} {word} by {} ({tail})", md(&job_label(row)), md_of(by, 80));
+            Some((run, log(at, LOOK, "human_review", &text)))
+        }
         Event::StopOrdered { attempt, reason } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
             let text = format!("Stopping {attempt}: {} ({tail})", md(&stop_line(reason)));
@@ -124,6 +160,7 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }
         | Event::AttemptProbed { .. }
+        | Event::AnswerDelivered { .. }
         | Event::ProcessEnded { .. }
         | Event::JobFinished { .. }
         | Event::WorkspaceReleased { .. }
@@ -164,17 +201,25 @@ fn attempt_opened(state: &State, id: AttemptId, route: &Route, at: Timestamp) ->
     let (run, tail) = of_task(state, job.task)?;
     let spec = state.spec(state.task_of(job));
     let mut text = String::new();
-    if job.work == JobWork::Work && attempt.number == 1 {
+    let is_first = state
+        .task_of(job)
+        .jobs
+        .iter()
+        .filter_map(|id| state.job(*id))
+        .all(|other| other.attempts.iter().all(|id| *id >= attempt.id));
+    if is_first && !matches!(job.work, JobWork::Check { .. }) {
         let started = format!("Task {} started: {}", md_of(&spec.key, 100), md_of(&spec.name, 200));
         text.push_str(&log(at, INFO, "task", &started));
     }
     match (&job.work, &spec.work) {
-        (JobWork::Work, TaskWork::Agent { .. }) => {
+        (JobWork::Work, TaskWork::Agent { .. }) | (JobWork::Agent { .. }, _) => {
             let agent = md(&agent_model(attempt));
-            let routing = format!("Routing [work] → {agent}: {} ({tail})", md(&route.reason));
+            let role = role(job);
+            let routing = format!("Routing [{role}] → {agent}: {} ({tail})", md(&route.reason));
             text.push_str(&log(at, INFO, "routing", &routing));
         }
-        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => {}
+        (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _)
+        | (JobWork::Work, TaskWork::Run { .. }) => {}
     }
     (!text.is_empty()).then_some((run, text))
 }
@@ -185,13 +230,14 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     let job = state.job_of(attempt);
     let (run, tail) = of_task(state, job.task)?;
     match (&job.work, &state.spec(state.task_of(job)).work) {
-        (JobWork::Work, TaskWork::Agent { .. }) => {}
-        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => return None,
+        (JobWork::Work, TaskWork::Agent { .. }) | (JobWork::Agent { .. }, _) => {}
+        (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _)
+        | (JobWork::Work, TaskWork::Run { .. }) => return None,
     }
     let mark = match end {
         End::Succeeded => GOOD,
         End::Failed(_) => BAD,
-        End::Stopped(_) | End::Lost => CARE,
+        End::Stopped(_) | End::Lost | End::Parked => CARE,
     };
     if attempt.started_at.is_none() {
         let text = format!("Attempt {id} did not start ({tail}): {}", md(&end_line(end)));
@@ -200,7 +246,8 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     let took = took(attempt, at);
     let Spend { cost, tokens, .. } = attempt.spend;
     let mut text = format!(
-        "LLM call [work] {} (cost={}, {took}, tokens={}/{}, {tail})",
+        "LLM call [{}] {} (cost={}, {took}, tokens={}/{}, {tail})",
+        role(job),
         md(&agent_model(attempt)),
         usd(cost),
         tokens.input,
@@ -210,6 +257,14 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
         put!(text, ": {}", md(&end_line(end)));
     }
     Some((run, log(at, mark, "llm_call", &text)))
+}
+
+/// `work`, or the role in a pipeline.
+fn role(job: &Job) -> &'static str {
+    match job.work {
+        JobWork::Agent { role } => role.word(),
+        JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => "work",
+    }
 }
 
 fn took(attempt: &Attempt, at: Timestamp) -> String {

@@ -50,7 +50,14 @@ pub fn task_tree(state: &State, task: TaskId, now: Timestamp) -> String {
     below.extend(
         jobs(state, task).filter(|job| job.work == JobWork::Work).map(|job| work(state, task, job, now)),
     );
+    below.extend(
+        jobs(state, task)
+            .filter(|job| !job.is_given_up)
+            .filter(|job| matches!(job.work, JobWork::Agent { .. } | JobWork::Human))
+            .map(|job| part(state, job, now)),
+    );
     below.extend(gates(state, task, now));
+    below.extend(asked(state, task));
     below.extend(deliverables(state, task));
     below.extend(
         task.collected.as_deref().filter(|found| found.changed).map(|found| Node::leaf(files(found))),
@@ -140,6 +147,45 @@ fn work(state: &State, task: &Task, job: &Job, now: Timestamp) -> Node {
     Node { text, below: attempt_nodes(&attempts, now) }
 }
 
+/// A job of a pipeline: who does it, how often, what came of it.
+fn part(state: &State, job: &Job, now: Timestamp) -> Node {
+    let attempts: Vec<&Attempt> = job.attempts.iter().filter_map(|id| state.attempt(*id)).collect();
+    let who = attempts.last().map(|attempt| agent_model(attempt));
+    let end = match &job.state {
+        JobState::Done { outcome } => outcome_line(outcome),
+        JobState::Held { reason } => format!("waits for a person: {}", line(reason.message())),
+        JobState::Blocked | JobState::Ready if attempts.is_empty() => "not begun".to_owned(),
+        JobState::Blocked | JobState::Ready | JobState::Backoff { .. } => "to go on".to_owned(),
+        JobState::Active { .. } => "at work".to_owned(),
+    };
+    let made = count(attempts.len(), "attempt");
+    let cost = job.account.spent.cost;
+    let head = match (&job.work, who) {
+        (JobWork::Human, _) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
+        (_, Some(who)) => format!("{} {}: {who} ({made}, {cost}): {end}", job.id, line_of(&job.name, 80)),
+        (_, None) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
+    };
+    let mut below: Vec<Node> = crate::pipeline::remarks(state, job).into_iter().map(Node::leaf).collect();
+    below.extend(attempt_nodes(&attempts, now));
+    Node { text: head, below }
+}
+
+/// What its agents have asked.
+fn asked(state: &State, task: &Task) -> Option<Node> {
+    let rows: Vec<Node> = jobs(state, task)
+        .flat_map(|job| state.questions_of(job.id))
+        .map(|row| {
+            let answer = match row.answer() {
+                Some(answer) => format!("answered: {}", line(answer)),
+                None if row.is_open() => format!("open: dayshift answer {} TEXT", row.id),
+                None => "nobody waits for it any more".to_owned(),
+            };
+            Node::leaf(format!("{}: {} ({answer})", row.id, line(&row.ask.question)))
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Node { text: format!("Questions: {}", rows.len()), below: rows })
+}
+
 fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
     let skipped = attempts.len().saturating_sub(ATTEMPTS_LISTED_MAX);
     let mut nodes = Vec::new();
@@ -167,7 +213,7 @@ fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
 }
 
 fn gates(state: &State, task: &Task, now: Timestamp) -> Option<Node> {
-    let checks: Vec<&Job> = jobs(state, task).filter(|job| job.work != JobWork::Work).collect();
+    let checks: Vec<&Job> = jobs(state, task).filter(|job| is_check(job)).collect();
     if checks.is_empty() {
         return None;
     }
@@ -176,6 +222,10 @@ fn gates(state: &State, task: &Task, now: Timestamp) -> Option<Node> {
     let verdict = verdict(&checks);
     let below = checks.iter().map(|job| Node::leaf(gate_line(state, job, now))).collect();
     Some(Node { text: format!("Quality Gate: {} ({verdict})", names.join(" + ")), below })
+}
+
+fn is_check(job: &Job) -> bool {
+    !job.is_given_up && matches!(job.work, JobWork::Check { .. })
 }
 
 fn verdict(checks: &[&Job]) -> &'static str {
@@ -288,7 +338,7 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "held": held(state, task).map(|(_, reason)| line(reason.message())),
         "workspace": workspace(task),
         "deliverables": wanted(state, task).into_iter().map(|(path, is_there)| json!({"path": path, "done": is_there})).collect::<Vec<_>>(),
-        "gates": jobs(state, task).filter(|job| job.work != JobWork::Work).map(gate_json).collect::<Vec<_>>(),
+        "gates": jobs(state, task).filter(|job| is_check(job)).map(gate_json).collect::<Vec<_>>(),
         "result": task.collected.as_deref().map(collected_json),
         "steps": steps(state, task),
         "jobs": jobs_json(state, task),

@@ -5,8 +5,8 @@ use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, DiskLevel, End, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork, Obligation,
-    Outcome, Scope, StopReason, TaskWork, When, WorkspaceKind,
+    Decision, Dialect, DiskLevel, End, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork,
+    Obligation, Outcome, Scope, StopReason, TaskWork, When, WorkspaceKind,
 };
 use jiff::tz::TimeZone;
 
@@ -45,6 +45,9 @@ pub fn task_state_word(state: &State, task: &Task) -> &'static str {
     }
     if held(state, task).is_some() {
         return "awaiting_human";
+    }
+    if state.pipeline_of(task).is_some() {
+        return crate::pipeline::state_word(state, task);
     }
     let work = task.jobs.first().and_then(|job| state.job(*job));
     match work.map(|job| &job.state) {
@@ -168,7 +171,7 @@ pub(crate) fn held<'a>(state: &'a State, task: &Task) -> Option<(&'a Job, &'a Ho
 
 /// Whether a task is being worked on or is about to be again: begun, not ended, not held.
 pub(crate) fn is_active(state: &State, task: &Task) -> bool {
-    matches!(task_state_word(state, task), "implementing" | "quality_gate")
+    !matches!(task_state_word(state, task), "new" | "awaiting_human" | "done" | "failed")
 }
 
 /// The user's own name for a task, safe, on one line.
@@ -241,6 +244,7 @@ pub(crate) fn end_line(end: &End) -> String {
         End::Failed(failure) => format!("failed ({}): {}", class_word(failure.class), line(&failure.message)),
         End::Stopped(reason) => format!("stopped: {}", stop_line(reason)),
         End::Lost => "lost with its worker".to_owned(),
+        End::Parked => "parked: it goes on when what it waits for is there".to_owned(),
     }
 }
 
@@ -268,6 +272,15 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
     }
 }
 
+/// What a person decided, in one word.
+pub(crate) fn decision_word(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approved",
+        Decision::Reject { .. } => "rejected",
+        Decision::RequestChanges { .. } => "sent back with changes",
+    }
+}
+
 /// The command that lets a held job go on.
 pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
     match reason {
@@ -275,6 +288,10 @@ pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
         HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } | HoldReason::Gate { .. } => {
             format!("dayshift retry {}", shell_word(&state.spec(state.task_of(job)).key))
         }
+        HoldReason::Review { .. } => {
+            format!("dayshift task {} --approve", shell_word(&state.spec(state.task_of(job)).key))
+        }
+        HoldReason::Question { question, .. } => format!("dayshift answer {question} TEXT"),
     }
 }
 
@@ -342,6 +359,7 @@ pub(crate) fn job_label(job: &Job) -> String {
     match &job.work {
         JobWork::Work => "work".to_owned(),
         JobWork::Check { gate } => format!("gate {}", line_of(gate, 80)),
+        JobWork::Agent { .. } | JobWork::Human | JobWork::Join => line_of(&job.name, 80),
     }
 }
 
@@ -361,11 +379,14 @@ pub(crate) fn command(state: &State, attempt: &Attempt) -> Option<String> {
     let text = match (&job.work, &state.spec(task).work) {
         (JobWork::Check { gate }, _) => state.run_of(task).gate(gate).map(|gate| gate.run.as_str()),
         (JobWork::Work, TaskWork::Run { command }) => Some(command.as_str()),
-        (JobWork::Work, TaskWork::Agent { .. }) => state.agent_of(task).map(|agent| match &agent.dialect {
-            Dialect::Claude { program, .. } => program.as_str(),
-            Dialect::Command { run, .. } => run.as_str(),
-            Dialect::Scripted { .. } => "scripted",
-        }),
+        (JobWork::Human | JobWork::Join, _) => None,
+        (JobWork::Work | JobWork::Agent { .. }, _) => {
+            state.agent_of_job(job).map(|agent| match &agent.dialect {
+                Dialect::Claude { program, .. } => program.as_str(),
+                Dialect::Command { run, .. } => run.as_str(),
+                Dialect::Scripted { .. } => "scripted",
+            })
+        }
     };
     text.map(line)
 }
@@ -393,7 +414,11 @@ pub(crate) fn attempts_max(state: &State, job: &Job) -> u32 {
     match job.work {
         JobWork::Work => state.spec(state.task_of(job)).attempts_max,
         // Gates are tried again only after troubles that are not their own.
-        JobWork::Check { .. } => 3,
+        JobWork::Check { .. } | JobWork::Human | JobWork::Join => 3,
+        JobWork::Agent { .. } => {
+            let asked = state.template_of(job).and_then(|template| template.tries);
+            asked.unwrap_or(state.spec(state.task_of(job)).attempts_max)
+        }
     }
 }
 
@@ -447,6 +472,9 @@ pub(crate) fn run_of_obligation(state: &State, obligation: Obligation) -> Option
         | Obligation::CollectArtifacts(attempt)
         | Obligation::StopAttempt(attempt)
         | Obligation::ProbeAgent(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
+        Obligation::DeliverAnswer(question) => {
+            Some(state.task_of(state.job(state.question(question)?.job)?).run)
+        }
         Obligation::ReleaseWorkspace(task) => Some(state.task(task)?.run),
         Obligation::WriteReport(run) => Some(state.run(run)?.id),
     }
@@ -474,6 +502,7 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
         Obligation::ProbeAgent(attempt) => {
             format!("{}: whether it still does anything is unknown", of_attempt(attempt))
         }
+        Obligation::DeliverAnswer(question) => format!("{question}: the answer could not be handed over"),
         Obligation::ReleaseWorkspace(task) => {
             let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));
             format!("{key}: its workspace could not be taken down")

@@ -11,7 +11,7 @@ use anyhow::Context;
 use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
-use dayshift_core::types::{JobWork, Obligation, WorkspaceKind};
+use dayshift_core::types::{Obligation, WorkspaceKind};
 use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
 use super::troubles::Troubles;
@@ -111,6 +111,10 @@ impl Files {
             Subject::Job(job) => self.stale.extend(state.job(job).map(|job| job.task)),
             Subject::Task(task) => {
                 self.stale.insert(task);
+            }
+            Subject::Question(question) => {
+                let job = state.question(question).and_then(|row| state.job(row.job));
+                self.stale.extend(job.map(|job| job.task));
             }
             Subject::Run(_) | Subject::Day | Subject::Disk => {}
         }
@@ -256,10 +260,7 @@ fn is_worth_a_file(state: &State, task: TaskId) -> bool {
 
 /// Whether the attempt's raw output is kept for a parser: an agent's is, a plain command's not.
 fn is_streamed(state: &State, attempt: AttemptId) -> bool {
-    state.attempt(attempt).is_some_and(|attempt| {
-        let job = state.job_of(attempt);
-        matches!(job.work, JobWork::Work) && state.agent_of(state.task_of(job)).is_some()
-    })
+    state.attempt(attempt).is_some_and(|attempt| state.agent_of_job(state.job_of(attempt)).is_some())
 }
 
 /// Whether an attempt of the task printed something, or may still.
@@ -325,7 +326,8 @@ fn notes(state: &State, run: RunId) -> Vec<String> {
     for attempt in state.attempts() {
         let task = state.task_of(state.job_of(attempt));
         if task.run == run
-            && let (Some(agent), Some(version)) = (state.agent_of(task), &attempt.version)
+            && let (Some(agent), Some(version)) =
+                (state.agent_of_job(state.job_of(attempt)), &attempt.version)
         {
             notes.extend(dayshift_agents::version_warning(&agent.dialect, version));
         }

@@ -55,10 +55,7 @@ impl<'a> Subject<'a> {
 
     /// The agent that does this attempt; `None` for plain commands and gates.
     fn agent(&self) -> Option<&'a Agent> {
-        match self.job.work {
-            JobWork::Work => self.state.agent_of(self.task),
-            JobWork::Check { .. } => None,
-        }
+        self.state.agent_of_job(self.job)
     }
 
     /// The folder that the process works in, and whether it is a scratch folder.
@@ -204,7 +201,9 @@ fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
     let line = match (&subject.job.work, &subject.state.spec(subject.task).work) {
         (JobWork::Check { gate }, _) => run.gate(gate).map_or("", |gate| gate.run.as_str()),
         (JobWork::Work, TaskWork::Run { command }) => command,
-        (JobWork::Work, TaskWork::Agent { .. }) => "",
+        // Agents have a start of their own, and nothing is started for the others.
+        (JobWork::Work, TaskWork::Agent { .. })
+        | (JobWork::Agent { .. } | JobWork::Human | JobWork::Join, _) => "",
     };
     let environment = task_environment(shared, subject, BTreeMap::new(), &[], dayshift_guard::TOOL_CHAINS);
     Started { program: program(line, &environment.variables), stdin: Stdin::Null, environment }

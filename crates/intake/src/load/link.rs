@@ -252,6 +252,8 @@ fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprin
         slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
         agents,
         gates,
+        pipelines: Vec::new(),
+        roles: BTreeMap::new(),
         tasks,
         warnings: Vec::new(),
     }

@@ -97,6 +97,8 @@ pub(crate) fn read_task(
         stall: fields.duration("stall"),
         env,
         pass_env,
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: format!("{}:{}", sink.path(), pos.line),
     };
     let conflicts = fields.texts("conflicts_with");

@@ -121,7 +121,7 @@ fn findings(text: &mut String, printed: &str) {
 
 fn is_required(state: &State, task: &Task, job: &Job) -> bool {
     match &job.work {
-        JobWork::Work => true,
+        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => true,
         JobWork::Check { gate } => state.run_of(task).gate(gate).is_none_or(|gate| gate.required),
     }
 }

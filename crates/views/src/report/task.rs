@@ -185,7 +185,9 @@ fn deliverables(text: &mut String, state: &State, task: &Task) {
 }
 
 fn gates(text: &mut String, state: &State, task: &Task) {
-    let checks: Vec<&Job> = jobs(state, task).filter(|job| job.work != JobWork::Work).collect();
+    let checks: Vec<&Job> = jobs(state, task)
+        .filter(|job| !job.is_given_up && matches!(job.work, JobWork::Check { .. }))
+        .collect();
     if checks.is_empty() {
         return;
     }
