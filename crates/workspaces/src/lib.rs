@@ -11,6 +11,7 @@ mod fingerprint;
 mod git;
 mod holders;
 mod in_place;
+mod inside;
 mod lfs;
 mod locks;
 mod merge;
@@ -41,8 +42,9 @@ pub use error::WorkspaceError;
 pub use filters::{FilterOff, filters_off};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use git::{GitEnvironment, Limits, Listener};
+pub use inside::Inside;
 pub use order::{
-    BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
+    BranchFate, ChangesFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
 };
 pub use prepare::prepare;
 pub use recorded::{Recorded, disown, recorded};

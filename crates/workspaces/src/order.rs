@@ -48,8 +48,9 @@ pub struct PrepareOrder {
 pub enum TreeFate {
     /// They stay as they lie: an attempt that was interrupted, or failed, is gone on with where it was.
     AsItIs,
-    /// They go back to the last snapshot, because gates have run since; ignored files stay. What
-    /// differs is kept in a snapshot of its own first.
+    /// They go back to the last snapshot of a result, or to the base where there is none yet, because
+    /// others have been there since whose changes are none; ignored files stay. What differs is kept in a
+    /// snapshot of its own first.
     AsCollected,
 }
 
@@ -70,6 +71,19 @@ pub struct CollectOrder {
     pub deliverables: Vec<Deliverable>,
     /// The message of the result commit.
     pub message: String,
+    /// What becomes of what the attempt changed.
+    pub changes: ChangesFate,
+}
+
+/// What becomes of what an attempt changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangesFate {
+    /// It is the task's result.
+    Result,
+    /// It is no part of the result: a snapshot keeps it, and when the worktree is prepared for the next
+    /// agent ([`TreeFate::AsCollected`]), what lay there before comes back. In place and in scratch
+    /// folders it stays.
+    PutBack,
 }
 
 /// Take a workspace down.

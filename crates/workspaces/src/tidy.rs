@@ -1,4 +1,4 @@
-//! Bringing a worktree back to what was collected, after gates have run in it.
+//! Bringing a worktree back to what was collected, after others have been in it whose changes are no result.
 
 use std::fs;
 
@@ -14,7 +14,13 @@ use crate::{paths, result, worktree};
 /// Putting an ignore file back can bring to light what it was changed to hide.
 const ROUNDS_MAX: u32 = 3;
 
-/// Puts the files, the branch and the index of a worktree back to the last snapshot. Ignored files
+/// The tree that a worktree goes back to: that of the last snapshot, or of the base, where nothing was
+/// collected as a result yet.
+pub(crate) fn settled_tree(session: &Session, record: &Record) -> Result<String, WorkspaceError> {
+    session.tree_of(record.snapshot.as_ref().unwrap_or(&record.base))
+}
+
+/// Puts the files, the branch and the index of a worktree back to [`settled_tree`]. Ignored files
 /// stay. What differs is kept in a snapshot of its own first; where not all of it can be stored,
 /// everything stays as it lies.
 pub(crate) fn tidy(
@@ -22,11 +28,9 @@ pub(crate) fn tidy(
     place: &Place,
     record: &mut Record,
 ) -> Result<(), WorkspaceError> {
-    let (Some(snapshot), Some(git_dir)) = (record.snapshot.clone(), record.git_dir.clone()) else {
-        return Ok(());
-    };
+    let Some(git_dir) = record.git_dir.clone() else { return Ok(()) };
     let session = Session::open(repository, Filters::Off)?;
-    let wanted = session.tree_of(&snapshot)?;
+    let wanted = settled_tree(&session, record)?;
     for _ in 0..ROUNDS_MAX {
         let tree =
             snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;
