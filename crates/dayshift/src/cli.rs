@@ -19,6 +19,7 @@ mod load;
 mod logs;
 mod look;
 mod manual;
+mod mcp;
 pub(crate) mod output;
 mod place;
 mod repair;
@@ -227,6 +228,9 @@ enum Command {
     },
     /// Print the manual page of dayshift or of one of its commands
     Man(manual::ManArgs),
+    /// Tools for an agent, as an MCP server on standard input and output
+    #[command(hide = true)]
+    Mcp(mcp::McpArgs),
     /// The process that owns agents; started by the engine
     #[command(hide = true)]
     Worker,
@@ -306,6 +310,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Config(args) => config::config(&common, &args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man(args) => manual::man(&common, &args),
+        Command::Mcp(args) => mcp::mcp(&common, &args),
         Command::Worker => worker::worker(&common),
         Command::Agent { kind } => worker::agent(&kind),
     }
