@@ -3,6 +3,7 @@
 //! for a terminal or a file.
 
 mod files;
+mod questions;
 mod queue;
 mod terminal;
 mod troubles;
@@ -158,6 +159,7 @@ pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Resu
     let heard = Arc::clone(&news);
     let Start { mut files, state, guard, mut sweeper } = begin;
     let mut terminal = Terminal::new(style);
+    files.listen(&state, handle.clone());
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
         follow(state, &heard, &mut files, &mut terminal, &guard, &handle, &mut sweeper);
         sweeper.finish();

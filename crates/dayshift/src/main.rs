@@ -1,5 +1,6 @@
 //! dayshift: one binary that runs a crew of coding agents on a repository.
 
+mod artifacts;
 mod backup;
 mod cli;
 mod clock;

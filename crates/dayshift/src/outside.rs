@@ -1,9 +1,13 @@
 //! Everything outside: one flat match from what is owed to the adapter that does it.
 
+mod brief;
 mod complaint;
 mod crew;
+mod handed;
 mod launch;
+mod left;
 mod link;
+pub(crate) mod mailbox;
 mod secrets;
 mod watch;
 
@@ -62,6 +66,7 @@ pub(crate) struct Shared {
     secrets: Secrets,
     follower: Follower,
     watches: Mutex<BTreeMap<AttemptId, Watch>>,
+    post: mailbox::Post,
 }
 
 impl Shared {
@@ -93,8 +98,10 @@ impl World {
         backups: Backups,
     ) -> Self {
         let secrets = Secrets::new(setting.secrets.clone(), paths::home());
-        let shared =
-            Arc::new(Shared { paths, setting, handle, secrets, follower, watches: Mutex::default() });
+        let post = mailbox::Post::new();
+        let watches = Mutex::default();
+        let shared = Arc::new(Shared { paths, setting, handle, secrets, follower, watches, post });
+        mailbox::listen(&shared);
         Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, backups }
     }
 
@@ -150,7 +157,7 @@ impl Outside for World {
             Obligation::StopAttempt(attempt) => self.stop(state, attempt),
             Obligation::ProbeAgent(attempt) => self.link.send(obligation, ToWorker::Probe { attempt }),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
-            Obligation::DeliverAnswer(_) => {}
+            Obligation::DeliverAnswer(question) => mailbox::deliver(&self.shared, state, question),
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }
@@ -164,6 +171,7 @@ impl Outside for World {
         for entry in entries {
             if let Event::AttemptEnded { attempt, .. } = entry.event {
                 self.shared.watches().remove(&attempt);
+                self.shared.post.disarm(attempt);
                 self.link.settled(attempt);
             }
         }

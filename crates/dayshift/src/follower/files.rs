@@ -12,8 +12,10 @@ use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
 use dayshift_core::types::{Obligation, WorkspaceKind};
+use dayshift_engine::Handle;
 use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
+use super::questions::Questions;
 use super::troubles::Troubles;
 use crate::cli::{now, tell};
 use crate::failure::Failure;
@@ -42,11 +44,13 @@ pub(super) struct Files {
     is_told: bool,
     /// Why attempts are not started, as the log has it.
     waits: Troubles,
+    questions: Questions,
 }
 
 impl Files {
     pub(super) fn new(paths: Paths, layout: Layout) -> Self {
         Self {
+            questions: Questions::new(paths.clone()),
             paths,
             places: Places::new(layout),
             run_log: RunLog::new(),
@@ -82,6 +86,12 @@ impl Files {
         Ok(state)
     }
 
+    /// Begins to listen for people's answers.
+    pub(super) fn listen(&mut self, state: &State, handle: Handle) {
+        self.questions.write_all(state);
+        self.questions.listen(handle);
+    }
+
     /// Notes in our own log what no entry tells.
     pub(super) fn say(&self, text: &str) {
         log::line(&self.paths, Level::Info, About::default(), text);
@@ -114,7 +124,11 @@ impl Files {
             }
             Subject::Question(question) => {
                 let job = state.question(question).and_then(|row| state.job(row.job));
-                self.stale.extend(job.map(|job| job.task));
+                // At once: a person waits for it, or an agent for the person.
+                if let Some(task) = job.map(|job| job.task) {
+                    self.questions.write(state, task);
+                    self.stale.insert(task);
+                }
             }
             Subject::Run(_) | Subject::Day | Subject::Disk => {}
         }
@@ -141,6 +155,7 @@ impl Files {
             self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
         for task in agents {
             let Some(row) = state.task(task) else { continue };
+            self.questions.write(state, task);
             let name = format!("{}.json", state.spec(row).key);
             let status = dayshift_views::agent_status(state, task, moment);
             let stands = dayshift_views::task_state_file(state, task);

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dayshift_agents::mail::IN;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
@@ -16,12 +17,14 @@ use dayshift_core::types::{
     WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Repository, Source, TreeFate, WorkspaceError, collect, filters_off, prepare, release, resolve_base,
+    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder,
+    ReleaseOrder, Repository, Source, TreeFate, WorkspaceError, collect, diff, filters_off, prepare, release,
+    remove_all, resolve_base,
 };
 
 use super::Shared;
 use super::launch::{self, Known};
+use super::left::{self, Wanted};
 use crate::cli::output;
 use crate::disk;
 use crate::log::{self, About, Level};
@@ -120,11 +123,16 @@ impl Crew {
         let obligation = Obligation::CollectArtifacts(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let Some(known) = launch::known(&self.shared, state, attempt) else { return };
+        let wanted = Wanted::of(&self.shared, state, attempt);
         let task = site.task;
         let work: Work = Box::new(move |hands| {
             let result = hands
                 .collect(&site, attempt)
                 .map(|collected| without_secrets(collected, &known))
+                .and_then(|collected| match &wanted {
+                    Some(wanted) => hands.gather(&site, wanted, &known, collected),
+                    None => Ok(collected),
+                })
                 .map_err(|failure| hands.unless_gone(&site, failure));
             hands.tell(obligation, result, |collected| Report::Collected {
                 attempt,
@@ -200,6 +208,8 @@ struct Site {
     tree: TreeFate,
     scratch: PathBuf,
     deliverables: Vec<Deliverable>,
+    /// What becomes of what its attempt changed.
+    changes: ChangesFate,
 }
 
 impl Site {
@@ -207,7 +217,11 @@ impl Site {
         let job = state.job_of(state.attempt(attempt)?);
         let site = Self::of_task(shared, state, state.task_of(job));
         let is_littered = state.is_littered(job.id, attempt);
-        Some(Self { tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs }, ..site })
+        Some(Self {
+            tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs },
+            changes: if job.keeps_changes() { ChangesFate::Result } else { ChangesFate::PutBack },
+            ..site
+        })
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
@@ -238,6 +252,7 @@ impl Site {
             tree: TreeFate::AsItIs,
             scratch: shared.paths.scratch(task.id),
             deliverables: spec.deliverables.clone(),
+            changes: ChangesFate::Result,
         }
     }
 
@@ -340,6 +355,7 @@ impl Hands {
                 "{}\n\nTask {} of {}, attempt {attempt}, by dayshift.",
                 site.name, site.key, site.run
             ),
+            changes: site.changes,
         };
         if site.kind == WorkspaceKind::Scratch {
             // An empty one was taken away with the process; then nothing was left in it.
@@ -356,6 +372,31 @@ impl Hands {
         if site.kind == WorkspaceKind::InPlace && layout.is_for(&site.repo.to_string_lossy()) {
             layout.leave_out(&mut collected);
         }
+        Ok(collected)
+    }
+
+    /// What the attempt left for others is kept and noted.
+    fn gather(
+        &self,
+        site: &Site,
+        wanted: &Wanted,
+        known: &Known,
+        mut collected: Collected,
+    ) -> Result<Collected, Failure> {
+        let place = site.place.clone().unwrap_or_else(|| site.unprepared());
+        let diff = match (&place.base, &collected.snapshot) {
+            (Some(base), Some(snapshot)) if wanted.wants_diff() && collected.changed => {
+                let repository = self.repository(&site.repo)?;
+                let diff = diff(&repository, base, snapshot, left::DIFF_BYTES_MAX);
+                Some(diff.map_err(|error| told(&error))?.bytes)
+            }
+            _ => None,
+        };
+        let root = Path::new(&place.root);
+        let paths = &self.shared.paths;
+        left::gather(paths, wanted, root, diff, &mut known.clean(), &mut collected)?;
+        // It was a copy for this attempt alone.
+        let _ = remove_all(&root.join(IN));
         Ok(collected)
     }
 

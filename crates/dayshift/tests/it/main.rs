@@ -22,6 +22,7 @@ mod mutants;
 mod newcomer;
 mod old_states;
 mod parallel;
+mod pipelines;
 mod places;
 mod runs;
 mod saved;
