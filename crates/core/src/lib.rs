@@ -4,6 +4,7 @@ mod deadlines;
 pub mod estimate;
 pub mod event;
 pub mod explain;
+pub mod furnishing;
 pub mod ids;
 pub mod input;
 pub mod invariants;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
+use crate::furnishing::Furnishing;
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::time::{Millis, Timestamp};
@@ -310,6 +312,9 @@ pub struct RunSpec {
     pub roles: BTreeMap<Role, String>,
     /// The tasks in file order.
     pub tasks: Vec<TaskSpec>,
+    /// What its new worktrees get before work begins in them.
+    #[serde(default, skip_serializing_if = "Furnishing::is_default")]
+    pub furnishing: Furnishing,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::{Input, Refusal, Report, Request};
 use dayshift_core::money::{Limit, Spend};
@@ -118,6 +119,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         agents: Vec::new(),
         gates: Vec::new(),
         tasks,
+        furnishing: Furnishing::default(),
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -18,6 +18,7 @@ use crate::sink::{Sink, code};
 use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
 use crate::value;
+use crate::workspace::WorkspaceSettings;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct Config {
     pub agents: BTreeMap<String, Setting<Agent>>,
     /// Where the user's secrets come from, by the variable that they are passed in.
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// What new worktrees get before work begins in them.
+    pub workspace: WorkspaceSettings,
     /// Where in the repository files are written too, by what is written there.
     pub layout: BTreeMap<String, Setting<String>>,
     /// What is said and not acted on yet, as `telegram.enabled` and its value; a secret's value is
@@ -121,6 +124,7 @@ impl Default for Config {
             gates: BTreeMap::new(),
             agents: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            workspace: WorkspaceSettings::default(),
             layout: BTreeMap::new(),
             later: BTreeMap::new(),
         }
@@ -160,6 +164,8 @@ pub struct Partial {
     pub agents: BTreeMap<String, Setting<Agent>>,
     /// See [`Config::secrets`].
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
+    /// See [`Config::workspace`]; each key by itself.
+    pub workspace: WorkspaceSettings,
     /// See [`Config::layout`].
     pub layout: BTreeMap<String, Setting<String>>,
     /// See [`Config::later`].
@@ -190,6 +196,7 @@ impl Config {
         self.gates.extend(layer.gates);
         self.agents.extend(layer.agents);
         self.secrets.extend(layer.secrets);
+        self.workspace = self.workspace.with(layer.workspace);
         self.layout.extend(layer.layout);
         self.later.extend(layer.later);
         self
@@ -247,6 +254,7 @@ impl Config {
         rows.extend(
             agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
         );
+        rows.extend(self.workspace.rows());
         let secrets = self.secrets.iter();
         rows.extend(
             secrets.map(|(name, secret)| row(&format!("secrets.{name}"), "(set)".to_owned(), &secret.origin)),
@@ -373,6 +381,9 @@ fn read_partial(
             partial.agents.insert(entry.key.clone(), Setting::new(agent, place(entry.pos)));
         }
     }
+    if let Some(entry) = fields.entry("workspace") {
+        partial.workspace = WorkspaceSettings::read(sink, entry, place);
+    }
     for (entry, path) in read_layout(sink, &fields.named("layout")) {
         partial.layout.insert(entry.key.clone(), Setting::new(path, place(entry.pos)));
     }
@@ -420,6 +431,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("agents", true),
         ("agent", partial.agent.as_ref().is_some_and(|agent| agent.value != below.agent.value)),
         ("telegram", true),
+        ("workspace", fields.entry("workspace").is_some_and(WorkspaceSettings::needs_trust)),
         ("layout", true),
         ("max_daily_cost_usd", partial.max_daily_cost.as_ref().is_some_and(is_higher)),
         ("disk_budget_gb", is_lower(partial.disk_budget_gb.as_ref(), &below.disk_budget_gb)),

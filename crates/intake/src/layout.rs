@@ -57,7 +57,8 @@ fn normal(path: &str) -> impl Iterator<Item = Component<'_>> {
     Path::new(path).components().filter(|part| matches!(part, Component::Normal(_)))
 }
 
-fn is_inside(path: &str) -> bool {
+/// Whether a path leads to something inside the repository that is neither git's nor ours.
+pub(crate) fn is_inside(path: &str) -> bool {
     let is_plain =
         Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let is_git = normal(path).any(|part| part.as_os_str().eq_ignore_ascii_case(".git"));

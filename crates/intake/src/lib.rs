@@ -18,6 +18,7 @@ mod sink;
 mod tables;
 mod tree;
 mod value;
+mod workspace;
 
 pub use config::Config;
 pub use diagnostic::{Diagnostic, Report, Severity};
@@ -27,3 +28,4 @@ pub use load::{
 };
 pub use named_secret::SecretSource;
 pub use schema::schema;
+pub use workspace::{WorkspacePart, WorkspaceSettings};

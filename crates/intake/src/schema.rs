@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::form::{Form, Table};
-use crate::tables::{AGENT, BACKOFF, BACKOFF_ON, DAY, GATE, NEED, POLICY, TASK};
+use crate::tables::{AGENT, BACKOFF, BACKOFF_ON, DAY, GATE, NEED, POLICY, TASK, WORKSPACE};
 use crate::value;
 
 /// The JSON Schema (draft 2020-12) of day files and task lists, for editors.
@@ -12,7 +12,7 @@ use crate::value;
 /// nowhere, a circle, an unknown agent) is left to the load.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    for table in [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT] {
+    for table in [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT, &WORKSPACE] {
         definitions.insert(table.definition.to_owned(), table_schema(table));
     }
     json!({

@@ -19,6 +19,9 @@ pub(crate) const DISK_MB_MAX: u32 = 1_000_000_000;
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
+/// The largest block of ports that a task can have to itself.
+const PORTS_MAX: u32 = 1_000;
+
 /// The most equal answers to the same call that can be waited for.
 const REPEATS_MAX: u32 = 1_000;
 
@@ -50,6 +53,7 @@ pub(crate) static DAY: Table = Table {
         ),
         Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents of your own, by name."),
         Key::new("gates", Form::Named(&Form::Either(&Form::Text, &GATE)), "Checks of the result, by name."),
+        Key::new("workspace", Form::Table(&WORKSPACE), "What new worktrees get before work begins in them."),
         Key::new("tasks", Form::List(&Form::Table(&TASK)), "The tasks."),
     ],
 };
@@ -246,8 +250,43 @@ pub(crate) static CONFIG: Table = Table {
             Form::Named(&Form::Line),
             "Where secrets come from: `NAME_cmd` is a command that prints one, `NAME_file` a file that holds it.",
         ),
+        Key::new("workspace", Form::Table(&WORKSPACE), "What new worktrees get before work begins in them."),
         Key::new("telegram", Form::Table(&TELEGRAM), "Messages to a telephone.").later(),
         Key::new("layout", Form::Table(&LAYOUT), "Where in the repository files are written too."),
+    ],
+};
+
+/// What new worktrees get.
+pub(crate) static WORKSPACE: Table = Table {
+    what: "the workspace section",
+    definition: "workspace",
+    required: &[],
+    keys: &[
+        Key::new("setup", Form::Text, "The command line that makes a new worktree fit for work."),
+        Key::new("setup_timeout", Form::Duration, "How long one run of it may take."),
+        Key::new("teardown", Form::Text, "The command line that is run before a worktree is taken down."),
+        Key::new("teardown_timeout", Form::Duration, "How long one run of it may take."),
+        Key::new(
+            "include",
+            Form::List(&Form::Line),
+            "Ignored files that are copied from your checkout, as patterns like those of .gitignore.",
+        ),
+        Key::new(
+            "dependencies",
+            Form::List(&Form::Path),
+            "Ignored folders of your checkout of which each worktree gets a copy of its own.",
+        ),
+        Key::new(
+            "hard_links",
+            Form::List(&Form::Path),
+            "Such folders whose files nobody writes in place: their files may be links to your own.",
+        ),
+        Key::new(
+            "copy_mb",
+            Form::FromZero { max: DISK_MB_MAX },
+            "Up to how many megabytes such a folder is copied where it cannot be cloned.",
+        ),
+        Key::new("ports", Form::FromZero { max: PORTS_MAX }, "How many ports each task has to itself."),
     ],
 };
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
@@ -70,6 +71,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         pipelines,
         roles: BTreeMap::new(),
         tasks,
+        furnishing: Furnishing::default(),
         warnings: Vec::new(),
     }
 }

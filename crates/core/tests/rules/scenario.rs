@@ -10,6 +10,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
@@ -112,6 +113,7 @@ impl Stage {
             pipelines: vec![piped::empty()],
             roles: BTreeMap::new(),
             tasks: Vec::new(),
+            furnishing: Furnishing::default(),
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }

@@ -9,6 +9,7 @@ use super::kind::{Draft, Named, stem};
 use super::task::TaskDraft;
 use crate::sink::{Sink, code};
 use crate::tree::Pos;
+use crate::workspace::WorkspacePart;
 use dayshift_core::types::{Agent, Gate};
 
 /// How many file names a label spells out.
@@ -22,6 +23,7 @@ pub(crate) struct Joined {
     pub(crate) slots: Option<u32>,
     pub(crate) agents: BTreeMap<String, Named<Agent>>,
     pub(crate) gates: BTreeMap<String, Named<Gate>>,
+    pub(crate) workspace: WorkspacePart,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -40,14 +42,17 @@ pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>
         smallest(sinks, "max_parallel", drafts.iter().filter_map(|draft| Some((draft.source, draft.slots?))));
     let mut agents = BTreeMap::new();
     let mut gates = BTreeMap::new();
+    let mut workspaces = BTreeMap::new();
     let mut tasks = Vec::new();
     for draft in drafts {
         define(sinks, &mut agents, draft.agents, "agent");
         define(sinks, &mut gates, draft.gates, "gate");
+        define(sinks, &mut workspaces, draft.workspace, "section");
         tasks.extend(draft.tasks);
     }
+    let workspace = workspaces.into_values().find_map(|named| named.value).unwrap_or_default();
     let sources = sources.iter().map(|source| source.path.clone()).collect();
-    Joined { label, sources, budget, slots, agents, gates, tasks }
+    Joined { label, sources, budget, slots, agents, gates, workspace, tasks }
 }
 
 /// The date of a day file, else the files' names.

@@ -14,6 +14,7 @@ use crate::form::Form;
 use crate::sink::{Sink, code};
 use crate::tables::{DAY, FRONT_MATTER, TASK};
 use crate::tree::{Entry, Kind, Node, Pos, read_yaml};
+use crate::workspace::WorkspacePart;
 
 /// Something with a name, the place where it got it, and the thing, unless it was wrong.
 pub(crate) struct Named<T> {
@@ -33,6 +34,7 @@ pub(crate) struct Draft {
     pub(crate) slots: Option<(Pos, u32)>,
     pub(crate) agents: Vec<Named<Agent>>,
     pub(crate) gates: Vec<Named<Gate>>,
+    pub(crate) workspace: Vec<Named<WorkspacePart>>,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -125,6 +127,10 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     for entry in fields.named("gates") {
         let value = read_gate(entry);
         draft.gates.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });
+    }
+    if let Some(entry) = fields.entry("workspace") {
+        let value = Some(WorkspacePart::read(sink, entry));
+        draft.workspace.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });
     }
     let defaults = DayDefaults {
         priority: word(fields, "priority").unwrap_or_default(),

@@ -220,7 +220,7 @@ fn in_place(tasks: &[TaskDraft], sinks: &mut [Sink<'_>]) {
 }
 
 fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprint: String) -> RunSpec {
-    let Joined { label, sources, budget, slots, agents, gates, tasks } = joined;
+    let Joined { label, sources, budget, slots, agents, gates, workspace, tasks } = joined;
     let budget = Limit { cost: overrides.budget.or(budget.cost), ..budget };
     let day_env: Vec<BTreeSet<String>> = tasks.iter().map(|task| task.day_env.clone()).collect();
     let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(|task| task.spec).collect();
@@ -255,6 +255,7 @@ fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprin
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
         tasks,
+        furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
         warnings: Vec::new(),
     }
 }

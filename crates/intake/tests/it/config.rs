@@ -94,6 +94,32 @@ fn secrets_are_sources_and_never_values() {
 }
 
 #[test]
+fn what_new_worktrees_get_is_layered_key_by_key() {
+    let mine =
+        "[workspace]\nports = 20\nsetup = \"make deps\"\ndependencies = [\"node_modules/\", \".venv\"]\n";
+    let user = read_config(&file(mine), Level::User, &Config::default(), &read).unwrap();
+    let config = Config::default().with(user.partial);
+    let modest = "[workspace]\nports = 0\ninclude = [\".env*\"]\ncopy_mb = 5\n";
+    let layer = read_config(&file(modest), Level::Repository, &config, &read).unwrap();
+    let held = config.with(layer.partial).workspace.part().furnishing();
+    assert_eq!((held.ports, held.copy_mb, held.setup.as_deref()), (0, 5, Some("make deps")));
+    assert_eq!(held.dependencies, ["node_modules", ".venv"]);
+    assert_eq!((held.include, held.teardown), (vec![".env*".to_owned()], None));
+
+    for line in ["setup = \"make\"", "teardown = \"make\"", "hard_links = [\"vendor\"]"] {
+        let text = format!("[workspace]\n{line}\n");
+        read_config(&file(&text), Level::TrustedRepository, &Config::default(), &read).unwrap();
+        let report = read_config(&file(&text), Level::Repository, &Config::default(), &read).unwrap_err();
+        assert!(report.to_string().contains("`workspace` (line 1)"), "{report}");
+    }
+    for path in ["../x", "/etc", ".git/modules", ".dayshift", "a/../../b"] {
+        let text = format!("[workspace]\nhard_links = [\"vendor\", \"{path}\"]\n");
+        let report = read_config(&file(&text), Level::User, &Config::default(), &read).unwrap_err();
+        assert!(report.to_string().contains("dayshift.toml:2:25"), "{path}: {report}");
+    }
+}
+
+#[test]
 fn a_layout_stays_inside_the_repository() {
     for (path, is_good) in [
         ("results", true),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
+use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
@@ -239,6 +240,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             red_on_base: false,
         }],
         tasks,
+        furnishing: Furnishing::default(),
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }
