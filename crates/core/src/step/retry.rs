@@ -3,6 +3,7 @@
 use super::reports::end_of;
 use super::{Turn, growing, people, spending};
 use crate::event::Event;
+use crate::furnishing::prepare_tries_max;
 use crate::ids::{AttemptId, JobId, TaskId};
 use crate::money::Micros;
 use crate::state::{Attempt, Job, State, Task};
@@ -14,10 +15,6 @@ use crate::types::{
 
 /// How often a job may be lost with its worker in a row before that counts as a failure.
 const LOSSES_MAX: u32 = 10;
-
-/// How often in a row a workspace may fail to be made for reasons that may pass, before a person is
-/// asked: after about 3½ minutes at least.
-const PREPARE_TRIES_MAX: u32 = 12;
 
 /// The first wait for a workspace; each one after it is twice as long.
 const PREPARE_WAIT: Millis = Millis::seconds(1);
@@ -567,7 +564,7 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
     }
     over(turn, attempt, End::Failed(failure.clone()), None);
     let unprepared = turn.state.job(job).map_or(0, |job| job.unprepared);
-    if failure.class.may_pass() && unprepared < PREPARE_TRIES_MAX {
+    if failure.class.may_pass() && unprepared < prepare_tries_max(failure.class) {
         // The work was never begun: no try of it is used up.
         let asked = wait_before(turn.state, job, unprepared, failure.class);
         let growing = Millis(PREPARE_WAIT.0 << unprepared.saturating_sub(1).min(10));

@@ -470,6 +470,34 @@ fn a_workspace_is_tried_again_for_minutes() {
     check(&script);
 }
 
+/// A set-up that fails, or does not end, is run three times; then a person reads its last words.
+#[test]
+fn a_set_up_that_fails_is_run_three_times() {
+    for (class, name) in [("work", "Work"), ("timeout", "Timeout")] {
+        let script = "
+        run slots=1
+        task a agent=metered at=worktree
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1 reserves $3.00
+        > failed prepare A1 CLASS
+            ended A1 failed (NAME): it went wrong
+            retry J1 in 1000, not counted: it went wrong
+        > after 1000
+            opened A2 for J1 reserves $3.00
+        > failed prepare A2 CLASS
+            ended A2 failed (NAME): it went wrong
+            retry J1 in 2000, not counted: it went wrong
+        > after 2000
+            opened A3 for J1 reserves $3.00
+        > failed prepare A3 CLASS
+            ended A3 failed (NAME): it went wrong
+            held J1: its workspace could not be made: it went wrong
+        ";
+        check(&script.replace("CLASS", class).replace("NAME", name));
+    }
+}
+
 /// Without room it is tried until there is some.
 #[test]
 fn collecting_outlasts_a_full_disk() {

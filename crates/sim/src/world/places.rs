@@ -107,6 +107,10 @@ impl World {
         };
         let classes =
             [(6, FailureClass::Transient), (1, FailureClass::Permanent), (1, FailureClass::Conflict)];
+        // A workspace also fails to be made because its set-up failed, or did not end.
+        let of_setup = [(2, FailureClass::Work), (1, FailureClass::Timeout)];
+        let is_made = matches!(obligation, Obligation::PrepareWorkspace(_));
+        let classes: Vec<_> = classes.into_iter().chain(of_setup.into_iter().filter(|_| is_made)).collect();
         let failure = if self.strikes(rate) { Some(self.rng.weighted(&classes)) } else { None };
         let mut at = self.now() + self.rng.between(1, self.swarm.pace_max);
         if let Some(key) = &place {

@@ -12,6 +12,9 @@ use super::{History, at_mut};
 /// How often in a row a place may fail to be made before a person is asked.
 const UNPREPARED_MAX: u32 = 12;
 
+/// The same where its set-up failed or took too long.
+const UNPREPARED_BY_SETUP_MAX: u32 = 3;
+
 /// How long is waited for a place at least, in seconds.
 const PLACE_WAITS: [u64; 6] = [1, 2, 4, 8, 16, 30];
 
@@ -32,6 +35,17 @@ pub(crate) struct PlaceBook {
     pub(super) standing: Standing,
     /// Whether a gate was let into it since its work ended there last.
     pub(super) is_littered: bool,
+}
+
+fn unprepared_max(class: FailureClass) -> u32 {
+    match class {
+        FailureClass::Work | FailureClass::Timeout => UNPREPARED_BY_SETUP_MAX,
+        FailureClass::Transient
+        | FailureClass::Permanent
+        | FailureClass::Safety
+        | FailureClass::Budget
+        | FailureClass::Conflict => UNPREPARED_MAX,
+    }
 }
 
 impl History {
@@ -131,7 +145,7 @@ impl History {
         class: FailureClass,
         wait: Millis,
     ) -> Result<(), Broken> {
-        ensure(unprepared < UNPREPARED_MAX, "unprepared", || {
+        ensure(unprepared < unprepared_max(class), "unprepared", || {
             format!("a place could not be made {unprepared} times in a row, and is tried again")
         })?;
         let index = (unprepared as usize).clamp(1, PLACE_WAITS.len()) - 1;
@@ -157,7 +171,7 @@ impl History {
             Some(End::Failed(failure)) => Some(failure.class),
             Some(End::Succeeded | End::Lost | End::Stopped(_) | End::Parked) | None => None,
         };
-        let is_tired = book.unprepared >= UNPREPARED_MAX || !class.is_some_and(may_pass);
+        let is_tired = class.is_none_or(|class| book.unprepared >= unprepared_max(class) || !may_pass(class));
         if let Some(last) = book.last_attempt.filter(|_| has_run) {
             return self.may_be_left(last, class);
         }
