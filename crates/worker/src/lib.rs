@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod births;
+pub mod chore;
 pub mod client;
 pub mod command_line;
 pub mod door;

@@ -188,7 +188,9 @@ impl Recorder {
         shown_line.push('\n');
         let stamp = self.stamp.text(line.at, source);
         self.log.push(&[stamp.as_bytes(), shown_line.as_bytes()], line.source_bytes);
-        self.remember(&shown_line);
+        if source != Source::Worker {
+            self.remember(&shown_line);
+        }
         self.line = shown_line;
     }
 
@@ -198,6 +200,16 @@ impl Recorder {
         if self.tail.len() > 64 * 1024 {
             shorten(&mut self.tail);
         }
+    }
+
+    /// Writes a line of our own.
+    pub(crate) fn note(&mut self, at: Timestamp, text: &str) {
+        self.last_at = at;
+        for line in text.lines() {
+            let text = line.as_bytes().to_vec();
+            self.line(Source::Worker, Line { at, source_bytes: text.len() as u64, text, whole: true });
+        }
+        self.log.flush();
     }
 
     /// Ends the files and tells what became of everything.

@@ -17,7 +17,7 @@ const OWN: u64 = 64;
 
 /// The limits.
 #[derive(Debug)]
-pub(super) struct Descriptors {
+pub(crate) struct Descriptors {
     original: Rlimit,
     soft: u64,
     /// Kept open, as nothing can be opened while a child is being started.
@@ -26,7 +26,7 @@ pub(super) struct Descriptors {
 
 impl Descriptors {
     /// Raises our own soft limit to the hard one.
-    pub(super) fn raise() -> io::Result<Self> {
+    pub(crate) fn raise() -> io::Result<Self> {
         let null = File::open("/dev/null")?;
         let original = getrlimit(Resource::Nofile);
         let raised = Rlimit { current: original.maximum, maximum: original.maximum };
@@ -36,11 +36,11 @@ impl Descriptors {
     }
 
     /// How many attempts can be run at once.
-    pub(super) fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.soft.saturating_sub(OWN) / PER_ATTEMPT
     }
 
-    pub(super) fn null(&self) -> io::Result<File> {
+    pub(crate) fn null(&self) -> io::Result<File> {
         self.null.try_clone()
     }
 
@@ -49,7 +49,7 @@ impl Descriptors {
     /// A high soft limit breaks programs that loop over all descriptors or use `select`. Ours
     /// is lowered for the moment of the start, so that the child never sees another one; only
     /// while the writer thread opens a file, the child's is set right after.
-    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         if self.original.current == Some(self.soft) {
             return command.spawn();
         }

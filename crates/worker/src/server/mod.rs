@@ -3,14 +3,14 @@
 //! Every turn waits for the next event or the next deadline, handles what came, then takes at
 //! most one look at all processes for everyone who needs one. Nothing is polled.
 
-mod descriptors;
+pub(crate) mod descriptors;
 mod ladder;
 mod live;
 mod orders;
 mod peers;
 mod pipes;
 mod probe;
-mod spawn;
+pub(crate) mod spawn;
 mod takeover;
 
 use std::collections::{BTreeMap, BTreeSet};

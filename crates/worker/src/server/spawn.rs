@@ -24,16 +24,16 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A process that was just started.
 #[derive(Debug)]
-pub(super) struct Spawned {
-    pub(super) identity: Identity,
-    pub(super) pidfd: OwnedFd,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
-    pub(super) stdin: Option<OwnedFd>,
+pub(crate) struct Spawned {
+    pub(crate) identity: Identity,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) stdin: Option<OwnedFd>,
 }
 
 /// Starts the process; says in a person's words why it could not be.
-pub(super) fn spawn(launch: &Launch, descriptors: &Descriptors) -> Result<Spawned, Failure> {
+pub(crate) fn spawn(launch: &Launch, descriptors: &Descriptors) -> Result<Spawned, Failure> {
     if launch.make_cwd {
         // Private, as nobody but the attempt has business there.
         DirBuilder::new().recursive(true).mode(0o700).create(&launch.cwd).map_err(|error| {
