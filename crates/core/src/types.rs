@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::furnishing::Furnishing;
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::time::{Millis, Timestamp};

@@ -16,7 +16,7 @@ use crate::record::{Place, Record, Stage};
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::tidy::settled_tree;
-use crate::{deliverables, result, snapshot, submodule, worktree};
+use crate::{deliverables, include, left, result, snapshot, submodule, worktree};
 
 /// The words an agent leaves, both files together.
 const SUMMARY_BYTES_MAX: usize = 8 * 1024;
@@ -92,21 +92,22 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     }
     let mut collected = Collected::default();
     record.wanted = deliverables::paths(&order.deliverables);
-    let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base), &record.wanted)?;
-    result::changed_files(&session, &record.base, &tree.id, &mut collected)?;
+    let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base), record.scope())?;
+    let own = left::without(&session, &place)?.map_or_else(|| tree.id.clone(), |without| without.tree);
+    result::changed_files(&session, &record.base, &own, &mut collected)?;
     let strangers = strangers(repository, &session, &record, &mut collected.notes)?;
     let reference = format!("refs/dayshift/snapshots/{}/{}", order.task, order.attempt);
     let message = format!("Snapshot of {} after {}", order.task, order.attempt);
     let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
     let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
-    collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &tree.id, &record.base)?;
+    collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &own, &record.base)?;
     unfit_notes(root, &mut collected);
     let submodules = match &record.branch {
         Some(_) => submodule::look(repository, &session, &place, &record)?,
         None => submodule::Found::default(),
     };
     if record.branch.is_some() && collected.changed {
-        collected.commit = Some(result::commit(&session, &record, &tree.id, &order.message)?);
+        collected.commit = Some(result::commit(&session, &record, &own, &order.message)?);
     }
     if record.result != collected.commit {
         record.previous = std::mem::replace(&mut record.result, collected.commit.clone());
@@ -136,7 +137,7 @@ fn put_back_later(
 ) -> Result<Collected, WorkspaceError> {
     let mut collected = Collected::default();
     let settled = settled_tree(session, record)?;
-    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;
+    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), record.scope())?;
     result::changed_files(session, &settled, &tree.id, &mut collected)?;
     let strangers = strangers(repository, session, record, &mut collected.notes)?;
     if collected.changed || !strangers.is_empty() {
@@ -205,7 +206,12 @@ fn strangers(
     let mut strangers = Vec::new();
     for tip in worktree::tips(repository, session, record)? {
         let count = session.count_new(&tip, &known)?;
-        if count > 0 {
+        if count > 0 && include::holds_included(session, record, &tip, &known)? {
+            notes.push(format!(
+                "the agent's own {count} commits hold a file that was included from your checkout, so they are \
+                 not kept; their files are in the result, without it"
+            ));
+        } else if count > 0 {
             notes.push(format!(
                 "the agent made {count} commits; `{branch}` holds them as one, the snapshot keeps each"
             ));

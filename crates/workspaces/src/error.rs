@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dayshift_core::types::FailureClass;
+use dayshift_core::types::{Failure, FailureClass};
 
 /// A failure of this crate; the message fits behind "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,12 @@ pub enum WorkspaceError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The set-up of a new worktree failed.
+    #[error("{}", failure.message)]
+    SetUp {
+        /// What happened, as who ran it tells it.
+        failure: Failure,
+    },
     /// A limit of this crate was reached.
     #[error("handle {what}: more than {limit}")]
     TooMuch {
@@ -122,6 +128,7 @@ impl WorkspaceError {
             Self::Git { stderr, .. } => git_class(stderr),
             Self::NoGit { source, .. } | Self::Io { source, .. } => io_class(source),
             Self::Conflict { .. } => FailureClass::Conflict,
+            Self::SetUp { failure } => failure.class,
             Self::NoCommit { .. } | Self::Unusable { .. } | Self::TooMuch { .. } => FailureClass::Permanent,
         }
     }

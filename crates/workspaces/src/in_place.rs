@@ -12,6 +12,7 @@ use crate::paths::{self, fields};
 use crate::plain;
 use crate::record::{Place, Record, Stage};
 use crate::repository::Repository;
+use crate::scan::Scope;
 use crate::session::Session;
 use crate::snapshot::{self, copy_index};
 
@@ -33,7 +34,8 @@ pub(crate) fn prepare(
     place.forget()?;
     start_index(&session, repository, &place)?;
     let wanted = deliverables::paths(&order.deliverables);
-    let tree = snapshot::tree(&session, &repository.top, &place.index(), head.as_deref(), &wanted)?;
+    let scope = Scope { wanted: &wanted, included: &[] };
+    let tree = snapshot::tree(&session, &repository.top, &place.index(), head.as_deref(), scope)?;
     let parents: Vec<String> = head.iter().cloned().collect();
     let reference = format!("refs/dayshift/bases/{}", order.task);
     let message = format!("The checkout before {} ({})", order.task, order.key);

@@ -1,17 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod beneath;
 mod checkout;
 mod collect;
 mod deliverables;
+mod dependencies;
 mod diff;
 mod error;
 mod filters;
 mod fingerprint;
+mod furnish;
 mod git;
 mod holders;
 mod in_place;
+mod include;
 mod inside;
+mod left;
 mod lfs;
 mod locks;
 mod merge;
@@ -41,12 +46,13 @@ pub use diff::{Diff, DiffStat, FileStat, diff, read_blob, stat};
 pub use error::WorkspaceError;
 pub use filters::{FilterOff, filters_off};
 pub use fingerprint::{Fingerprint, fingerprint};
+pub use furnish::{Furnish, Furnished, Ran, SetUp};
 pub use git::{GitEnvironment, Limits, Listener};
 pub use inside::Inside;
 pub use order::{
     BranchFate, ChangesFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
 };
-pub use prepare::prepare;
+pub use prepare::{prepare, prepare_with};
 pub use recorded::{Recorded, disown, recorded};
 pub use release::release;
 pub use remove::remove_all;

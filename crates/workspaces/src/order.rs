@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Deliverable, ReadyWorkspace, WorkspaceKind};
 
+use crate::furnish::Furnish;
 use crate::repository::Repository;
 
 /// What the work is about.
@@ -41,6 +42,8 @@ pub struct PrepareOrder {
     pub tree: TreeFate,
     /// What must be there in the end; it is part of snapshots also where git ignores it.
     pub deliverables: Vec<Deliverable>,
+    /// What a new worktree gets before work begins in it.
+    pub furnish: Furnish,
 }
 
 /// What becomes of the files in a worktree that is there already.

@@ -3,6 +3,7 @@
 use dayshift_core::types::{ReadyWorkspace, WorkspaceKind};
 
 use crate::error::{At, WorkspaceError};
+use crate::furnish::{Ran, SetUp};
 use crate::order::{PrepareOrder, Source};
 use crate::record::{folder_name, make_private};
 use crate::{in_place, paths, worktree};
@@ -14,6 +15,19 @@ use crate::{in_place, paths, worktree};
 /// Bases that conflict (`FailureClass::Conflict` with the files' names), unknown commits, a plain
 /// folder where a worktree is wanted, a full disk, locks of other git processes.
 pub fn prepare(source: &Source<'_>, order: &PrepareOrder) -> Result<ReadyWorkspace, WorkspaceError> {
+    prepare_with(source, order, &|_, _| Ok(Ran::Nothing))
+}
+
+/// The same with a set-up, which runs in a worktree that was made anew before it counts as ready: after a
+/// crash, or when it failed, the worktree is made and set up once more.
+///
+/// # Errors
+/// As for [`prepare`], and what the set-up says.
+pub fn prepare_with(
+    source: &Source<'_>,
+    order: &PrepareOrder,
+    set_up: &SetUp<'_>,
+) -> Result<ReadyWorkspace, WorkspaceError> {
     match (order.kind, source) {
         (WorkspaceKind::Scratch, _) => scratch(order),
         (WorkspaceKind::InPlace, Source::Git(repository)) => in_place::prepare(repository, order),
@@ -25,7 +39,7 @@ pub fn prepare(source: &Source<'_>, order: &PrepareOrder) -> Result<ReadyWorkspa
                 let what = format!("`{}`", folder.display());
                 return Err(WorkspaceError::unusable(what, "workspaces must lie outside the repository"));
             }
-            worktree::prepare(repository, order, &folder)
+            worktree::prepare(repository, order, &folder, set_up)
         }
         (WorkspaceKind::Worktree, Source::Plain(folder)) => {
             let what = format!("`{}`", folder.display());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{At, WorkspaceError};
 use crate::paths;
+use crate::scan::Scope;
 
 /// A record is small; more than this is damage.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
@@ -57,6 +58,9 @@ pub(crate) struct Record {
     /// Paths that the task has to deliver: part of snapshots and results also where git ignores them.
     #[serde(default)]
     pub(crate) wanted: Vec<PathBuf>,
+    /// Files of the user's own that were put there: part of no snapshot and no result.
+    #[serde(default)]
+    pub(crate) included: Vec<String>,
 }
 
 /// The files that belong to the workspace `name` in `folder`.
@@ -91,6 +95,11 @@ impl Place {
     /// The index that only we write: git's own stat data, never touched by an agent.
     pub(crate) fn index(&self) -> PathBuf {
         self.file("index")
+    }
+
+    /// The list of what the set-up left.
+    pub(crate) fn left(&self) -> PathBuf {
+        self.file("left")
     }
 
     /// A folder or file for something in the making.
@@ -149,7 +158,7 @@ impl Place {
 
     /// Forgets the workspace.
     pub(crate) fn forget(&self) -> Result<(), WorkspaceError> {
-        for ending in ["index", "index.lock", "manifest", "json"] {
+        for ending in ["index", "index.lock", "left", "without.tmp", "manifest", "json"] {
             let path = self.file(ending);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -202,6 +211,12 @@ impl Record {
             snapshot: None,
             nested: Vec::new(),
             wanted: crate::deliverables::paths(&order.deliverables),
+            included: Vec::new(),
         }
+    }
+
+    /// What of its folder is looked at.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope { wanted: &self.wanted, included: &self.included }
     }
 }

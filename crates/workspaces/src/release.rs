@@ -15,7 +15,7 @@ use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::Kept;
-use crate::{result, snapshot, submodule, worktree};
+use crate::{include, left, result, snapshot, submodule, worktree};
 
 /// Takes a workspace down, or says why it is kept. Repeating it is harmless.
 ///
@@ -110,7 +110,7 @@ fn save(
     if is_real_dir(&record.root.join(".git")) {
         return Ok(State::Unsaved("a git repository was made in it, whose history is not saved".to_owned()));
     }
-    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;
+    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), record.scope())?;
     if !tree.unsaved.is_empty() {
         let names = paths::listed(&tree.unsaved, 5);
         return Ok(State::Unsaved(format!("some files could not be stored: {names}")));
@@ -127,7 +127,10 @@ fn save(
     }
     let parents = parents(repository, session, record)?;
     let saved = record.snapshot.as_ref().unwrap_or(&record.base);
-    if session.tree_of(saved)? == tree.id && parents.len() == 1 {
+    // Before the first attempt has ended all there is may come from the set-up.
+    let own = if record.snapshot.is_none() { left::without(session, place)? } else { None };
+    let tree_id = own.map_or_else(|| tree.id.clone(), |without| without.tree);
+    if session.tree_of(saved)? == tree_id && parents.len() == 1 {
         return Ok(State::Saved);
     }
     let reference = format!("refs/dayshift/snapshots/{}/release", order.task);
@@ -152,7 +155,7 @@ pub(crate) fn parents(
     let known: Vec<&str> = record.known().into_iter().chain(record.snapshot.as_deref()).collect();
     let mut parents = vec![record.base.clone()];
     for tip in worktree::tips(repository, session, record)? {
-        if session.count_new(&tip, &known)? > 0 {
+        if session.count_new(&tip, &known)? > 0 && !include::holds_included(session, record, &tip, &known)? {
             parents.push(tip);
         }
     }

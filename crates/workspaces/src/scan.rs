@@ -1,5 +1,6 @@
 //! What a folder holds now, against a private index: the list of paths that git has to look at.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -39,19 +40,30 @@ pub(crate) struct Changes {
     pub(crate) notes: Vec<String>,
     /// Folders with a repository of their own.
     pub(crate) nested: Vec<Vec<u8>>,
+    withheld: BTreeSet<Vec<u8>>,
     limits: Limits,
     bytes: u64,
 }
 
-/// Lists what differs between `root` and `index`. Of what git is told to ignore only `wanted` is in the
-/// list: the files and folders that the task has to deliver.
+/// Which files are looked at besides those that git does not ignore, and which never are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scope<'a> {
+    /// Files and folders that the task has to deliver: also where git ignores them.
+    pub(crate) wanted: &'a [PathBuf],
+    /// Files of the user's own that were put into the folder: never.
+    pub(crate) included: &'a [String],
+}
+
+/// Lists what differs between `root` and `index`. Of what git is told to ignore only what is wanted is in
+/// the list.
 pub(crate) fn changes(
     session: &Session,
     root: &Path,
     index: &Path,
-    wanted: &[PathBuf],
+    scope: Scope<'_>,
 ) -> Result<Changes, WorkspaceError> {
     let mut changes = Changes {
+        withheld: scope.included.iter().map(|path| path.clone().into_bytes()).collect(),
         updated: Vec::new(),
         removed: Vec::new(),
         unsaved: Vec::new(),
@@ -62,7 +74,7 @@ pub(crate) fn changes(
     };
     changes.tracked(session, root, index)?;
     changes.untracked(session, root, index, b"")?;
-    changes.ignored(session, root, index, wanted)?;
+    changes.ignored(session, root, index, scope.wanted)?;
     let mut done = 0;
     // Looking into a nested repository may find more of them behind it.
     while let Some(prefix) = changes.nested.get(done).cloned() {
@@ -86,7 +98,7 @@ impl Changes {
         let mut rows = fields(&listing);
         while let (Some(row), Some(path)) = (rows.next(), rows.next()) {
             let old_mode = row.get(1..7).unwrap_or_default();
-            if is_ours(path) {
+            if is_ours(path) || self.withheld.contains(path) {
                 continue;
             }
             match (row.last(), old_mode) {
@@ -173,7 +185,7 @@ impl Changes {
     fn each_listed(&mut self, root: &Path, prefix: &[u8], listing: &[u8]) {
         for name in fields(listing) {
             let path = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
-            if is_ours(&path) {
+            if is_ours(&path) || self.withheld.contains(&path) {
                 continue;
             }
             if let Some(folder) = path.strip_suffix(b"/") {
@@ -225,7 +237,7 @@ impl Changes {
 }
 
 /// Whether a path lies under one of the names that are no part of a result.
-fn is_ours(path: &[u8]) -> bool {
+pub(crate) fn is_ours(path: &[u8]) -> bool {
     let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
     OURS.contains(&first)
 }

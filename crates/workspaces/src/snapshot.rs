@@ -12,7 +12,7 @@ use crate::lfs;
 use crate::overrides::Filters;
 use crate::paths::{fields, lossy, native};
 use crate::repository::{Author, Draft, Expected, Repository};
-use crate::scan::{self, Changes};
+use crate::scan::{self, Changes, Scope};
 use crate::session::{Session, first_line};
 
 /// Paths that git refuses are left out one by one, up to this number.
@@ -65,7 +65,7 @@ pub fn snapshot(repository: &Repository, order: &SnapshotOrder) -> Result<Snapsh
         ));
     }
     let session = Session::open(repository, Filters::Off)?;
-    let tree = tree(&session, &order.root, &order.index, order.base.as_deref(), &[])?;
+    let tree = tree(&session, &order.root, &order.index, order.base.as_deref(), Scope::default())?;
     let parents: Vec<String> = order.base.iter().cloned().collect();
     let kept = keep(&session, &order.reference, &tree.id, &parents, &order.message)?;
     let listing = session.call(["ls-files", "-z"]).index(&order.index).long().ok()?;
@@ -89,14 +89,13 @@ pub(crate) struct Tree {
     pub(crate) nested: Vec<String>,
 }
 
-/// Writes the tree of `root`, with what git ignores of the `wanted` paths. `index` is ours alone and equals
-/// the tree afterwards.
+/// Writes the tree of `root`. `index` is ours alone and equals the tree afterwards.
 pub(crate) fn tree(
     session: &Session,
     root: &Path,
     index: &Path,
     base: Option<&str>,
-    wanted: &[PathBuf],
+    scope: Scope<'_>,
 ) -> Result<Tree, WorkspaceError> {
     if !is_real_dir(root) {
         return Err(WorkspaceError::unusable(
@@ -107,14 +106,14 @@ pub(crate) fn tree(
     let draft = index.with_extension("draft");
     if index.exists() {
         copy_index(index, &draft)?;
-        match fill(session, root, &draft, wanted) {
+        match fill(session, root, &draft, scope) {
             // A damaged index is made anew; what may pass by itself is the caller's to try again.
             Err(error) if error.class() == FailureClass::Permanent => {}
             other => return other.and_then(|tree| settle(&draft, index, tree)),
         }
     }
     start_index(session, &draft, base)?;
-    fill(session, root, &draft, wanted).and_then(|tree| settle(&draft, index, tree))
+    fill(session, root, &draft, scope).and_then(|tree| settle(&draft, index, tree))
 }
 
 fn settle(draft: &Path, index: &Path, tree: Tree) -> Result<Tree, WorkspaceError> {
@@ -144,8 +143,8 @@ pub(crate) fn copy_index(from: &Path, to: &Path) -> Result<(), WorkspaceError> {
     File::options().write(true).open(to).and_then(|file| file.set_modified(changed)).at("set the time of", to)
 }
 
-fn fill(session: &Session, root: &Path, index: &Path, wanted: &[PathBuf]) -> Result<Tree, WorkspaceError> {
-    let mut changes = scan::changes(session, root, index, wanted)?;
+fn fill(session: &Session, root: &Path, index: &Path, scope: Scope<'_>) -> Result<Tree, WorkspaceError> {
+    let mut changes = scan::changes(session, root, index, scope)?;
     if !changes.removed.is_empty() {
         let args = ["update-index", "-z", "--force-remove", "--stdin"];
         session.call(args).work_tree(root).index(index).input(joined(&changes.removed)).long().ok()?;

@@ -16,6 +16,7 @@ use crate::paths::{fields, native};
 use crate::record::{Place, Record};
 use crate::remove::remove_all;
 use crate::repository::Repository;
+use crate::scan::Scope;
 use crate::session::Session;
 use crate::snapshot;
 
@@ -286,7 +287,7 @@ fn recorded(level: &Level<'_>, path: &Path) -> Result<Option<String>, WorkspaceE
 /// Whether the files in `folder`, or what is staged for them, differ from `head`.
 fn is_dirty(session: &Session, folder: &Path, head: &str, scratch: &Path) -> Result<bool, WorkspaceError> {
     remove_all(scratch)?;
-    let tree = snapshot::tree(session, folder, scratch, Some(head), &[])?;
+    let tree = snapshot::tree(session, folder, scratch, Some(head), Scope::default())?;
     if tree.id != session.tree_of(head)? || !tree.unsaved.is_empty() || !tree.nested.is_empty() {
         return Ok(true);
     }

@@ -33,7 +33,7 @@ pub(crate) fn tidy(
     let wanted = settled_tree(&session, record)?;
     for _ in 0..ROUNDS_MAX {
         let tree =
-            snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;
+            snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), record.scope())?;
         if !tree.unsaved.is_empty() {
             let names = paths::listed(&tree.unsaved, 5);
             worktree::add_note(record, &format!("what gates left stays, for it cannot be stored: {names}"));

@@ -10,8 +10,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use dayshift_core::types::ReadyWorkspace;
 
 use crate::error::{At, WorkspaceError};
+use crate::furnish::{SetUp, furnish};
 use crate::git::{is_real_dir, words};
 use crate::in_place::ready;
+use crate::left;
 use crate::merge;
 use crate::order::{PrepareOrder, TreeFate};
 use crate::overrides::Filters;
@@ -35,11 +37,17 @@ pub(crate) fn prepare(
     repository: &Repository,
     order: &PrepareOrder,
     folder: &Path,
+    set_up: &SetUp<'_>,
 ) -> Result<ReadyWorkspace, WorkspaceError> {
     let session = Session::open(repository, Filters::Off)?;
     let (place, mut record) = registered(&session, repository, order, folder)?;
     match (record.stage, order.tree) {
-        (Stage::Making, _) => populate(repository, &place, &mut record)?,
+        (Stage::Making, _) => {
+            populate(repository, &place, &mut record)?;
+            furnish(repository, &place, &mut record, &order.furnish, set_up)?;
+            record.stage = Stage::Ready;
+            place.save(&record)?;
+        }
         (Stage::Ready, TreeFate::AsCollected) => tidy(repository, &place, &mut record)?,
         (Stage::Ready | Stage::Removing, _) => {}
     }
@@ -190,8 +198,7 @@ fn populate(repository: &Repository, place: &Place, record: &mut Record) -> Resu
     if !notes.is_empty() {
         add_note(record, &notes.join("; "));
     }
-    record.stage = Stage::Ready;
-    place.save(record)
+    Ok(())
 }
 
 /// Adds to what is said about the base, unless it was said when the worktree was made before.
@@ -403,7 +410,8 @@ pub(crate) fn settle(repository: &Repository, place: &Place, record: &Record) ->
     let session = Session::open_at(repository, git_dir, Filters::Off)?;
     session.call(["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).ok()?;
     let draft = git_dir.join("index.dayshift");
-    copy_index(&place.index(), &draft)?;
+    let own = left::without(&session, place)?.map(|without| without.index);
+    copy_index(&own.unwrap_or_else(|| place.index()), &draft)?;
     fs::rename(&draft, git_dir.join("index")).at("move into place", &draft)
 }
 

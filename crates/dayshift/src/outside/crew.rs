@@ -17,7 +17,7 @@ use dayshift_core::types::{
     WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder,
+    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, Furnish, GitEnvironment, Listener, PrepareOrder,
     ReleaseOrder, Repository, Source, TreeFate, WorkspaceError, collect, diff, filters_off, prepare, release,
     remove_all, resolve_base,
 };
@@ -311,6 +311,7 @@ impl Hands {
             branch: site.branch.clone(),
             tree: site.tree,
             deliverables: site.deliverables.clone(),
+            furnish: Furnish::default(),
         };
         self.with_source(site, |source| prepare(source, &order))
     }

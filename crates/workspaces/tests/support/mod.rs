@@ -195,6 +195,7 @@ impl World {
             branch: format!("dayshift/R1/task-{task:03}"),
             tree: TreeFate::AsItIs,
             deliverables: Vec::new(),
+            furnish: dayshift_workspaces::Furnish::default(),
         }
     }
 
