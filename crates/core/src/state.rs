@@ -708,7 +708,8 @@ impl State {
         self.unreleased.iter().copied()
     }
 
-    pub(crate) fn is_being_released(&self, task: TaskId) -> bool {
+    /// Whether its workspace is still to be taken down.
+    pub fn is_being_released(&self, task: TaskId) -> bool {
         self.unreleased.contains(&task)
     }
 

@@ -43,6 +43,7 @@ use crate::failure::{Code, Failure};
 
 pub(crate) use output::error as tell;
 pub(crate) use steer::now;
+pub(crate) use worker::hooks;
 
 /// Runs a crew of coding agents on a repository: isolated, metered, proven, never lost.
 #[derive(Debug, Parser)]
@@ -234,6 +235,9 @@ enum Command {
     /// The process that owns agents; started by the engine
     #[command(hide = true)]
     Worker,
+    /// The process that runs a worktree's set-up or teardown; started by the engine
+    #[command(hide = true)]
+    Chore,
     /// An agent inside this binary
     #[command(hide = true)]
     Agent {
@@ -312,6 +316,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Man(args) => manual::man(&common, &args),
         Command::Mcp(args) => mcp::mcp(&common, &args),
         Command::Worker => worker::worker(&common),
+        Command::Chore => worker::chore(),
         Command::Agent { kind } => worker::agent(&kind),
     }
 }

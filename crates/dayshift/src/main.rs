@@ -17,6 +17,7 @@ mod layout;
 mod log;
 mod outside;
 mod paths;
+mod ports;
 mod process;
 mod store;
 mod takedown;

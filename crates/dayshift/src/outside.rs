@@ -3,6 +3,7 @@
 mod brief;
 mod complaint;
 mod crew;
+mod furnish;
 mod handed;
 mod launch;
 mod left;
@@ -16,7 +17,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dayshift_core::event::{Entry, Event};
-use dayshift_core::ids::AttemptId;
+use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
 use dayshift_core::time::Millis;
@@ -31,7 +32,10 @@ use crate::disk::Marks;
 use crate::follower::Follower;
 use crate::layout::Layout;
 use crate::paths::{self, Paths};
+use crate::ports::Ports;
 use crew::Crew;
+use furnish::Furnishings;
+pub(crate) use furnish::tear_down_alone;
 use link::Link;
 pub(crate) use link::start_worker;
 use secrets::Secrets;
@@ -65,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) handle: Handle,
     secrets: Secrets,
     follower: Follower,
+    pub(crate) ports: Ports,
+    furnishings: Furnishings,
     watches: Mutex<BTreeMap<AttemptId, Watch>>,
     post: mailbox::Post,
 }
@@ -86,6 +92,8 @@ pub(crate) struct World {
     link: Link,
     crew: Crew,
     backups: Backups,
+    /// Whether what tasks have that are over was given back.
+    are_ports_known: bool,
 }
 
 impl World {
@@ -98,11 +106,20 @@ impl World {
         backups: Backups,
     ) -> Self {
         let secrets = Secrets::new(setting.secrets.clone(), paths::home());
-        let post = mailbox::Post::new();
-        let watches = Mutex::default();
-        let shared = Arc::new(Shared { paths, setting, handle, secrets, follower, watches, post });
+        let shared = Arc::new(Shared {
+            ports: Ports::new(&paths),
+            furnishings: Furnishings::default(),
+            watches: Mutex::default(),
+            post: mailbox::Post::new(),
+            paths,
+            setting,
+            handle,
+            secrets,
+            follower,
+        });
         mailbox::listen(&shared);
-        Self { link: Link::new(shared.clone()), crew: Crew::new(shared.clone()), shared, backups }
+        let (link, crew) = (Link::new(shared.clone()), Crew::new(shared.clone()));
+        Self { link, crew, shared, backups, are_ports_known: false }
     }
 
     /// Takes every live process tree down at once.
@@ -139,6 +156,21 @@ impl World {
         self.shared.secrets.ask(names, Box::new(then));
     }
 
+    /// Gives back, once, what tasks have that ended under an engine that died before it could.
+    fn settle_ports(&mut self, state: &State) {
+        if !std::mem::replace(&mut self.are_ports_known, true) {
+            self.shared.ports.give_back_if(|task| is_done_with(state, task));
+        }
+    }
+
+    /// A task that is over has no ports any more; one whose worktree is still to be taken down has them
+    /// until then.
+    fn give_ports_back(&self, state: &State, task: TaskId) {
+        if is_done_with(state, task) {
+            self.shared.ports.give_back(task);
+        }
+    }
+
     fn stop(&mut self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::StopAttempt(attempt);
         if let Some(watch) = launch::watch(&self.shared, state, attempt) {
@@ -149,8 +181,15 @@ impl World {
     }
 }
 
+/// Whether a task is over, and its workspace not still to be taken down.
+fn is_done_with(state: &State, task: TaskId) -> bool {
+    let is_over = state.task(task).is_none_or(|row| row.outcome().is_some());
+    is_over && !state.is_being_released(task)
+}
+
 impl Outside for World {
     fn perform(&mut self, state: &State, obligation: Obligation) {
+        self.settle_ports(state);
         match obligation {
             Obligation::PrepareWorkspace(attempt) => self.crew.prepare(state, attempt),
             Obligation::RunAttempt(attempt) => self.start(state, attempt),
@@ -167,12 +206,18 @@ impl Outside for World {
         self.link.flush();
     }
 
-    fn committed(&mut self, _: &State, entries: &[Entry]) {
+    fn committed(&mut self, state: &State, entries: &[Entry]) {
         for entry in entries {
             if let Event::AttemptEnded { attempt, .. } = entry.event {
                 self.shared.watches().remove(&attempt);
                 self.shared.post.disarm(attempt);
                 self.link.settled(attempt);
+            }
+            if let Event::AttemptEnded { attempt, .. } | Event::StopOrdered { attempt, .. } = entry.event {
+                self.shared.furnishings.abandon(attempt);
+            }
+            if let Event::TaskClosed { task, .. } | Event::WorkspaceReleased { task, .. } = entry.event {
+                self.give_ports_back(state, task);
             }
         }
         if entries.iter().any(|entry| matches!(entry.event, Event::RunClosed { .. })) {

@@ -7,13 +7,15 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dayshift_core::ids::{RunId, TaskId};
-use dayshift_core::state::State;
+use dayshift_core::state::{State, Task};
 use dayshift_core::types::WorkspaceKind;
 use dayshift_workspaces::{
     BranchFate, DirtyFate, GitEnvironment, Recorded, ReleaseOrder, Repository, SnapshotOrder, Source,
     WorkspaceError, disown, recorded, release, remove_all, snapshot,
 };
 
+use crate::cli::{output, tell};
+use crate::outside::tear_down_alone;
 use crate::paths::Paths;
 
 /// How many workspaces are taken down at once.
@@ -92,6 +94,7 @@ impl TakeDown<'_> {
         };
         let released = match place.kind {
             WorkspaceKind::Worktree => {
+                self.tear_down(place);
                 self.repository(place).and_then(|git| release(&Source::Git(&git), &order))
             }
             // Only its record goes: the folder is the user's own.
@@ -113,6 +116,19 @@ impl TakeDown<'_> {
             taken.kept = Some(format!("{}; and its record stays: {error}", taken.kept.unwrap_or_default()));
         }
         taken
+    }
+
+    /// Runs the task's teardown, unless that was done when the task ended. What goes wrong keeps nothing.
+    fn tear_down(&self, place: &Recorded) {
+        let is_own = |task: &&Task| place.owner == format!("{}/{}", self.paths.hash, task.run);
+        let Some(task) = self.state.task(place.task).filter(is_own) else { return };
+        if task.outcome().is_some() && !self.state.is_being_released(task.id) {
+            return;
+        }
+        let root = Path::new(&place.workspace.root);
+        if let Err(failure) = tear_down_alone(self.paths, self.state, task, root) {
+            tell(&format!("warning: {}: {}", place.task, output::escaped(&failure.message)));
+        }
     }
 
     fn repository(&self, place: &Recorded) -> Result<Repository, WorkspaceError> {

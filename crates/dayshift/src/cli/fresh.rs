@@ -20,6 +20,7 @@ use crate::failure::{Code, Failure};
 use crate::identity;
 use crate::layout::Layout;
 use crate::paths::{self, Paths};
+use crate::ports::Ports;
 use crate::process;
 use crate::takedown::{TakeDown, Taken};
 
@@ -147,7 +148,9 @@ fn layout(common: &Common) -> Layout {
 
 fn take_down(paths: &Paths, state: &State, near: Option<&Repository>) -> Result<Vec<Taken>> {
     let git = place::git_environment();
-    TakeDown { paths, state, near, git }.all().map_err(|error| told(&error))
+    let taken = TakeDown { paths, state, near, git }.all().map_err(|error| told(&error))?;
+    Ports::new(paths).give_back_if(|_| true);
+    Ok(taken)
 }
 
 /// Starts afresh: takes all workspaces down, and empties the state directory.

@@ -95,7 +95,7 @@ fn of_attempts(common: &Common, paths: &Paths, id: &str, follow: bool) -> Result
         if !is_live {
             log.print_new()?;
             log.print_rest()?;
-            if log.offset == 0 {
+            if log.is_empty() {
                 output::error(nothing_there(&state, *latest));
             }
             return Ok(Code::Done);
@@ -133,11 +133,39 @@ fn stream(letter: &str) -> Option<&'static str> {
     }
 }
 
-/// A log that is being printed.
-struct Log {
+/// One file of a log: what the set-up printed, the attempt itself, or the teardown.
+struct Part {
     path: PathBuf,
     offset: u64,
     rest: Vec<u8>,
+}
+
+impl Part {
+    fn of(path: PathBuf) -> Self {
+        Self { path, offset: 0, rest: Vec::new() }
+    }
+
+    /// Whole lines that are new, a part of them at a time; `None` when there are no more.
+    fn next_lines(&mut self) -> Result<Option<Vec<u8>>> {
+        let Ok(mut file) = File::open(&self.path) else { return Ok(None) };
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut chunk = vec![0; 1024 * 1024];
+        loop {
+            let count = file.read(&mut chunk).context("failed to read the log")?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.offset += count as u64;
+            self.rest.extend_from_slice(&chunk[..count]);
+            let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { continue };
+            return Ok(Some(self.rest.drain(..=end).collect()));
+        }
+    }
+}
+
+/// A log that is being printed.
+struct Log {
+    parts: [Part; 3],
     attempt: AttemptId,
     job: String,
     dialect: Option<Dialect>,
@@ -149,9 +177,8 @@ impl Log {
         let job = state.attempt(attempt).map(|row| state.job_of(row));
         let dialect = job.and_then(|job| state.agent_of_job(job)).map(|agent| agent.dialect.clone());
         Self {
-            path: paths.attempt(attempt).join("log"),
-            offset: 0,
-            rest: Vec::new(),
+            parts: ["setup/log", "log", "teardown/log"]
+                .map(|name| Part::of(paths.attempt(attempt).join(name))),
             attempt,
             job: job.map(|job| job.name.clone()).unwrap_or_default(),
             dialect,
@@ -159,27 +186,26 @@ impl Log {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.offset == 0)
+    }
+
     /// Prints whole lines that are new. A log that is not there says nothing yet.
     fn print_new(&mut self) -> Result<()> {
-        let Ok(mut file) = File::open(&self.path) else { return Ok(()) };
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut chunk = vec![0; 1024 * 1024];
-        loop {
-            let count = file.read(&mut chunk).context("failed to read the log")?;
-            if count == 0 {
-                return Ok(());
+        for index in 0..self.parts.len() {
+            while let Some(lines) = self.parts[index].next_lines()? {
+                self.print_lines(&lines)?;
             }
-            self.offset += count as u64;
-            self.rest.extend_from_slice(&chunk[..count]);
-            let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { continue };
-            let lines: Vec<u8> = self.rest.drain(..=end).collect();
-            self.print_lines(&lines)?;
         }
+        Ok(())
     }
 
     fn print_rest(&mut self) -> Result<()> {
-        let rest = std::mem::take(&mut self.rest);
-        self.print_lines(&rest)
+        for index in 0..self.parts.len() {
+            let rest = std::mem::take(&mut self.parts[index].rest);
+            self.print_lines(&rest)?;
+        }
+        Ok(())
     }
 
     /// An agent's protocol lines are shown in words; everything else as it is.

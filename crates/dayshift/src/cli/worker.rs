@@ -1,7 +1,7 @@
 //! The processes inside this binary: the worker, and the scripted agent.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -61,6 +61,15 @@ pub(crate) fn worker(common: &Common) -> Result<Code> {
     Ok(Code::Done)
 }
 
+/// Keeps one set-up or teardown, for as long as the engine holds our standard input open.
+pub(crate) fn chore() -> Result<Code> {
+    let orders = std::io::stdin().as_fd().try_clone_to_owned().context("failed to read the chore")?;
+    let mut answers = std::io::stdout().lock();
+    dayshift_worker::chore::keep(orders, &mut answers, &stop_signals()?, &hooks())
+        .context("the chore cannot be done")?;
+    Ok(Code::Done)
+}
+
 /// A descriptor that gets one byte for each SIGTERM or SIGINT: one stops, a second kills.
 fn stop_signals() -> Result<OwnedFd> {
     let (ours, theirs) = UnixStream::pair().context("failed to watch for signals")?;
@@ -72,7 +81,7 @@ fn stop_signals() -> Result<OwnedFd> {
 }
 
 /// What people read is redacted here, once, where it is written.
-fn hooks() -> Hooks {
+pub(crate) fn hooks() -> Hooks {
     Hooks {
         redactor: Box::new(|launch: &Launch| {
             let variables = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -1,6 +1,6 @@
 //! The hands that work on workspaces: a few threads, one at a time per task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,13 @@ use dayshift_core::types::{
     WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, Furnish, GitEnvironment, Listener, PrepareOrder,
-    ReleaseOrder, Repository, Source, TreeFate, WorkspaceError, collect, diff, filters_off, prepare, release,
-    remove_all, resolve_base,
+    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, Furnish, Furnished, GitEnvironment,
+    Listener, PrepareOrder, Ran, ReleaseOrder, Repository, SetUp, Source, TreeFate, WorkspaceError, collect,
+    diff, filters_off, prepare_with, release, remove_all, resolve_base,
 };
 
 use super::Shared;
+use super::furnish::Outfit;
 use super::launch::{self, Known};
 use super::left::{self, Wanted};
 use crate::cli::output;
@@ -32,6 +33,9 @@ use crate::paths;
 
 /// How many workspaces are worked on at once.
 const HANDS: usize = 4;
+
+/// How many workspaces are made or taken down at once where a command of the user's runs meanwhile.
+const LONG_HANDS: usize = 16;
 
 /// How long a fetch of the base may take.
 const FETCH_MAX: Duration = Duration::from_mins(1);
@@ -44,6 +48,7 @@ type Work = Box<dyn FnOnce(&Hands) + Send>;
 pub(super) struct Crew {
     shared: Arc<Shared>,
     queue: Sender<(TaskId, Work)>,
+    long: Arc<LongHands>,
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
     /// The engine is leaving: nothing more of what waits is begun.
     is_closed: Arc<AtomicBool>,
@@ -94,16 +99,25 @@ impl Crew {
                 .name("workspaces".to_owned())
                 .spawn(move || serve(&hands, &work, &is_closed));
         }
-        Self { shared, queue, busy, is_closed }
+        let long = Arc::new(LongHands { hands, is_closed: is_closed.clone(), waiting: Mutex::default() });
+        Self { shared, queue, long, busy, is_closed }
     }
 
     /// Work that is already under way is not begun twice: its answer will do, also for an engine
     /// that has read its journal again meanwhile.
     fn submit(&self, obligation: Obligation, task: TaskId, work: Work) {
+        self.submit_to(Pace::Short, obligation, task, work);
+    }
+
+    fn submit_to(&self, pace: Pace, obligation: Obligation, task: TaskId, work: Work) {
         if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(obligation) {
             return;
         }
-        if self.queue.send((task, work)).is_err() {
+        let is_taken = match pace {
+            Pace::Short => self.queue.send((task, work)).is_ok(),
+            Pace::Long => self.long.take(task, work),
+        };
+        if !is_taken {
             self.shared.failed(obligation, FailureClass::Transient, "no thread works on workspaces");
         }
     }
@@ -111,12 +125,16 @@ impl Crew {
     pub(super) fn prepare(&self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::PrepareWorkspace(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
-        let task = site.task;
+        let (task, pace) = (site.task, site.pace());
         let work: Work = Box::new(move |hands| {
             let result = hands.prepare(&site).map_err(|failure| hands.unless_gone(&site, failure));
+            hands.shared.furnishings.let_go(attempt);
             hands.tell(obligation, result, |workspace| Report::WorkspaceReady { attempt, workspace });
         });
-        self.submit(obligation, task, work);
+        if pace == Pace::Long {
+            self.shared.furnishings.hold(attempt);
+        }
+        self.submit_to(pace, obligation, task, work);
     }
 
     pub(super) fn collect(&self, state: &State, attempt: AttemptId) {
@@ -144,12 +162,82 @@ impl Crew {
 
     pub(super) fn release(&self, state: &State, task: TaskId) {
         let obligation = Obligation::ReleaseWorkspace(task);
-        let Some(site) = state.task(task).map(|row| Site::of_task(&self.shared, state, row)) else { return };
+        let Some(row) = state.task(task) else { return };
+        let site = Site::of_task(&self.shared, state, row, None);
+        let pace = site.pace();
         let work: Work = Box::new(move |hands| {
             let result = hands.release(&site);
             hands.tell(obligation, result, |kept| Report::WorkspaceReleased { task, kept });
         });
-        self.submit(obligation, task, work);
+        self.submit_to(pace, obligation, task, work);
+    }
+}
+
+/// How long a piece of work may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As long as git takes.
+    Short,
+    /// As long as a command of the user's takes: nothing else waits for it.
+    Long,
+}
+
+/// Threads for work that takes long; they come with it and go with it.
+struct LongHands {
+    hands: Arc<Hands>,
+    is_closed: Arc<AtomicBool>,
+    waiting: Mutex<Waiting>,
+}
+
+impl std::fmt::Debug for LongHands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LongHands").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    works: VecDeque<(TaskId, Work)>,
+    threads: usize,
+}
+
+impl LongHands {
+    /// Takes a piece of work on; false where no thread can be had for it.
+    fn take(self: &Arc<Self>, task: TaskId, work: Work) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.works.push_back((task, work));
+        if waiting.threads == LONG_HANDS {
+            return true;
+        }
+        let own = self.clone();
+        let thread = std::thread::Builder::new().name("furnishing".to_owned()).spawn(move || own.work_on());
+        waiting.threads += usize::from(thread.is_ok());
+        if waiting.threads == 0 {
+            waiting.works.pop_back();
+        }
+        waiting.threads > 0
+    }
+
+    fn work_on(&self) {
+        loop {
+            let next = {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let next = waiting.works.pop_front();
+                waiting.threads -= usize::from(next.is_none());
+                next
+            };
+            let Some((task, work)) = next else { return };
+            do_one(&self.hands, task, work, &self.is_closed);
+        }
+    }
+}
+
+/// Does one piece of work, alone on its task. Once the engine is leaving nothing is begun.
+fn do_one(hands: &Hands, task: TaskId, work: Work, is_closed: &AtomicBool) {
+    let lock = hands.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default().clone();
+    let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_closed.load(Ordering::Relaxed) {
+        work(hands);
     }
 }
 
@@ -176,13 +264,10 @@ fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>, is_closed: &Atom
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((task, work)) = next else { return };
-        let lock =
-            hands.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default().clone();
-        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        do_one(hands, task, work, is_closed);
         if is_closed.load(Ordering::Relaxed) {
             return;
         }
-        work(hands);
     }
 }
 
@@ -210,12 +295,13 @@ struct Site {
     deliverables: Vec<Deliverable>,
     /// What becomes of what its attempt changed.
     changes: ChangesFate,
+    outfit: Outfit,
 }
 
 impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
-        let site = Self::of_task(shared, state, state.task_of(job));
+        let site = Self::of_task(shared, state, state.task_of(job), Some(attempt));
         let is_littered = state.is_littered(job.id, attempt);
         Some(Self {
             tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs },
@@ -224,7 +310,7 @@ impl Site {
         })
     }
 
-    fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
+    fn of_task(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {
         let run = state.run_of(task);
         let spec = state.spec(task);
         let mut needed: Vec<String> = task
@@ -253,7 +339,13 @@ impl Site {
             scratch: shared.paths.scratch(task.id),
             deliverables: spec.deliverables.clone(),
             changes: ChangesFate::Result,
+            outfit: Outfit::of(shared, state, task, attempt),
         }
+    }
+
+    /// How long it may take to make the workspace, or to take it down.
+    fn pace(&self) -> Pace {
+        if self.outfit.takes_long() { Pace::Long } else { Pace::Short }
     }
 
     /// Where the task works when nothing had to be prepared.
@@ -289,7 +381,23 @@ impl Hands {
         }
     }
 
+    /// Makes the workspace ready, with what a new one gets.
     fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {
+        site.outfit.lease(&self.shared);
+        if site.outfit.has_setup() {
+            // Before its folder is removed and made anew.
+            site.outfit.sweep(&self.shared)?;
+        }
+        let set_up = |root: &Path, furnished: &Furnished| site.outfit.set_up(&self.shared, root, furnished);
+        self.prepare_with(site, site.outfit.furnish(), &set_up)
+    }
+
+    fn prepare_with(
+        &self,
+        site: &Site,
+        furnish: Furnish,
+        set_up: &SetUp<'_>,
+    ) -> Result<ReadyWorkspace, Failure> {
         let (bases, base_note) = match (site.kind, site.needed.is_empty()) {
             (WorkspaceKind::Worktree, true) => {
                 let base = self.base(site, &self.repository(&site.repo)?)?;
@@ -311,9 +419,9 @@ impl Hands {
             branch: site.branch.clone(),
             tree: site.tree,
             deliverables: site.deliverables.clone(),
-            furnish: Furnish::default(),
+            furnish,
         };
-        self.with_source(site, |source| prepare(source, &order))
+        self.with_source(site, |source| prepare_with(source, &order, set_up))
     }
 
     /// The run's base: recorded, or found out once for all its tasks.
@@ -406,9 +514,17 @@ impl Hands {
         // before it could tell. Preparing finds it again, by the ids.
         let workspace = match site.place.clone() {
             Some(place) => place,
-            None if has_folder(site) => self.prepare(site)?,
+            None if has_folder(site) => {
+                if site.outfit.has_setup() {
+                    site.outfit.sweep(&self.shared)?;
+                }
+                self.prepare_with(site, Furnish::default(), &|_, _| Ok(Ran::Nothing))?
+            }
             None => return Ok(None),
         };
+        if site.kind == WorkspaceKind::Worktree {
+            site.outfit.tear_down(&self.shared, Path::new(&workspace.root));
+        }
         let order = ReleaseOrder {
             kind: site.kind,
             task: site.task,

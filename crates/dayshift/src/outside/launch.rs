@@ -18,9 +18,10 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Program, Stdin};
 use super::mailbox::{self, Boxes};
 use super::secrets::Values;
 use super::watch::{Clean, Reader, Watch};
-use super::{Shared, brief, handed};
+use super::{Shared, brief, furnish, handed};
 use crate::log::About;
 use crate::paths::own_binary;
+use crate::ports;
 
 /// Variables of ours that Claude Code needs to reach its provider.
 const CLAUDE_VARIABLES: &[&str] = &[
@@ -82,6 +83,11 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         Some(agent) => agent_start(shared, &subject, agent, &folder, Path::new(&cwd))?,
         None => (command_start(shared, &subject), None),
     };
+    let mut env = started.environment.variables;
+    if let Some(base) = furnish::port_base(shared, state, subject.task) {
+        env.push((ports::VARIABLE.to_owned(), base.to_string()));
+        env.sort();
+    }
     let is_gate = matches!(subject.job.work, JobWork::Check { .. });
     let launch = Launch {
         attempt,
@@ -89,7 +95,7 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         cwd,
         make_cwd,
         cwd_private: state.spec(subject.task).workspace != WorkspaceKind::InPlace,
-        env: started.environment.variables,
+        env,
         stdin: started.stdin,
         folder: folder.display().to_string(),
         stream: subject.agent().is_some(),

@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod finding;
 mod full_workspaces;
+mod furnish;
 mod kills;
 mod layout;
 mod limits;
