@@ -30,6 +30,7 @@ mod signals;
 mod standing;
 mod start;
 mod steer;
+mod templates;
 mod trust;
 mod worker;
 
@@ -81,7 +82,7 @@ pub(crate) struct RunArgs {
     /// What everything together may cost
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
-    /// The template of tasks that name none (not acted on yet)
+    /// The template of tasks that name none themselves
     #[arg(long, value_name = "T")]
     pub(crate) template: Option<String>,
     /// The agent of tasks that name none
@@ -143,7 +144,13 @@ enum Command {
         layout: Option<String>,
     },
     /// Print the JSON Schema of day files
-    Schema,
+    Schema {
+        /// That of templates instead
+        #[arg(long)]
+        template: bool,
+    },
+    /// The pipelines that tasks can go through; with a name: one with its jobs
+    Templates(templates::TemplatesArgs),
     /// What is going on now
     Status {
         /// Print it again whenever it changes
@@ -288,7 +295,9 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Check { files } => check::check(&common, &files),
         Command::Init { layout: Some(name), .. } => init::layout(&common, &name),
         Command::Init { file, force, layout: None } => init::init(&common, file, force),
-        Command::Schema => init::schema(),
+        Command::Schema { template: false } => init::schema(),
+        Command::Schema { template: true } => init::template_schema(),
+        Command::Templates(args) => templates::templates(&common, &args),
         Command::Status { watch } => look::status(&common, watch),
         Command::Summary => look::summary(&common),
         Command::Active => look::active(&common),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Role;
 use dayshift_core::types::{Agent, Gate};
 
 use crate::check::check;
@@ -12,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::fields::Fields;
 use crate::form::Form;
 use crate::layout::read_layout;
-use crate::load::{Source, flag_error, read_agent, read_gate};
+use crate::load::{Source, flag_error, read_agent, read_gate, read_roles};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
 use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, SLOTS_MAX};
@@ -95,6 +96,8 @@ pub struct Config {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// Agents that every day file may name, besides the built-in ones.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// The agents of the roles of templates.
+    pub roles: BTreeMap<Role, Setting<String>>,
     /// Where the user's secrets come from, by the variable that they are passed in.
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// What new worktrees get before work begins in them.
@@ -123,6 +126,7 @@ impl Default for Config {
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
             agents: BTreeMap::new(),
+            roles: BTreeMap::new(),
             secrets: BTreeMap::new(),
             workspace: WorkspaceSettings::default(),
             layout: BTreeMap::new(),
@@ -162,6 +166,8 @@ pub struct Partial {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// See [`Config::agents`]; an agent of the same name is replaced.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// See [`Config::roles`].
+    pub roles: BTreeMap<Role, Setting<String>>,
     /// See [`Config::secrets`].
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// See [`Config::workspace`]; each key by itself.
@@ -195,6 +201,7 @@ impl Config {
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
         self.agents.extend(layer.agents);
+        self.roles.extend(layer.roles);
         self.secrets.extend(layer.secrets);
         self.workspace = self.workspace.with(layer.workspace);
         self.layout.extend(layer.layout);
@@ -255,6 +262,12 @@ impl Config {
             agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
         );
         rows.extend(self.workspace.rows());
+        let roles = self.roles.iter();
+        rows.extend(
+            roles.map(|(role, agent)| {
+                row(&format!("roles.{}", role.word()), agent.value.clone(), &agent.origin)
+            }),
+        );
         let secrets = self.secrets.iter();
         rows.extend(
             secrets.map(|(name, secret)| row(&format!("secrets.{name}"), "(set)".to_owned(), &secret.origin)),
@@ -384,6 +397,9 @@ fn read_partial(
     if let Some(entry) = fields.entry("workspace") {
         partial.workspace = WorkspaceSettings::read(sink, entry, place);
     }
+    for (pos, role, agent) in read_roles(fields) {
+        partial.roles.insert(role, Setting::new(agent, place(pos)));
+    }
     for (entry, path) in read_layout(sink, &fields.named("layout")) {
         partial.layout.insert(entry.key.clone(), Setting::new(path, place(entry.pos)));
     }
@@ -430,6 +446,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("gates", true),
         ("agents", true),
         ("agent", partial.agent.as_ref().is_some_and(|agent| agent.value != below.agent.value)),
+        ("roles", true),
         ("telegram", true),
         ("workspace", fields.entry("workspace").is_some_and(WorkspaceSettings::needs_trust)),
         ("layout", true),

@@ -16,6 +16,7 @@ mod schema;
 mod secret;
 mod sink;
 mod tables;
+pub mod template;
 mod tree;
 mod value;
 mod workspace;
@@ -27,5 +28,5 @@ pub use load::{
     Source, TASKS_MAX, built_in_agent, load,
 };
 pub use named_secret::SecretSource;
-pub use schema::schema;
+pub use schema::{schema, template_schema};
 pub use workspace::{WorkspacePart, WorkspaceSettings};

@@ -1,6 +1,7 @@
 //! The closed tables of keys of a day file and of the configuration.
 
 use crate::form::{Form, Key, Table};
+use crate::template::tables::ROLE_AGENTS;
 
 /// The largest number of attempts live at once that can be asked for.
 pub(crate) const SLOTS_MAX: u32 = 1_000;
@@ -27,7 +28,7 @@ const REPEATS_MAX: u32 = 1_000;
 
 pub(crate) const LEVELS: [&str; 3] = ["low", "medium", "high"];
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
-const WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
+pub(crate) const NEED_WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
 const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
 const BACKOFFS: [&str; 4] = ["immediate", "exponential", "fixed", "never"];
 const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
@@ -44,7 +45,8 @@ pub(crate) static DAY: Table = Table {
         Key::new("max_parallel", Form::Count { max: SLOTS_MAX }, "How many attempts may be live at once."),
         Key::new("priority", Form::OneOf(&PRIORITIES), "The priority of tasks that give none."),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
-        Key::new("template", Form::Line, "The template of tasks that give none.").later(),
+        Key::new("template", Form::Line, "The template of tasks that give none."),
+        Key::new("roles", Form::Table(&ROLE_AGENTS), "The agents of the roles of templates."),
         Key::new("env", Form::Variables, "Variables set for the processes of every task."),
         Key::new(
             "pass_env",
@@ -60,7 +62,7 @@ pub(crate) static DAY: Table = Table {
 
 static NEED_OR_ID: Form = Form::Either(&Form::Line, &NEED);
 
-static TASK_KEYS: [Key; 30] = [
+static TASK_KEYS: [Key; 31] = [
     Key::new("id", Form::Id, "The task's own id, unique in its run."),
     Key::new("name", Form::Line, "A short name."),
     Key::new("description", Form::Text, "What has to be done, in full."),
@@ -92,7 +94,8 @@ static TASK_KEYS: [Key; 30] = [
     Key::new("stall", Form::Duration, "How long its agent may be silent and idle before it is stopped."),
     Key::new("env", Form::Variables, "Variables set for the task's processes."),
     Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
-    Key::new("template", Form::Line, "The pipeline the task goes through.").later(),
+    Key::new("template", Form::Line, "The template of the pipeline that the task goes through."),
+    Key::new("skip_stages", Form::List(&Form::Line), "Stages of the template that are left out."),
     Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time.").later(),
     Key::new("policy", Form::Table(&POLICY), "Exceptions from the safety rules.").later(),
 ];
@@ -112,7 +115,7 @@ pub(crate) static NEED: Table = Table {
     required: &["task"],
     keys: &[
         Key::new("task", Form::Line, "The id of the other task."),
-        Key::new("when", Form::OneOf(&WHENS), "How the other task must have ended."),
+        Key::new("when", Form::OneOf(&NEED_WHENS), "How the other task must have ended."),
     ],
 };
 
@@ -128,7 +131,7 @@ pub(crate) static BACKOFF: Table = Table {
     ],
 };
 
-static BACKOFF_FORM: Form = Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF);
+pub(crate) static BACKOFF_FORM: Form = Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF);
 
 /// Waits by the kind of failure. Failures of other kinds are never tried again.
 pub(crate) static BACKOFF_ON: Table = Table {
@@ -238,6 +241,7 @@ pub(crate) static CONFIG: Table = Table {
             "Below how many free megabytes nothing new starts; 0 is never.",
         ),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
+        Key::new("roles", Form::Table(&ROLE_AGENTS), "The agents of the roles of templates."),
         Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),
         Key::new(
             "gates",

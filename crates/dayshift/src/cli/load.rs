@@ -15,7 +15,7 @@ use dayshift_intake::config::Origin;
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
 use super::settings::{Settings, settings};
-use super::{Common, RunArgs, credentials, output, place, start};
+use super::{Common, RunArgs, credentials, output, place, start, templates};
 use crate::failure::{Code, Failure};
 use crate::trust::Standing;
 
@@ -73,11 +73,15 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
     let exists = |path: &str| repo.path.join(path).exists();
     let also_read: RefCell<Vec<Source>> = RefCell::default();
     let read = |path: &str| {
+        if !templates::may_be_read(&repo.path, Path::new(path)) {
+            return None;
+        }
         let text = read_text(path)?;
         also_read.borrow_mut().push(Source { path: path.to_owned(), text: text.clone() });
         Some(text)
     };
     let text = repo.path.to_string_lossy();
+    let known = templates::sources(&repo.path)?;
     let ctx = Context {
         repo: &text,
         is_git: repo.git.is_some(),
@@ -85,9 +89,13 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
         read: &read,
         offset_minutes: offset_minutes(),
         defaults: &config,
+        templates: &known,
     };
     let loaded = dayshift_intake::load(&sources, &ctx, overrides);
     found.extend(also_read.borrow().iter().flat_map(credentials::findings));
+    if loaded.as_ref().is_ok_and(|loaded| !loaded.run.pipelines.is_empty()) {
+        found.extend(templates::secrets(&known));
+    }
     let loaded = match loaded {
         Ok(loaded) if found.is_empty() => loaded,
         Ok(_) => return Err(invalid(&Report { diagnostics: found, left_out: 0 }).into()),
@@ -171,7 +179,9 @@ fn check_agent(run: &RunSpec, agent: &Agent) -> Result<Option<String>> {
     let is_used = run
         .tasks
         .iter()
-        .any(|task| matches!(&task.work, TaskWork::Agent { agent: name } if *name == agent.name));
+        .any(|task| matches!(&task.work, TaskWork::Agent { agent: name } if *name == agent.name))
+        // Pipelines and roles name only what they use.
+        || !run.pipelines.is_empty();
     match &agent.dialect {
         Dialect::Scripted { scenario } => match Scenario::parse(scenario) {
             Ok(_) => Ok(None),
@@ -269,7 +279,7 @@ pub(crate) fn invalid(report: &Report) -> Failure {
         .findings(report.diagnostics.iter().map(diagnostic_json).collect())
 }
 
-fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
+pub(crate) fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
     serde_json::json!({
         "severity": found.severity.to_string(),
         "file": found.path,
@@ -294,9 +304,10 @@ pub(crate) fn plan(spec: &RunSpec) -> String {
         let after = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };
         let gates =
             if task.gates.is_empty() { String::new() } else { format!(", gates {}", task.gates.join(", ")) };
+        let through = task.pipeline.as_ref().map_or_else(String::new, |name| format!(", template {name}"));
         let _ = writeln!(
             text,
-            "  {}: {} ({who}{after}{gates}), set aside {}",
+            "  {}: {} ({who}{through}{after}{gates}), set aside {}",
             task.key,
             task.name,
             cost(spec, task)

@@ -159,7 +159,7 @@ fn scenario(
 }
 
 /// `path` as seen from the folder of `source`.
-fn beside(source: &str, path: &str) -> String {
+pub(crate) fn beside(source: &str, path: &str) -> String {
     match source.rsplit_once('/') {
         Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
         _ => path.to_owned(),

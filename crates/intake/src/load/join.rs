@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::money::Limit;
+use dayshift_core::pipeline::Role;
 
 use super::Source;
 use super::kind::{Draft, Named, stem};
@@ -24,6 +25,8 @@ pub(crate) struct Joined {
     pub(crate) agents: BTreeMap<String, Named<Agent>>,
     pub(crate) gates: BTreeMap<String, Named<Gate>>,
     pub(crate) workspace: WorkspacePart,
+    /// Source, place, role and agent, as the sources say it.
+    pub(crate) roles: Vec<(usize, Pos, Role, String)>,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -43,16 +46,18 @@ pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>
     let mut agents = BTreeMap::new();
     let mut gates = BTreeMap::new();
     let mut workspaces = BTreeMap::new();
+    let mut roles = Vec::new();
     let mut tasks = Vec::new();
     for draft in drafts {
         define(sinks, &mut agents, draft.agents, "agent");
         define(sinks, &mut gates, draft.gates, "gate");
         define(sinks, &mut workspaces, draft.workspace, "section");
+        roles.extend(draft.roles.into_iter().map(|(pos, role, agent)| (draft.source, pos, role, agent)));
         tasks.extend(draft.tasks);
     }
     let workspace = workspaces.into_values().find_map(|named| named.value).unwrap_or_default();
     let sources = sources.iter().map(|source| source.path.clone()).collect();
-    Joined { label, sources, budget, slots, agents, gates, workspace, tasks }
+    Joined { label, sources, budget, slots, agents, gates, workspace, roles, tasks }
 }
 
 /// The date of a day file, else the files' names.

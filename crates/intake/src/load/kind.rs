@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Role;
 use dayshift_core::types::{Agent, Gate, Priority};
 
 use super::agent::{read_agent, read_gate};
@@ -13,6 +14,7 @@ use crate::fields::{Fields, word};
 use crate::form::Form;
 use crate::sink::{Sink, code};
 use crate::tables::{DAY, FRONT_MATTER, TASK};
+use crate::template::tables::ROLE_AGENTS;
 use crate::tree::{Entry, Kind, Node, Pos, read_yaml};
 use crate::workspace::WorkspacePart;
 
@@ -35,6 +37,7 @@ pub(crate) struct Draft {
     pub(crate) agents: Vec<Named<Agent>>,
     pub(crate) gates: Vec<Named<Gate>>,
     pub(crate) workspace: Vec<Named<WorkspacePart>>,
+    pub(crate) roles: Vec<(Pos, Role, String)>,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct Draft {
 pub(crate) struct DayDefaults {
     pub(crate) priority: Priority,
     pub(crate) agent: Option<(Pos, String)>,
+    pub(crate) template: Option<(Pos, String)>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) pass_env: Vec<String>,
 }
@@ -111,6 +115,10 @@ fn read_tree(sink: &mut Sink<'_>, text: &str, mut draft: Draft, ctx: &Context<'_
 
 fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Draft, ctx: &Context<'_>) {
     let fields = Fields::new(root, &DAY);
+    if is_template(entries) {
+        let hint = "put it into dayshift/templates; `dayshift templates` checks it, and tasks name it with `template:`";
+        return sink.error_hint(root.pos, code::WRONG_TYPE, "this is a template, not a day file", hint);
+    }
     if fields.entry("tasks").is_none() && looks_like_a_task(entries) {
         let hint = "write `tasks:` above it and `- ` in front of its first key";
         return sink.error_hint(root.pos, code::MISSING_KEY, "this is a task, not a day file", hint);
@@ -132,9 +140,11 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
         let value = Some(WorkspacePart::read(sink, entry));
         draft.workspace.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });
     }
+    draft.roles = read_roles(fields);
     let defaults = DayDefaults {
         priority: word(fields, "priority").unwrap_or_default(),
         agent: fields.entry("agent").map(|entry| entry.value.pos).zip(fields.line("agent")),
+        template: fields.entry("template").map(|entry| entry.value.pos).zip(fields.line("template")),
         env: fields.variables("env"),
         pass_env: fields.words("pass_env"),
     };
@@ -143,6 +153,20 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     {
         read_tasks(sink, tasks.pos, fields.list("tasks"), &defaults, draft, ctx);
     }
+}
+
+/// Who works as what, under `roles`.
+pub(crate) fn read_roles(fields: Fields<'_>) -> Vec<(Pos, Role, String)> {
+    let Some(entry) = fields.entry("roles") else { return Vec::new() };
+    let fields = Fields::new(&entry.value, &ROLE_AGENTS);
+    let read = |role: Role| Some((fields.entry(role.word())?.value.pos, role, fields.line(role.word())?));
+    Role::ALL.into_iter().filter_map(read).collect()
+}
+
+/// What a person gets who names a template where a day file belongs.
+fn is_template(entries: &[Entry]) -> bool {
+    let has = |name: &str| entries.iter().any(|entry| entry.key == name);
+    has("stages") && !has("tasks")
 }
 
 fn looks_like_a_task(entries: &[Entry]) -> bool {
