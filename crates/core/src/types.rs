@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::furnishing::Furnishing;
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::time::{Millis, Timestamp};

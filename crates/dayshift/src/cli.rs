@@ -21,6 +21,7 @@ mod look;
 mod manual;
 mod mcp;
 pub(crate) mod output;
+mod people;
 mod place;
 mod repair;
 mod run;
@@ -167,9 +168,17 @@ enum Command {
         #[arg(id = "state", long = "state", value_name = "STATE|DIR")]
         only: Option<PathBuf>,
     },
-    /// One task whole: jobs, attempts, evidence, cost
-    Task {
-        /// Its id or key
+    /// One task whole: jobs, attempts, evidence, cost; or a decision about it
+    Task(people::TaskArgs),
+    /// Questions of agents that wait for an answer
+    Questions,
+    /// Answer a question of an agent
+    Answer(people::AnswerArgs),
+    /// What the jobs of a task left for others, and who got to see it
+    Artifacts(people::ArtifactsArgs),
+    /// Why a task or a job is where it is, and what it waits for
+    Explain {
+        /// The id or key of a task, or the id of a job
         id: String,
     },
     /// What a task printed
@@ -302,7 +311,11 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Summary => look::summary(&common),
         Command::Active => look::active(&common),
         Command::ListTasks { only } => look::list_tasks(common, only),
-        Command::Task { id } => look::task(&common, &id),
+        Command::Task(args) => people::task(&common, &args),
+        Command::Questions => people::questions(&common),
+        Command::Answer(args) => people::answer(&common, &args),
+        Command::Artifacts(args) => people::artifacts(&common, &args),
+        Command::Explain { id } => people::explain(&common, &id),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Diff(args) => diff::diff(&common, &args),
         Command::Restore(args) => saved::restore(&common, &args),

@@ -13,7 +13,8 @@ use crate::value;
 /// nowhere, a circle, an unknown agent) is left to the load.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    let tables = [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT, &WORKSPACE, &ROLE_AGENTS];
+    let tables =
+        [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT, &WORKSPACE, &ROLE_AGENTS];
     for table in tables {
         definitions.insert(table.definition.to_owned(), table_schema(table));
     }

@@ -18,10 +18,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::beneath::{self, Beneath};
 use crate::error::{At, WorkspaceError};
 use crate::furnish::{Furnish, Furnished};
 use crate::include::is_ignored;
-use crate::beneath::{self, Beneath};
 use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;

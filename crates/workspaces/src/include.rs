@@ -11,9 +11,9 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::beneath::{self, Beneath};
 use crate::error::{At, WorkspaceError};
 use crate::furnish::Furnished;
-use crate::beneath::{self, Beneath};
 use crate::overrides::Filters;
 use crate::paths::{self, fields, lossy, native};
 use crate::record::{Place, Record};
@@ -65,7 +65,11 @@ pub(crate) fn include(
 }
 
 /// The lines of the repository's file and of the settings.
-fn patterns(checkout: &Beneath, more: &[String], furnished: &mut Furnished) -> Result<String, WorkspaceError> {
+fn patterns(
+    checkout: &Beneath,
+    more: &[String],
+    furnished: &mut Furnished,
+) -> Result<String, WorkspaceError> {
     let mut refuse = |why: &str| furnished.left_out.push(format!("`{PATTERNS}` is not read: {why}"));
     let mut text = String::new();
     match checkout.file(Path::new(PATTERNS)) {
