@@ -40,21 +40,18 @@ fn values(text: &str) -> Vec<Value> {
     while let Some(step) = text[at..].find(['{', '[']) {
         at += step;
         let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>();
-        match values.next() {
-            Some(Ok(value)) => {
-                at += values.byte_offset().max(1);
-                if found.len() == VALUES_MAX {
-                    found.remove(0);
-                }
-                found.push(value);
+        if let Some(Ok(value)) = values.next() {
+            at += values.byte_offset().max(1);
+            if found.len() == VALUES_MAX {
+                found.remove(0);
             }
-            Some(Err(_)) | None => {
-                misses += 1;
-                if misses > MISSES_MAX {
-                    break;
-                }
-                at += 1;
+            found.push(value);
+        } else {
+            misses += 1;
+            if misses > MISSES_MAX {
+                break;
             }
+            at += 1;
         }
     }
     found

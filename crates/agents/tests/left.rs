@@ -1,5 +1,4 @@
 //! What agents leave, in the shapes in which they really leave it.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use dayshift_agents::left::{closing_words, fault_by_schema, fields, items, last_json, last_verdict};
 use dayshift_agents::mail::{answer, answer_text, question, question_name, question_text, wish};

@@ -220,6 +220,10 @@ pub enum JobState {
 }
 
 /// One step of a task's plan.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other, each told by its own event"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Its id.

@@ -97,6 +97,8 @@ fn task(key: &str, needs: &[&str]) -> TaskSpec {
         backoff: Backoff::Immediate,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }
@@ -120,6 +122,8 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         gates: Vec::new(),
         tasks,
         furnishing: Furnishing::default(),
+        pipelines: Vec::new(),
+        roles: BTreeMap::new(),
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -22,10 +22,9 @@ pub(crate) fn check(sink: &mut Sink<'_>, node: &Node, form: Form, what: &str) {
         },
         Form::List(item) => check_list(sink, node, *item, what),
         Form::Lines if matches!(node.kind, Kind::List(_)) => check_list(sink, node, Form::Line, what),
-        Form::Lines => check_plain(sink, node, Form::Line, what),
         // A mapping is looked at where it is read.
         Form::Schema if matches!(node.kind, Kind::Map(_)) => {}
-        Form::Schema => check_plain(sink, node, Form::Line, what),
+        Form::Schema | Form::Lines => check_plain(sink, node, Form::Line, what),
         Form::Named(item) => check_named(sink, node, *item, what),
         Form::Variables => check_variables(sink, node, what),
         _ => check_plain(sink, node, form, what),

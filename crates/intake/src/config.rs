@@ -342,6 +342,7 @@ pub fn read_config(
     if failed { Err(Report { diagnostics, left_out }) } else { Ok(Layer { partial, warnings: diagnostics }) }
 }
 
+#[expect(clippy::too_many_lines, reason = "one key after the other")]
 fn read_partial(
     sink: &mut Sink<'_>,
     root: &Node,

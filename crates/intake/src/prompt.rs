@@ -209,43 +209,43 @@ fn parts(input: &PromptInput<'_>, cut: &mut Vec<String>) -> Result<Vec<Part>, Un
     let untold = |name: &str| !told.contains(name);
     if let Some(job) = job {
         if untold("item") {
-            parts.add("item", 12, "Your part", jobs::item(job));
+            parts.add("item", 12, "Your part", &jobs::item(job));
         }
-        parts.add("spawned", 13, "Why you are here", jobs::spawned(job));
+        parts.add("spawned", 13, "Why you are here", &jobs::spawned(job));
         if untold("inputs") && untold("outputs") {
             // What came first is the most basic, so it is cut last.
             for (rank, artifact) in (65..).zip(job.inputs) {
                 let title = format!("{} of `{}`: `{}`", kind(artifact.kind), artifact.job, artifact.name);
-                parts.add(&format!("input {}", artifact.name), rank.min(99), &title, jobs::input(artifact));
+                parts.add(&format!("input {}", artifact.name), rank.min(99), &title, &jobs::input(artifact));
             }
         }
-        parts.add("outputs", 14, "What you must leave", jobs::outputs(job.outputs));
-        parts.add("more jobs", 32, "More work", jobs::spawning(job));
+        parts.add("outputs", 14, "What you must leave", &jobs::outputs(job.outputs));
+        parts.add("more jobs", 32, "More work", &jobs::spawning(job));
     }
     if untold("gates") && job.is_none_or(|job| job.role.keeps_changes()) {
-        parts.add("gates", 30, "Checks", gates(input.gates));
+        parts.add("gates", 30, "Checks", &gates(input.gates));
     }
     let rules =
         job.map_or(RULES, |job| if job.role.keeps_changes() { RULES } else { jobs::RULES_OF_READERS });
-    parts.add("rules", 5, "Rules", rules.to_owned());
+    parts.add("rules", 5, "Rules", rules);
     if job.is_some_and(|job| job.role.judges()) {
-        parts.add("verdict", 6, "Your verdict", jobs::VERDICT.to_owned());
+        parts.add("verdict", 6, "Your verdict", jobs::VERDICT);
     }
-    parts.add("resume note", 40, "Where you are", input.resume_note.unwrap_or_default().to_owned());
+    parts.add("resume note", 40, "Where you are", input.resume_note.unwrap_or_default());
     if untold("answers") {
-        parts.add("answers", 35, "Answers", jobs::answers(input.answers));
+        parts.add("answers", 35, "Answers", &jobs::answers(input.answers));
     }
     if untold("context") {
         match job {
             Some(job) => {
                 let text = jobs::sent_back(job.role, input.error_context);
-                parts.add("error context", 50, "Why you are at it again", text);
+                parts.add("error context", 50, "Why you are at it again", &text);
             }
-            None => parts.add("error context", 50, "The attempt before failed", error(input.error_context)),
+            None => parts.add("error context", 50, "The attempt before failed", &error(input.error_context)),
         }
     }
     for (rank, (name, text)) in (100..).zip(input.instructions) {
-        parts.add(&format!("instructions {name}"), rank, &format!("Instructions: {name}"), text.clone());
+        parts.add(&format!("instructions {name}"), rank, &format!("Instructions: {name}"), text);
     }
     Ok(parts.0)
 }
@@ -255,7 +255,7 @@ struct Parts(Vec<Part>);
 
 impl Parts {
     /// Adds a part, unless there is nothing to say.
-    fn add(&mut self, name: &str, cut_rank: u32, title: &str, body: String) {
+    fn add(&mut self, name: &str, cut_rank: u32, title: &str, body: &str) {
         if !body.trim().is_empty() {
             let text = format!("\n## {title}\n\n{}\n", body.trim_end());
             self.0.push(Part { name: name.to_owned(), cut_rank, text, keep_end: name == "error context" });
@@ -268,12 +268,12 @@ fn about_the_task(parts: &mut Parts, input: &PromptInput<'_>) {
     let head = Part { name: "heading".to_owned(), cut_rank: 0, text: heading(input), keep_end: false };
     parts.0.push(head);
     if let Some(job) = input.job {
-        parts.add("role", 7, "Your role", jobs::role(job.role).to_owned());
+        parts.add("role", 7, "Your role", jobs::role(job.role));
     }
-    parts.add("task", 10, "Task", task.brief.clone());
-    parts.add("constraints", 20, "Constraints", bullets(task.constraints.iter().cloned()));
-    parts.add("context files", 60, "Read these first", context(task));
-    parts.add("deliverables", 15, "Deliverables", deliverables(task));
+    parts.add("task", 10, "Task", &task.brief);
+    parts.add("constraints", 20, "Constraints", &bullets(task.constraints.iter().cloned()));
+    parts.add("context files", 60, "Read these first", &context(task));
+    parts.add("deliverables", 15, "Deliverables", &deliverables(task));
 }
 
 fn heading(input: &PromptInput<'_>) -> String {

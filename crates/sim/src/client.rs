@@ -263,7 +263,9 @@ fn makes_sense(state: &State, request: &Request) -> bool {
         Request::SetBudget { scope, limit, .. } => {
             *limit != Limit::NONE && state.account(*scope, Timestamp(0)).is_some()
         }
-        Request::Answer { question, .. } => state.question(*question).is_some_and(|row| row.is_open()),
+        Request::Answer { question, .. } => {
+            state.question(*question).is_some_and(dayshift_core::state::Question::is_open)
+        }
         Request::Decide { job, decision, .. } => state.job(*job).is_some_and(|job| {
             let is_change = matches!(decision, Decision::RequestChanges { .. });
             let task = state.task_of(job);

@@ -64,6 +64,7 @@ impl People {
     }
 
     /// Takes note of an entry; `state` is what holds after it.
+    #[expect(clippy::too_many_lines, reason = "one flat match over all events")]
     pub fn push(&mut self, state: &State, entry: &Entry) {
         let at = entry.at;
         match &entry.event {

@@ -235,9 +235,10 @@ pub fn explanation(state: &State, task: &Task, only: Option<JobId>, now: Timesta
     if only.is_none() {
         let word = crate::words::task_state_word(state, task);
         put!(text, "{} ({}) is {word}", key(state, task), task.id);
-        match waiting_for(state, task) {
-            Some(what) => put!(text, ", waits for {what}\n"),
-            None => put!(text, "\n"),
+        if let Some(what) = waiting_for(state, task) {
+            put!(text, ", waits for {what}\n");
+        } else {
+            text.push('\n');
         }
     }
     for job in jobs(state, task).filter(|job| only.is_none_or(|only| job.id == only)) {

@@ -21,6 +21,7 @@ const LIVE_LINES_MAX: usize = 30;
 
 /// One plain line for an event that people care about, `None` for the others. `state` is
 /// what holds after the entry; the line starts with the time since `started`.
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<String> {
     let text = match &entry.event {
         Event::RunSubmitted { run, spec, .. } => format!("{run} running  {}", intent(spec)),

@@ -59,6 +59,7 @@ fn continued(run: RunId, at: Timestamp) -> String {
 }
 
 /// The text of an entry, and the run it belongs to.
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
     let at = entry.at;
     match &entry.event {

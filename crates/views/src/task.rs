@@ -161,9 +161,10 @@ fn part(state: &State, job: &Job, now: Timestamp) -> Node {
     let made = count(attempts.len(), "attempt");
     let cost = job.account.spent.cost;
     let head = match (&job.work, who) {
-        (JobWork::Human, _) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
-        (_, Some(who)) => format!("{} {}: {who} ({made}, {cost}): {end}", job.id, line_of(&job.name, 80)),
-        (_, None) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
+        (JobWork::Agent { .. }, Some(who)) => {
+            format!("{} {}: {who} ({made}, {cost}): {end}", job.id, line_of(&job.name, 80))
+        }
+        (_, _) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
     };
     let mut below: Vec<Node> = crate::pipeline::remarks(state, job).into_iter().map(Node::leaf).collect();
     below.extend(attempt_nodes(&attempts, now));

@@ -130,7 +130,7 @@ impl Inside {
         let clean = paths::inside(path)
             .ok_or_else(|| Error::other(format!("`{}` leads out of the folder", path.escape_debug())))?;
         let name = clean.file_name().map(OsStr::to_owned).unwrap_or_default();
-        let folder = clean.parent().map(Path::to_owned).unwrap_or_else(PathBuf::new);
+        let folder = clean.parent().map_or_else(PathBuf::new, Path::to_owned);
         Ok((self.walk(&folder, make)?, name))
     }
 

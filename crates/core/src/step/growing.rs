@@ -43,12 +43,11 @@ fn decide(turn: &mut Turn<'_>, job: JobId) {
     }
     let condition = turn.state.template_of(row).and_then(|template| template.only_if.as_ref());
     if let Some(condition) = condition.filter(|_| !row.is_let_in) {
-        return match holds(turn.state, row, condition) {
-            true => turn.emit(Event::JobReleased { job }),
-            false => {
-                let because = format!("its condition does not hold: {}", told(condition));
-                finish(turn, job, Outcome::Skipped { because });
-            }
+        return if holds(turn.state, row, condition) {
+            turn.emit(Event::JobReleased { job });
+        } else {
+            let because = format!("its condition does not hold: {}", told(condition));
+            finish(turn, job, Outcome::Skipped { because });
         };
     }
     match row.work {
@@ -59,7 +58,7 @@ fn decide(turn: &mut Turn<'_>, job: JobId) {
         JobWork::Join => end_stage(turn, job),
         // Only those are undecided that have a condition.
         JobWork::Work | JobWork::Check { .. } | JobWork::Agent { .. } => {
-            turn.emit(Event::JobReleased { job })
+            turn.emit(Event::JobReleased { job });
         }
     }
 }
@@ -343,7 +342,7 @@ fn add(turn: &mut Turn<'_>, parent: JobId, role: Role, spawned: Spawned, wish: O
 
 /// An agent wants another job.
 pub(super) struct Wish {
-    pub(super) wish: String,
+    pub(super) name: String,
     pub(super) role: Role,
     pub(super) reason: String,
     pub(super) brief: String,
@@ -351,7 +350,7 @@ pub(super) struct Wish {
 
 /// Adds the job that an agent wants, as far as its template allows.
 pub(super) fn wanted(turn: &mut Turn<'_>, attempt: AttemptId, wish: Wish) {
-    let Wish { wish, role, reason, brief } = wish;
+    let Wish { name: wish, role, reason, brief } = wish;
     let Some(row) = turn.state.attempt(attempt).filter(|row| is_at_work(row)) else {
         return turn.drop_report();
     };

@@ -205,9 +205,9 @@ fn repairer(state: &State, row: &Job) -> Option<String> {
 }
 
 /// A person decides.
-pub(super) fn decide(turn: &mut Turn<'_>, job: JobId, decision: Decision, by: String) {
+pub(super) fn decide(turn: &mut Turn<'_>, job: JobId, decision: Decision, by: &str) {
     let to = turn.state.job(job).and_then(|row| repairer(turn.state, row));
-    turn.emit(Event::ReviewDecided { job, decision: decision.clone(), by: by.clone() });
+    turn.emit(Event::ReviewDecided { job, decision: decision.clone(), by: by.to_owned() });
     match decision {
         Decision::Approve => growing::finish(turn, job, Outcome::Succeeded),
         Decision::Reject { text } => {

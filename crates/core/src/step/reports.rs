@@ -21,6 +21,7 @@ const COLLECT_TRIES_MAX: u32 = 16;
 /// The longest wait between two tries of something owed.
 const OBLIGATION_WAIT_MAX: Millis = Millis::seconds(30);
 
+#[expect(clippy::too_many_lines, reason = "one flat match over all reports")]
 pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
     match report {
         Report::WorkspaceReady { attempt, workspace } => {
@@ -55,7 +56,7 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
         Report::Repeated { attempt, call, times } => watching::repeated(turn, attempt, call, times),
         Report::Asked { attempt, ask } => people::asked(turn, attempt, *ask),
         Report::SpawnWanted { attempt, wish, role, reason, brief } => {
-            growing::wanted(turn, attempt, growing::Wish { wish, role, reason, brief });
+            growing::wanted(turn, attempt, growing::Wish { name: wish, role, reason, brief });
         }
         Report::AnswerDelivered { question } => {
             if turn.state.undelivered().any(|id| id == question) {

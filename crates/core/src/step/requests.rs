@@ -239,7 +239,7 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
         Request::RetryTask { task } => retry(turn, task),
         Request::ForgetWorkspace { task } => turn.emit(Event::WorkspaceReleased { task, kept: None }),
-        Request::Decide { job, decision, by } => people::decide(turn, job, decision, by),
+        Request::Decide { job, decision, by } => people::decide(turn, job, decision, &by),
         Request::Answer { question, text, always, by } => people::answer(turn, question, text, always, by),
         Request::Interrupt { by } => cancel::interrupt(turn, &by),
     }

@@ -46,9 +46,8 @@ pub(super) fn needs_collecting(state: &State, attempt: AttemptId) -> bool {
     let spec = state.spec(task);
     match (&job.work, spec.workspace) {
         (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => false,
-        // What it leaves for other jobs is found nowhere else.
-        (JobWork::Agent { .. }, _) => true,
-        (JobWork::Work, WorkspaceKind::Worktree) => true,
+        // What an agent of a pipeline leaves for other jobs is found nowhere else.
+        (JobWork::Agent { .. }, _) | (JobWork::Work, WorkspaceKind::Worktree) => true,
         (JobWork::Work, WorkspaceKind::InPlace) => {
             state.run_of(task).spec.is_git || !spec.deliverables.is_empty() || is_agent(&spec.work)
         }
@@ -90,11 +89,10 @@ pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Col
 /// What there is to say about an attempt whose process ended well.
 fn judge(state: &State, row: &Attempt, collected: Option<&Collected>) -> End {
     match state.job_of(row).work {
-        JobWork::Check { .. } => End::Succeeded,
+        JobWork::Check { .. } | JobWork::Human | JobWork::Join => End::Succeeded,
         JobWork::Work | JobWork::Agent { .. } if people::is_parked(state, row.job) => End::Parked,
         JobWork::Agent { .. } => growing::judge(state, row, collected),
         JobWork::Work => judge_work(state, row, collected),
-        JobWork::Human | JobWork::Join => End::Succeeded,
     }
 }
 

@@ -320,7 +320,7 @@ fn tools() -> Value {
               are started again when it is over.",
             &["role", "reason", "brief"],
             json!({
-                "role": {"type": "string", "enum": dayshift_core::pipeline::Role::ALL.map(|role| role.word())},
+                "role": {"type": "string", "enum": dayshift_core::pipeline::Role::ALL.map(dayshift_core::pipeline::Role::word)},
                 "reason": text("Why it is wanted, one line"),
                 "brief": text("What it is to do"),
             })

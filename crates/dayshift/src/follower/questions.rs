@@ -248,13 +248,12 @@ fn answers(words: &str, open: &[QuestionId], oldest: QuestionId) -> Vec<(Questio
     let mut found: Vec<(QuestionId, String)> = Vec::new();
     let mut before = String::new();
     for line in words.lines() {
-        match named(line, open) {
-            Some((question, rest)) => found.push((question, rest.to_owned())),
-            None => {
-                let text = found.last_mut().map_or(&mut before, |(_, text)| text);
-                text.push('\n');
-                text.push_str(line);
-            }
+        if let Some((question, rest)) = named(line, open) {
+            found.push((question, rest.to_owned()));
+        } else {
+            let text = found.last_mut().map_or(&mut before, |(_, text)| text);
+            text.push('\n');
+            text.push_str(line);
         }
     }
     if found.is_empty() {

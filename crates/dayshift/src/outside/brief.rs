@@ -27,7 +27,7 @@ pub(super) fn prompt(
     let task = state.task_of(job);
     let (spec, run) = (state.spec(task), state.run_of(task));
     let last = job.attempts.iter().rev().nth(1).and_then(|id| state.attempt(*id));
-    let note = attempt.resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.unfinished)));
+    let resumed = attempt.resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.unfinished)));
     let gates: Vec<_> = spec.gates.iter().filter_map(|gate| run.gate(gate).cloned()).collect();
     let answers: Vec<Answer<'_>> = state
         .questions_of(job.id)
@@ -36,14 +36,14 @@ pub(super) fn prompt(
             Some(Answer { name: &row.ask.name, question: &row.ask.question, answer: row.answer()? })
         })
         .collect();
-    let inputs: Vec<InputArtifact<'_>> = inputs.iter().filter(|input| !input.is_in_place).map(told).collect();
-    let none = Pipeline { name: String::new(), version: 0, about: String::new(), stages: Vec::new() };
-    let job_input = job_input(state, job, state.pipeline_of(task).unwrap_or(&none), &inputs);
+    let shown: Vec<InputArtifact<'_>> = inputs.iter().filter(|input| !input.is_in_place).map(told).collect();
+    let no_pipeline = Pipeline { name: String::new(), version: 0, about: String::new(), stages: Vec::new() };
+    let job_input = job_input(state, job, state.pipeline_of(task).unwrap_or(&no_pipeline), &shown);
     let rendered = prompt::render(
         &PromptInput {
             gates: &gates,
             error_context: job.context.as_ref().map(|context| context.text.as_str()),
-            resume_note: note.as_deref(),
+            resume_note: resumed.as_deref(),
             base: task.workspace.place().and_then(|place| place.base.as_deref()),
             answers: &answers,
             job: job_input.as_ref(),
@@ -80,9 +80,10 @@ fn job_input<'a>(
         Some(Does::Check { .. } | Does::Human { .. }) | None => "",
     };
     // What is left of it, the core alone knows; one that may ask for nothing more is told of nothing.
-    let may_spawn = match state.may_spawn(job) {
-        true => template.map_or(SpawnLimit { depth: 1, jobs: 1 }, |template| template.may_spawn),
-        false => SpawnLimit::default(),
+    let may_spawn = if state.may_spawn(job) {
+        template.map_or(SpawnLimit { depth: 1, jobs: 1 }, |template| template.may_spawn)
+    } else {
+        SpawnLimit::default()
     };
     Some(JobInput {
         name: template.map_or(&job.name, |template| &template.name),

@@ -145,7 +145,7 @@ pub(super) fn gather(
     if let Some(role) = wanted.role {
         found.words(wanted, &words, inside.as_ref(), collected.summary.as_deref())?;
         if let Some(diff) = diff {
-            found.keep("changes.diff", ArtifactKind::Diff, diff)?;
+            found.keep("changes.diff", ArtifactKind::Diff, &diff)?;
         }
         found.log(&wanted.folder)?;
         found.files(inside.as_ref(), &sources, collected)?;
@@ -240,7 +240,7 @@ impl Found<'_> {
             (_, OutputSource::FinalWords) => ArtifactKind::ModelOutput,
             (_, OutputSource::File(_)) => ArtifactKind::File,
         };
-        self.keep(&spec.name, kind, bytes)?;
+        self.keep(&spec.name, kind, &bytes)?;
         if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
             artifact.fields = value.as_ref().map(fields).unwrap_or_default();
             artifact.items = listed;
@@ -265,7 +265,7 @@ impl Found<'_> {
             if let Ok(Some(bytes)) = inside.read(&path, OUTPUT_BYTES_MAX) {
                 let bytes = self.cleaned(bytes);
                 let value = serde_json::from_slice::<Value>(&bytes).ok();
-                self.keep(&name, ArtifactKind::File, bytes)?;
+                self.keep(&name, ArtifactKind::File, &bytes)?;
                 if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == name) {
                     artifact.fields = value.as_ref().map(fields).unwrap_or_default();
                 }
@@ -283,17 +283,17 @@ impl Found<'_> {
         summary: Option<&str>,
     ) -> Result<(), Failure> {
         if !words.trim().is_empty() {
-            self.keep("closing_words.md", ArtifactKind::ModelOutput, words.as_bytes().to_vec())?;
+            self.keep("closing_words.md", ArtifactKind::ModelOutput, words.as_bytes())?;
         }
         if let Some(Ok(Some(bytes))) = inside.map(|inside| inside.read(ACTIONS, OUTPUT_BYTES_MAX)) {
             let bytes = self.cleaned(bytes);
-            self.keep(ACTIONS, ArtifactKind::ModelOutput, bytes)?;
+            self.keep(ACTIONS, ArtifactKind::ModelOutput, &bytes)?;
         }
         if let Some(summary) = summary {
-            self.keep("summary.md", ArtifactKind::Report, summary.as_bytes().to_vec())?;
+            self.keep("summary.md", ArtifactKind::Report, summary.as_bytes())?;
         }
         if let Some(failure) = &wanted.failure {
-            self.keep("error.md", ArtifactKind::ErrorContext, failure.as_bytes().to_vec())?;
+            self.keep("error.md", ArtifactKind::ErrorContext, failure.as_bytes())?;
         }
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Found<'_> {
     /// The end of what it printed, which was redacted when it was written.
     fn log(&mut self, folder: &Path) -> Result<(), Failure> {
         match end_of(&folder.join("log"), LOG_BYTES_MAX).filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => self.keep("log", ArtifactKind::Log, bytes),
+            Some(bytes) => self.keep("log", ArtifactKind::Log, &bytes),
             None => Ok(()),
         }
     }
@@ -321,7 +321,7 @@ impl Found<'_> {
             match inside.read(name, FILE_BYTES_MAX) {
                 Ok(Some(bytes)) if bytes_all + bytes.len() as u64 <= FILES_BYTES_MAX => {
                     bytes_all += bytes.len() as u64;
-                    self.keep(name, ArtifactKind::File, bytes)?;
+                    self.keep(name, ArtifactKind::File, &bytes)?;
                 }
                 // A link, for instance: git holds it.
                 Ok(_) | Err(_) => left_out += 1,
@@ -344,11 +344,11 @@ impl Found<'_> {
     }
 
     /// Keeps the bytes under a name that nothing else of this attempt bears.
-    fn keep(&mut self, name: &str, kind: ArtifactKind, bytes: Vec<u8>) -> Result<(), Failure> {
+    fn keep(&mut self, name: &str, kind: ArtifactKind, bytes: &[u8]) -> Result<(), Failure> {
         if !self.names.insert(name.to_owned()) {
             return Ok(());
         }
-        let sha256 = artifacts::put(self.paths, &bytes).map_err(|error| {
+        let sha256 = artifacts::put(self.paths, bytes).map_err(|error| {
             Failure::new(FailureClass::Transient, format!("the artifact `{name}` cannot be kept: {error}"))
         })?;
         self.artifacts.push(Artifact {
@@ -356,7 +356,7 @@ impl Found<'_> {
             kind,
             sha256,
             bytes: bytes.len() as u64,
-            media_type: media_type(name, &bytes).to_owned(),
+            media_type: media_type(name, bytes).to_owned(),
             fields: std::collections::BTreeMap::new(),
             items: Vec::new(),
         });

@@ -47,12 +47,12 @@ fn site_with_roles(pipeline: Value, agents: Vec<Agent>, brief: &str, roles: &[(R
     let mut state = state_of(&site);
     let pipeline: Pipeline = serde_json::from_value(pipeline).unwrap();
     let mut spec: RunSpec = (*state.runs().next().unwrap().spec).clone();
-    spec.label = "pipelines".to_owned();
+    "pipelines".clone_into(&mut spec.label);
     spec.fingerprint = "0".repeat(64);
     let task = &mut spec.tasks[0];
-    task.key = "a".to_owned();
-    task.name = "The task".to_owned();
-    task.brief = brief.to_owned();
+    "a".clone_into(&mut task.key);
+    "The task".clone_into(&mut task.name);
+    brief.clone_into(&mut task.brief);
     task.work = TaskWork::Agent { agent: agents[0].name.clone() };
     task.workspace = WorkspaceKind::Worktree;
     task.attempts_max = 3;
@@ -93,11 +93,13 @@ fn job(name: &str, role: &str) -> Value {
     json!({"name": name, "does": {"agent": {"role": role}}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "lists are written where they are used")]
 fn stage(jobs: Vec<Value>) -> Value {
     let name = jobs[0]["name"].clone();
     json!({"name": name, "jobs": jobs})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "lists are written where they are used")]
 fn pipeline(stages: Vec<Value>) -> Value {
     json!({"name": "test", "version": 1, "stages": stages})
 }

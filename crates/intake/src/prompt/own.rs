@@ -216,16 +216,16 @@ pub(crate) fn faults(template: &str, pipeline: &Pipeline, has_item: bool) -> Vec
         }
     };
     let functions: BTreeSet<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
-    let mut named: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
-    named.sort();
+    let mut variables: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
+    variables.sort();
     let outputs = declared(pipeline);
-    let found: Vec<Fault> = named
+    let found: Vec<Fault> = variables
         .iter()
         .filter(|name| !functions.contains(name.split('.').next().unwrap_or_default()))
         .filter_map(|name| unknown(template, name, &outputs, has_item))
         .collect();
     // What an item holds is only known when the stage is made, so nothing is tried out there.
-    if !found.is_empty() || named.iter().any(|name| name == "item" || name.starts_with("item.")) {
+    if !found.is_empty() || variables.iter().any(|name| name == "item" || name.starts_with("item.")) {
         return found;
     }
     match run(template, &sample(&outputs)) {

@@ -111,7 +111,7 @@ impl<'d> Judge<'d> {
     }
 
     /// A finding where a job in a stage that is made for items is meant from outside of it.
-    fn from_outside(
+    fn is_from_outside(
         &self,
         sink: &mut Sink<'_>,
         pos: Pos,
@@ -153,7 +153,7 @@ impl<'d> Judge<'d> {
                 let hint = "jobs wait for earlier ones, or they would wait in a circle; move it up, or send work back with `on_reject`";
                 sink.error_hint(*pos, code::CYCLE, message, hint);
             } else {
-                self.from_outside(sink, *pos, "`needs`", &need.job, at.stage, other.stage);
+                self.is_from_outside(sink, *pos, "`needs`", &need.job, at.stage, other.stage);
             }
         }
     }
@@ -183,7 +183,7 @@ impl<'d> Judge<'d> {
         } else if !matches!(target.does, Does::Agent { .. }) {
             let message = format!("`back_to`: `{name}` is no job of an agent, so it cannot repair anything");
             sink.error_hint(pos, code::CONTRADICTION, message, "name the job that made what is judged");
-        } else if !self.from_outside(sink, pos, "`back_to`", name, at.stage, to.stage)
+        } else if !self.is_from_outside(sink, pos, "`back_to`", name, at.stage, to.stage)
             && !self.waits_for(&job.name, name)
         {
             let message =
@@ -219,7 +219,7 @@ impl<'d> Judge<'d> {
             sink.error_hint(pos, code::CYCLE, message, "the list must be there before the stage begins");
             return;
         }
-        if self.from_outside(sink, pos, "`for_each`", &output.job, stage, at.stage) {
+        if self.is_from_outside(sink, pos, "`for_each`", &output.job, stage, at.stage) {
             return;
         }
         let Some(found) = declared(sink, pos, "`for_each`", job, output) else { return };
@@ -236,7 +236,7 @@ impl<'d> Judge<'d> {
         if of.order >= at.order {
             let message = format!("`only_if`: `{}` does not come before", output.job);
             sink.error_hint(pos, code::CYCLE, message, "a condition looks at what an earlier job left");
-        } else if !self.from_outside(sink, pos, "`only_if`", &output.job, at.stage, of.stage) {
+        } else if !self.is_from_outside(sink, pos, "`only_if`", &output.job, at.stage, of.stage) {
             declared(sink, pos, "`only_if`", job, output);
         }
     }

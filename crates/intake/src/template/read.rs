@@ -378,33 +378,32 @@ fn read_output(sink: &mut Sink<'_>, node: &Node) -> Option<(Pos, OutputSpec)> {
 /// `JOB/OUTPUT`.
 fn output_ref(sink: &mut Sink<'_>, pos: Pos, key: &str, text: &str) -> Option<OutputRef> {
     let parts = text.split_once('/').map(|(job, output)| (job.trim(), output.trim()));
-    match parts.filter(|(job, output)| !job.is_empty() && !output.is_empty()) {
-        Some((job, output)) => Some(OutputRef { job: job.to_owned(), output: output.to_owned() }),
-        None => {
-            let message = format!("`{key}` names an output as JOB/OUTPUT, found `{text}`");
-            sink.error_hint(pos, code::BAD_VALUE, message, "such as `plan/task_plan.json`");
-            None
-        }
+    if let Some((job, output)) = parts.filter(|(job, output)| !job.is_empty() && !output.is_empty()) {
+        Some(OutputRef { job: job.to_owned(), output: output.to_owned() })
+    } else {
+        let message = format!("`{key}` names an output as JOB/OUTPUT, found `{text}`");
+        sink.error_hint(pos, code::BAD_VALUE, message, "such as `plan/task_plan.json`");
+        None
     }
 }
 
 /// `JOB/OUTPUT [FIELD] is VALUE`, `is not VALUE`, `exists` or `is missing`.
-fn condition(sink: &mut Sink<'_>, pos: Pos, text: &str) -> Option<Condition> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let (subject, test) = match words.as_slice() {
+fn condition(sink: &mut Sink<'_>, pos: Pos, words: &str) -> Option<Condition> {
+    let said: Vec<&str> = words.split_whitespace().collect();
+    let (subject, test) = match said.as_slice() {
         [subject @ .., "is", "missing"] => (subject, Test::Missing),
         [subject @ .., "exists"] => (subject, Test::Exists),
-        _ => match words.iter().position(|word| *word == "is") {
-            Some(is) => match &words[is + 1..] {
-                ["not", value @ ..] if !value.is_empty() => (&words[..is], Test::IsNot(value.join(" "))),
-                value if !value.is_empty() => (&words[..is], Test::Is(value.join(" "))),
-                _ => (&words[..0], Test::Exists),
+        _ => match said.iter().position(|word| *word == "is") {
+            Some(is) => match &said[is + 1..] {
+                ["not", value @ ..] if !value.is_empty() => (&said[..is], Test::IsNot(value.join(" "))),
+                value if !value.is_empty() => (&said[..is], Test::Is(value.join(" "))),
+                _ => (&said[..0], Test::Exists),
             },
-            None => (&words[..0], Test::Exists),
+            None => (&said[..0], Test::Exists),
         },
     };
     let ([output] | [output, _]) = subject else {
-        let message = format!("`only_if` cannot be read: `{text}`");
+        let message = format!("`only_if` cannot be read: `{words}`");
         let hint = "write JOB/OUTPUT FIELD is VALUE, such as `plan/task_plan.json risk is high`; or `is not VALUE`, \
                     `exists`, `is missing`";
         sink.error_hint(pos, code::BAD_VALUE, message, hint);

@@ -92,24 +92,29 @@ fn want(key: &str) -> Option<Want> {
     })
 }
 
+fn is_words(items: &[Node]) -> bool {
+    items.iter().all(|item| value::text(item).is_some())
+}
+
 fn meets(sink: &mut Sink<'_>, key: &str, node: &Node, want: &Want) -> bool {
     let expected = match (want, &node.kind) {
         (Want::Schema, _) => return judge(sink, node),
         (Want::Schemas, Kind::List(items)) if !items.is_empty() => {
-            return items.iter().fold(true, |is_good, item| judge(sink, item) && is_good);
+            return items.iter().map(|item| judge(sink, item)).filter(|is_good| !is_good).count() == 0;
         }
         (Want::Named, Kind::Map(entries)) => {
-            return entries.iter().fold(true, |is_good, entry| judge(sink, &entry.value) && is_good);
+            return entries.iter().map(|entry| judge(sink, &entry.value)).filter(|is_good| !is_good).count()
+                == 0;
         }
-        (Want::Words, Kind::List(items)) if items.iter().all(|item| value::text(item).is_some()) => {
-            return true;
-        }
-        (Want::List, Kind::List(_)) | (Want::Number, Kind::Int(_) | Kind::Float(_)) => return true,
+        (Want::List, Kind::List(_))
+        | (Want::Number, Kind::Int(_) | Kind::Float(_))
+        | (Want::Text, Kind::Text(_))
+        | (Want::Truth, Kind::Bool(_)) => return true,
         (Want::Count, Kind::Int(count)) if *count >= 0 => return true,
-        (Want::Text, Kind::Text(_)) | (Want::Truth, Kind::Bool(_)) => return true,
         (Want::Types, Kind::Text(word)) if TYPES.contains(&word.as_str()) => return true,
         (Want::Types, Kind::Null) if node.raw == "null" => return true,
         (Want::Types, Kind::List(items)) if items.iter().all(is_type) => return true,
+        (Want::Words, Kind::List(items)) if is_words(items) => return true,
         (Want::Schemas, _) => "a list of schemas",
         (Want::Named, _) => "a mapping of names and schemas",
         (Want::Words, _) => "a list of names",

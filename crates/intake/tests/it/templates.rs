@@ -64,6 +64,7 @@ const STEPS: &str =
 
 /// Every kind of mistake: what it is, the text with a mark where it must be found, the kind of the finding, and a part of what
 /// is said. The hint must say something in each.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes() -> Vec<(&'static str, String, &'static str, &'static str)> {
     let stages = |text: &str| format!("{HEAD}{text}");
     vec![

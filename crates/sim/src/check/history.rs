@@ -544,7 +544,7 @@ impl History {
             book.losses = (0, Millis(0));
             self.begins_anew(job)?;
         }
-        at_mut(&mut self.tasks, task.0)?.place.is_littered &= !self.spec(task)?.pipeline.is_some();
+        at_mut(&mut self.tasks, task.0)?.place.is_littered &= self.spec(task)?.pipeline.is_none();
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {

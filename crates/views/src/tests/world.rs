@@ -241,6 +241,8 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         }],
         tasks,
         furnishing: Furnishing::default(),
+        pipelines: Vec::new(),
+        roles: BTreeMap::new(),
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }
@@ -270,6 +272,8 @@ pub(super) fn task(key: &str, name: &str) -> TaskSpec {
         backoff: Backoff::Fixed { first: Millis::seconds(2) },
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: "day.yaml:1".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use dayshift_core::event::Event;
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{End, ErrorContext, Outcome, StopReason};
 
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 pub(super) fn event(event: &Event, now: Timestamp) -> String {
     match event {
         Event::RunSubmitted { run, plans, .. } => format!("submitted {run} with {} tasks", plans.len()),
