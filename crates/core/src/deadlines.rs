@@ -16,7 +16,7 @@ pub(crate) fn time_limit(state: &State, attempt: &Attempt) -> Option<Timestamp> 
     let task = state.task_of(job);
     let limit = match &job.work {
         JobWork::Work => state.spec(task).timeout,
-        JobWork::Check { gate } => state.run_of(task).gate(gate)?.timeout,
+        JobWork::Check { gate } | JobWork::BaseCheck { gate } => state.run_of(task).gate(gate)?.timeout,
     };
     Some(started + limit)
 }
@@ -28,7 +28,7 @@ pub(crate) fn stall_limit(state: &State, attempt: &Attempt) -> Option<Millis> {
     let task = state.task_of(job);
     match &job.work {
         JobWork::Work => state.spec(task).stall.or_else(|| state.agent_of(task)?.stall),
-        JobWork::Check { .. } => None,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } => None,
     }
 }
 

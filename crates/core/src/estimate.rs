@@ -43,7 +43,8 @@ pub fn reservation(state: &State, job: JobId) -> Amount {
     let task = state.task_of(row);
     let complexity = state.spec(task).complexity;
     let wanted = match (&row.work, state.agent_of(task).map(|agent| &agent.dialect)) {
-        (JobWork::Check { .. }, _) | (JobWork::Work, None | Some(Dialect::Scripted { .. })) => Amount::ZERO,
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. }, _)
+        | (JobWork::Work, None | Some(Dialect::Scripted { .. })) => Amount::ZERO,
         (JobWork::Work, Some(Dialect::Command { cost, .. })) => Amount { cost: *cost, tokens: 0 },
         (JobWork::Work, Some(Dialect::Claude { .. })) => {
             Amount { cost: cost(complexity), tokens: tokens(complexity) }

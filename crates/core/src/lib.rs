@@ -3,6 +3,7 @@
 mod deadlines;
 pub mod estimate;
 pub mod event;
+pub mod evidence;
 pub mod ids;
 pub mod input;
 pub mod invariants;

@@ -3,6 +3,7 @@
 
 mod account;
 mod apply;
+mod evidence;
 mod index;
 mod needs;
 mod table;
@@ -21,6 +22,7 @@ use crate::types::{
     WorkspaceKind,
 };
 pub use account::Account;
+pub use evidence::Heard;
 pub(crate) use index::ReadyKey;
 use table::Table;
 
@@ -235,6 +237,8 @@ pub struct Job {
     pub session: Option<String>,
     /// What the gate said last.
     pub gate: Option<Box<GateResult>>,
+    /// What the gate has said of which results, oldest first.
+    pub heard: Vec<Heard>,
 }
 
 impl Job {
@@ -478,12 +482,17 @@ impl State {
     }
 
     /// Whether gates have run in the job's worktree since its own work ran there for the last time
-    /// before `attempt`: then what lies there is no longer only what the work left. A gate that
-    /// waits for its turn finds what the others left, and so does work in the user's own checkout.
+    /// before `attempt`: then what lies there is no longer only what the work left, or the base. A gate
+    /// that waits for its turn finds what the others left, and so does work in the user's own checkout;
+    /// a base check never does, for what the others left is not the base.
     pub fn is_littered(&self, job: JobId, attempt: AttemptId) -> bool {
         let row = &self.jobs[job];
         let task = &self.tasks[row.task];
-        if !matches!(row.work, JobWork::Work) || self.spec(task).workspace != WorkspaceKind::Worktree {
+        let finds_others = match row.work {
+            JobWork::Check { .. } => true,
+            JobWork::Work | JobWork::BaseCheck { .. } => false,
+        };
+        if finds_others || self.spec(task).workspace != WorkspaceKind::Worktree {
             return false;
         }
         let has_run = |id: &&AttemptId| **id < attempt && self.attempts[**id].process.is_some();

@@ -5,6 +5,7 @@
 //! are dropped.
 
 mod cancel;
+mod evidence;
 mod reports;
 mod requests;
 mod retry;

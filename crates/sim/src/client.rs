@@ -322,6 +322,9 @@ fn is_given_up(state: &State, job: &Job) -> bool {
 
 fn may_retry(state: &State, task: &Task) -> bool {
     let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
-    let is_held = jobs.any(|job| matches!(job.state, JobState::Held { .. }));
+    let is_held = jobs.clone().any(|job| matches!(job.state, JobState::Held { .. }));
+    // Beside a live one only a gate goes on.
+    let is_gate = jobs.any(|job| matches!(job.state, JobState::Held { reason: HoldReason::Gate { .. } }));
+    let is_held = is_held && (task.live.is_none() || is_gate);
     task.outcome().map_or(is_held, |outcome| *outcome != Outcome::Succeeded)
 }

@@ -109,6 +109,7 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     }
     note_submodules(submodules, &mut collected);
     collected.snapshot = Some(kept.commit.clone());
+    collected.tree = Some(tree.id);
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
     collected.notes.extend(tree.notes);
     record.snapshot = Some(kept.commit);

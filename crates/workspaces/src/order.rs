@@ -51,6 +51,9 @@ pub enum TreeFate {
     /// They go back to the last snapshot, because gates have run since; ignored files stay. What
     /// differs is kept in a snapshot of its own first.
     AsCollected,
+    /// The same, and where there is no snapshot yet they go back to the base: only gates that must fail on it
+    /// have run.
+    AsBase,
 }
 
 /// Save what an attempt left, and judge it.

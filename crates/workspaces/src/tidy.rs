@@ -1,8 +1,9 @@
-//! Bringing a worktree back to what was collected, after gates have run in it.
+//! Bringing a worktree back to what was collected, or to its base, after gates have run in it.
 
 use std::fs;
 
 use crate::error::{At, WorkspaceError};
+use crate::order::TreeFate;
 use crate::overrides::Filters;
 use crate::record::{Place, Record};
 use crate::release::parents;
@@ -14,19 +15,24 @@ use crate::{paths, result, worktree};
 /// Putting an ignore file back can bring to light what it was changed to hide.
 const ROUNDS_MAX: u32 = 3;
 
-/// Puts the files, the branch and the index of a worktree back to the last snapshot. Ignored files
-/// stay. What differs is kept in a snapshot of its own first; where not all of it can be stored,
+/// Puts the files, the branch and the index of a worktree back to the last snapshot. Where there is none, it
+/// goes back to the base if only gates have run there so far, and stays as it is if not. Ignored files stay. What differs is kept in a snapshot of its own first; where not all of it can be stored,
 /// everything stays as it lies.
 pub(crate) fn tidy(
     repository: &Repository,
     place: &Place,
     record: &mut Record,
+    fate: TreeFate,
 ) -> Result<(), WorkspaceError> {
-    let (Some(snapshot), Some(git_dir)) = (record.snapshot.clone(), record.git_dir.clone()) else {
-        return Ok(());
+    let saved = match fate {
+        TreeFate::AsItIs => return Ok(()),
+        TreeFate::AsCollected => record.snapshot.clone(),
+        TreeFate::AsBase => Some(record.snapshot.clone().unwrap_or_else(|| record.base.clone())),
     };
+    let Some(saved) = saved else { return Ok(()) };
+    let Some(git_dir) = record.git_dir.clone() else { return Ok(()) };
     let session = Session::open(repository, Filters::Off)?;
-    let wanted = session.tree_of(&snapshot)?;
+    let wanted = session.tree_of(&saved)?;
     for _ in 0..ROUNDS_MAX {
         let tree =
             snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), &record.wanted)?;

@@ -13,7 +13,7 @@ use crate::error::{At, WorkspaceError};
 use crate::git::{is_real_dir, words};
 use crate::in_place::ready;
 use crate::merge;
-use crate::order::{PrepareOrder, TreeFate};
+use crate::order::PrepareOrder;
 use crate::overrides::Filters;
 use crate::paths::{fields, native};
 use crate::record::{Place, Record, Stage, folder_name};
@@ -40,8 +40,8 @@ pub(crate) fn prepare(
     let (place, mut record) = registered(&session, repository, order, folder)?;
     match (record.stage, order.tree) {
         (Stage::Making, _) => populate(repository, &place, &mut record)?,
-        (Stage::Ready, TreeFate::AsCollected) => tidy(repository, &place, &mut record)?,
-        (Stage::Ready | Stage::Removing, _) => {}
+        (Stage::Ready, fate) => tidy(repository, &place, &mut record, fate)?,
+        (Stage::Removing, _) => {}
     }
     ready(&record)
 }

@@ -59,7 +59,7 @@ impl State {
                 self.presume(*attempt, *presumed, at);
                 self.attempt_ended(*attempt, end, collected.as_deref(), at);
             }
-            Event::GateDecided { job, result } => self.jobs[*job].gate = Some(result.clone()),
+            Event::GateDecided { job, result } => self.gate_decided(*job, result),
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.retry_counted(*job, *counted, context.as_ref());
                 self.set_job(*job, JobState::Backoff { until: *until, because: because.clone() });
@@ -155,6 +155,7 @@ impl State {
                 context: None,
                 session: None,
                 gate: None,
+                heard: Vec::new(),
             });
         }
         self.tasks.push(Task {
@@ -219,12 +220,13 @@ impl State {
         row.is_begun = false;
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
+        let lasting = self.lasting_base_checks(task);
         let row = &mut self.tasks[task];
         // Preparing again is harmless where the place is whole, and mends it where it is not.
         row.workspace = WorkspaceState::Unmade;
         // What is being taken down stays owed: the next attempt waits until it is down, else it
         // would be started in a folder that vanishes under it.
-        for job in jobs {
+        for job in jobs.into_iter().filter(|job| !lasting.contains(job)) {
             let row = &mut self.jobs[job];
             row.tries = 0;
             row.losses = 0;

@@ -33,12 +33,12 @@ pub(super) fn job(turn: &mut Turn<'_>, job: JobId, by: &str) {
     let task = row.task;
     match (&row.work, &row.state) {
         (JobWork::Work, _) => self::task(turn, task, by),
-        (JobWork::Check { .. }, JobState::Done { .. }) => {}
-        (JobWork::Check { .. }, JobState::Active { attempt }) => {
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. }, JobState::Done { .. }) => {}
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. }, JobState::Active { attempt }) => {
             order_stop(turn, *attempt, StopReason::JobCancelled { by: by.to_owned() });
         }
         (
-            JobWork::Check { .. },
+            JobWork::Check { .. } | JobWork::BaseCheck { .. },
             JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. },
         ) => retry::cancelled_job(turn, job, by),
     }

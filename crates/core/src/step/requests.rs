@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Turn, cancel, spending};
+use super::{Turn, cancel, evidence, spending};
 use crate::event::{Event, JobSpec, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
@@ -45,6 +45,9 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                     refuse(format!("task {task} succeeded: there is nothing to retry"))
                 }
                 Some(_) => Ok(()),
+                None if is_held(state, *task) && row.live.is_some() && !is_gate_held(state, *task) => {
+                    refuse(format!("another gate of task {task} still runs: retry it when that has ended"))
+                }
                 None if is_held(state, *task) => Ok(()),
                 None => refuse(format!("task {task} has not ended: it goes on by itself")),
             },
@@ -89,6 +92,12 @@ fn is_held(state: &State, task: TaskId) -> bool {
     })
 }
 
+/// Whether a gate waits for a person, on the result or on the base: it goes on beside the others.
+fn is_gate_held(state: &State, task: TaskId) -> bool {
+    let jobs = state.task(task).map_or(&[][..], |task| &task.jobs);
+    jobs.iter().filter_map(|job| state.job(*job)).any(Job::waits_as_gate)
+}
+
 fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
     if spec.tasks.is_empty() {
         return refuse("there are no tasks".to_owned());
@@ -120,6 +129,9 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
             if !spec.gates.iter().any(|known| known.name == *gate) {
                 return refuse(format!("task `{}` names the gate `{gate}`, which does not exist", task.key));
             }
+        }
+        if let Some(message) = evidence::refusal(spec, task) {
+            return refuse(message);
         }
         if task.attempts_max == 0 {
             return refuse(format!("task `{}` allows no attempt", task.key));
@@ -200,8 +212,11 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
     let mut plans = Vec::with_capacity(spec.tasks.len());
     for (index, task) in (0..).zip(&spec.tasks) {
         let work = JobId(next_job);
-        let mut jobs =
-            vec![JobSpec { job: work, name: "work".to_owned(), work: JobWork::Work, needs: Vec::new() }];
+        let checks = evidence::base_checks(&spec, task, JobId(next_job + 1));
+        next_job = checks.last().map_or(next_job, |check| check.job.0);
+        let needs = evidence::needs_of_work(&checks);
+        let mut jobs = vec![JobSpec { job: work, name: "work".to_owned(), work: JobWork::Work, needs }];
+        jobs.extend(checks);
         for gate in &task.gates {
             next_job += 1;
             jobs.push(JobSpec {

@@ -127,7 +127,7 @@ fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
 fn deny(turn: &mut Turn<'_>, job: JobId, denial: Denial) {
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
-    if task.started_at.is_some() {
+    if turn.state.is_work_begun(task) {
         let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
         turn.emit(Event::JobHeld { job, reason });
     } else {
@@ -145,6 +145,11 @@ fn route(state: &State, job: JobId) -> Route {
         (JobWork::Check { gate }, _) => {
             Route { agent: "gate".to_owned(), model: None, reason: format!("gate `{gate}` of the task") }
         }
+        (JobWork::BaseCheck { gate }, _) => Route {
+            agent: "gate".to_owned(),
+            model: None,
+            reason: format!("gate `{gate}` of the task, which must fail on the base commit"),
+        },
         (JobWork::Work, TaskWork::Run { .. }) => {
             Route { agent: "run".to_owned(), model: None, reason: "a plain command".to_owned() }
         }

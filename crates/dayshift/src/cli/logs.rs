@@ -149,7 +149,7 @@ impl Log {
         let job = state.attempt(attempt).map(|row| state.job_of(row));
         let dialect = job.and_then(|job| match job.work {
             JobWork::Work => state.agent_of(state.task_of(job)).map(|agent| agent.dialect.clone()),
-            JobWork::Check { .. } => None,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } => None,
         });
         Self {
             path: paths.attempt(attempt).join("log"),

@@ -10,7 +10,7 @@ use dayshift_core::event::Event;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::state::{Run, State, Task};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{FailureClass, JobWork, WorkspaceKind};
+use dayshift_core::types::{FailureClass, WorkspaceKind};
 use dayshift_workspaces::{
     BranchName, Repository, Saved, WorkspaceError, base_of, branches, find_commit, restore_branch,
     restore_files, saved,
@@ -119,7 +119,7 @@ impl Books {
         };
         let job = self.state.job_of(row);
         let task = self.state.task_of(job);
-        if let JobWork::Check { gate } = &job.work {
+        if let Some(gate) = job.gate_name() {
             let work = task.jobs.first().and_then(|work| self.state.job(*work));
             let judged = work.and_then(|work| work.attempts.iter().rev().find(|work| **work < id));
             let hint = judged.map_or_else(String::new, |work| format!("it judged what {work} left"));

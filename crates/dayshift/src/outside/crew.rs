@@ -205,9 +205,13 @@ struct Site {
 impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
-        let site = Self::of_task(shared, state, state.task_of(job));
-        let is_littered = state.is_littered(job.id, attempt);
-        Some(Self { tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs }, ..site })
+        let task = state.task_of(job);
+        let tree = match (state.is_littered(job.id, attempt), state.is_on_base(job.id, attempt)) {
+            (false, _) => TreeFate::AsItIs,
+            (true, false) => TreeFate::AsCollected,
+            (true, true) => TreeFate::AsBase,
+        };
+        Some(Self { tree, ..Self::of_task(shared, state, task) })
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {

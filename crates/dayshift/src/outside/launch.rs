@@ -57,7 +57,7 @@ impl<'a> Subject<'a> {
     fn agent(&self) -> Option<&'a Agent> {
         match self.job.work {
             JobWork::Work => self.state.agent_of(self.task),
-            JobWork::Check { .. } => None,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } => None,
         }
     }
 
@@ -87,7 +87,7 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         Some(agent) => agent_start(shared, &subject, agent, &folder)?,
         None => command_start(shared, &subject),
     };
-    let is_gate = matches!(subject.job.work, JobWork::Check { .. });
+    let is_gate = subject.job.gate_name().is_some();
     let launch = Launch {
         attempt,
         program: started.program,
@@ -202,7 +202,9 @@ struct Environment {
 fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
     let run = subject.state.run_of(subject.task);
     let line = match (&subject.job.work, &subject.state.spec(subject.task).work) {
-        (JobWork::Check { gate }, _) => run.gate(gate).map_or("", |gate| gate.run.as_str()),
+        (JobWork::Check { gate } | JobWork::BaseCheck { gate }, _) => {
+            run.gate(gate).map_or("", |gate| gate.run.as_str())
+        }
         (JobWork::Work, TaskWork::Run { command }) => command,
         (JobWork::Work, TaskWork::Agent { .. }) => "",
     };

@@ -2,6 +2,7 @@
 //! so a wrong fold cannot hide a wrong decision.
 
 mod closing;
+mod evidence;
 mod failures;
 mod ledger;
 mod opening;
@@ -51,6 +52,10 @@ pub(crate) struct TaskBook {
     live: Option<AttemptId>,
     /// How many attempts were ever opened.
     pub(crate) opened: u32,
+    /// How many of them were no base checks.
+    worked: u32,
+    /// The tree of its latest result.
+    tree: Option<String>,
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
     place: places::PlaceBook,
@@ -60,6 +65,12 @@ pub(crate) struct TaskBook {
 pub(crate) struct JobBook {
     pub(crate) task: TaskId,
     pub(crate) gate: Option<String>,
+    /// What that gate looks at.
+    on: evidence::On,
+    /// What it said of what, as far as it could be run.
+    heard: Vec<evidence::Verdict>,
+    /// Whether it was red just now, and nothing was decided on that.
+    is_red_now: bool,
     held: Option<HoldReason>,
     is_failed: bool,
     /// Whether a person does not want it.
@@ -99,6 +110,8 @@ pub(crate) struct AttemptBook {
     named: Option<String>,
     /// How its process ended.
     exit: Option<Exit>,
+    /// How many tests it told of.
+    tests: Option<u64>,
     /// When the last look at it came in.
     looked_at: Timestamp,
     /// How what it printed begins, where it claimed nothing.
@@ -243,6 +256,7 @@ impl History {
                     format!("the process of {attempt} ended twice")
                 })?;
                 book.exit = Some(process.exit.clone());
+                book.tests = process.tests.map(|tests| tests.ran);
                 if claim.is_none() {
                     book.printed_bytes = process.output_tail.len();
                     book.printed = process.output_tail.chars().take(PRINTED_MAX).collect();
@@ -264,12 +278,13 @@ impl History {
             Event::StopOrdered { attempt, reason } => {
                 return self.stop_ordered(*attempt, reason, entry.at, is_asked);
             }
-            Event::AttemptEnded { attempt, end, collected: _, presumed } => {
+            Event::AttemptEnded { attempt, end, collected, presumed } => {
+                self.left_tree(*attempt, collected.as_deref())?;
                 self.presumed(*attempt, *presumed, entry.at)?;
                 return self.ended(*attempt, end);
             }
             Event::GateDecided { job, result } => {
-                at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
+                return self.gate_decided(*job, result);
             }
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.is_told_why(*job, because, context.as_ref(), *counted)?;
@@ -360,8 +375,14 @@ impl History {
                     task: plan.task,
                     gate: match &job.work {
                         JobWork::Work => None,
-                        JobWork::Check { gate } => Some(gate.clone()),
+                        JobWork::Check { gate } | JobWork::BaseCheck { gate } => Some(gate.clone()),
                     },
+                    on: match &job.work {
+                        JobWork::Work | JobWork::Check { .. } => evidence::On::Result,
+                        JobWork::BaseCheck { .. } => evidence::On::Base,
+                    },
+                    heard: Vec::new(),
+                    is_red_now: false,
                     held: None,
                     is_failed: false,
                     is_cancelled: false,
@@ -386,6 +407,8 @@ impl History {
                 is_accepted: false,
                 live: None,
                 opened: 0,
+                worked: 0,
+                tree: None,
                 is_kept: false,
                 place: places::PlaceBook::default(),
             });
@@ -431,13 +454,14 @@ impl History {
     }
 
     /// What was accepted and decided before does not count any more.
-    fn forget_evidence(&mut self, task: TaskId) -> Result<(), Broken> {
+    fn forget_evidence(&mut self, task: TaskId, lasting: &[JobId]) -> Result<(), Broken> {
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_accepted = false;
-        for job in book.jobs.clone() {
+        for job in book.jobs.clone().into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
             book.is_failed = false;
+            book.is_red_now = false;
             if book.gate.is_some() {
                 (book.not_before, book.counted, book.held) = (Timestamp(0), 0, None);
             }
@@ -455,13 +479,14 @@ impl History {
             Some(outcome) => *outcome != Outcome::Succeeded,
         };
         ensure(makes_sense, "reopened", || format!("{task} is {:?} and was reopened", book.outcome))?;
-        self.forget_evidence(task)?;
+        let lasting = self.lasting_base_checks(task)?;
+        self.forget_evidence(task, &lasting)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = None;
         book.is_begun = false;
         book.place.standing = places::Standing::Unmade;
         let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
-        for job in jobs {
+        for job in jobs.into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             (book.last_end, book.session, book.unprepared) = (None, None, 0);

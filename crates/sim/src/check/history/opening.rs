@@ -23,11 +23,15 @@ impl History {
         self.may_open(task, job, now)?;
         self.has_room(task)?;
         self.has_money(task, job, reserved, now)?;
-        let is_gate = self.job(job)?.gate.is_some();
+        let (is_gate, is_base) = (self.job(job)?.gate.is_some(), self.job(job)?.is_base());
+        if !is_gate {
+            self.is_base_checked(task)?;
+        }
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
         book.opened += 1;
+        book.worked += u32::from(!is_base);
         book.place.is_littered |= is_gate;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
@@ -42,6 +46,7 @@ impl History {
             resume,
             named: None,
             exit: None,
+            tests: None,
             looked_at: Timestamp(0),
             printed: String::new(),
             printed_bytes: 0,
@@ -98,8 +103,8 @@ impl History {
         ensure(row.not_before <= now, "opened-early", || {
             format!("{job} waits until {}, opened at {}", row.not_before.0, now.0)
         })?;
-        ensure(row.gate.is_none() || book.is_accepted, "gate-order", || {
-            format!("gate {job} was opened before its work was accepted")
+        ensure(row.gate.is_none() || book.is_accepted != row.is_base(), "gate-order", || {
+            format!("gate {job} was opened, its work being accepted: {}", book.is_accepted)
         })?;
         ensure(row.gate.is_some() || !book.is_accepted, "accepted-once", || {
             format!("{job} was accepted and opened again")
