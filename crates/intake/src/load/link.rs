@@ -59,6 +59,7 @@ pub(crate) fn link(
             unknown_agents(&joined, sinks, ctx);
         }
         unknown_gates(&joined, sinks, ctx);
+        gates_without_base(&joined, sinks, ctx);
     }
     keep(&mut joined.tasks, chosen, sinks);
     in_place(&joined.tasks, sinks);
@@ -204,6 +205,29 @@ fn unknown_gates(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
                 format!("there is no gate `{name}`"),
                 hint,
             );
+        }
+    }
+}
+
+/// A gate can be red on the base only where there is one to go back to: in a worktree.
+fn gates_without_base(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
+    let red_on_base = |name: &String| {
+        let own = joined.gates.get(name).and_then(|named| named.value.as_ref());
+        let users = || ctx.defaults.gates.get(name).map(|setting| &setting.value);
+        own.or_else(users).is_some_and(|gate| gate.red_on_base)
+    };
+    for task in &joined.tasks {
+        let place = match task.spec.workspace {
+            WorkspaceKind::Worktree => continue,
+            WorkspaceKind::InPlace => "in place",
+            WorkspaceKind::Scratch => "in a scratch folder",
+        };
+        for (name, pos) in task.spec.gates.iter().zip(&task.gates).filter(|(name, _)| red_on_base(name)) {
+            let message = format!(
+                "the gate `{name}` must be red on the base, and the task works {place}, where there is none"
+            );
+            let hint = "let the task have `workspace: worktree`, or give it a gate without `red_on_base`";
+            sinks[task.source].error_hint(*pos, code::CONTRADICTION, message, hint);
         }
     }
 }
