@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod disk_faults;
 mod doctor;
+mod evidence;
 mod faults;
 mod files;
 mod finding;
