@@ -4,7 +4,7 @@ use crate::ids::JobId;
 use crate::money::{Amount, Micros};
 use crate::state::State;
 use crate::time::Millis;
-use crate::types::{Dialect, JobWork, Level};
+use crate::types::{Dialect, JobWork, Level, TaskSpec, TaskWork};
 
 /// How long work of this complexity is expected to take.
 pub const fn duration(complexity: Level) -> Millis {
@@ -12,6 +12,18 @@ pub const fn duration(complexity: Level) -> Millis {
         Level::Low => Millis::hours(1),
         Level::Medium => Millis::minutes(150),
         Level::High => Millis::hours(4),
+    }
+}
+
+/// How long a plain command is expected to take.
+pub const COMMAND_DURATION: Millis = Millis::minutes(1);
+
+/// How long the task's own work is expected to take: what its complexity says, of a plain command
+/// [`COMMAND_DURATION`].
+pub const fn expected_duration(task: &TaskSpec) -> Millis {
+    match task.work {
+        TaskWork::Agent { .. } => duration(task.complexity),
+        TaskWork::Run { .. } => COMMAND_DURATION,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct TaskEdge {
     pub task: TaskId,
     /// When it counts as met.
     pub when: When,
+    /// The place in `RunSpec::conflicts` of what the two share, where nobody asked for the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<u32>,
 }
 
 /// A task as it is accepted: its place in the run's list, and its plan.

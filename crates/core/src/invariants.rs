@@ -17,6 +17,7 @@ pub fn check(state: &State, now: Timestamp) -> Result<(), String> {
     sums(state)?;
     slots(state)?;
     workspaces(state)?;
+    conflicts(state)?;
     jobs(state)?;
     tasks(state)?;
     runs(state)?;
@@ -105,6 +106,31 @@ fn workspaces(state: &State) -> Result<(), String> {
     for task in state.tasks() {
         ensure(task.live.is_none() || busy.contains(&task.id), || {
             format!("{} has a dead live attempt", task.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Who must be alone in a group is at work alone, and the counts say who is.
+fn conflicts(state: &State) -> Result<(), String> {
+    let mut at_work: BTreeMap<(RunId, u32), (u32, u32)> = BTreeMap::new();
+    for run in state.runs() {
+        for (group, conflict) in (0..).zip(&run.spec.conflicts) {
+            for (index, is_alone) in conflict.members() {
+                let task = run.tasks.get(index as usize).and_then(|task| state.task(*task));
+                if task.is_some_and(|task| task.is_begun && task.outcome().is_none()) {
+                    let (alone, beside) = at_work.entry((run.id, group)).or_default();
+                    *(if is_alone { alone } else { beside }) += 1;
+                }
+            }
+        }
+    }
+    ensure(at_work == *state.at_work(), || {
+        format!("at work in groups are {at_work:?}, the counts say {:?}", state.at_work())
+    })?;
+    for ((run, group), (alone, beside)) in at_work {
+        ensure(alone == 0 || alone + beside == 1, || {
+            format!("{alone} that must be alone and {beside} others are at work in group {group} of {run}")
         })?;
     }
     Ok(())

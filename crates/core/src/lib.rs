@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod conflict;
 mod deadlines;
 pub mod estimate;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod invariants;
 mod look;
 pub mod money;
 mod owed;
+pub mod schedule;
 pub mod state;
 mod step;
 pub mod time;

@@ -3,6 +3,7 @@
 
 mod account;
 mod apply;
+mod conflicts;
 mod index;
 mod needs;
 mod table;
@@ -391,6 +392,8 @@ pub struct State {
     days: account::Days,
     /// How much room the disk has.
     disk: DiskLevel,
+    /// Which tasks that must be alone are at work.
+    conflicts: conflicts::Conflicts,
 }
 
 impl State {
@@ -512,6 +515,7 @@ impl State {
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_resting_checkout(job)
+                    || self.waits_for_resting_work(job)
             })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::Conflict;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::time::{Millis, Timestamp};
@@ -297,6 +298,9 @@ pub struct RunSpec {
     pub gates: Vec<Gate>,
     /// The tasks in file order.
     pub tasks: Vec<TaskSpec>,
+    /// What tasks share, so that some of them must be at work alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }

@@ -118,6 +118,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         agents: Vec::new(),
         gates: Vec::new(),
         tasks,
+        conflicts: Vec::new(),
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -72,6 +72,8 @@ pub struct Config {
     pub cost_warning_threshold: Setting<f64>,
     /// How many attempts may be live at once; 3 when nobody says.
     pub max_concurrent_agents: Setting<u32>,
+    /// Whether tasks that change the same files wait for each other; they do when nobody says.
+    pub detect_conflicts: Setting<bool>,
     /// How much disk state and workspaces may use before old logs are freed, in gigabytes (1,000
     /// megabytes); 20 when nobody says.
     pub disk_budget_gb: Setting<u32>,
@@ -110,6 +112,7 @@ impl Default for Config {
             max_daily_tokens: Setting::new(None, Origin::BuiltIn),
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
+            detect_conflicts: Setting::new(true, Origin::BuiltIn),
             disk_budget_gb: Setting::new(20, Origin::BuiltIn),
             log_size_mb: Setting::new(10, Origin::BuiltIn),
             log_keep_days: Setting::new(30, Origin::BuiltIn),
@@ -138,6 +141,8 @@ pub struct Partial {
     pub cost_warning_threshold: Option<Setting<f64>>,
     /// See [`Config::max_concurrent_agents`].
     pub max_concurrent_agents: Option<Setting<u32>>,
+    /// See [`Config::detect_conflicts`].
+    pub detect_conflicts: Option<Setting<bool>>,
     /// See [`Config::disk_budget_gb`].
     pub disk_budget_gb: Option<Setting<u32>>,
     /// See [`Config::log_size_mb`].
@@ -179,6 +184,7 @@ impl Config {
         put(&mut self.max_daily_tokens, layer.max_daily_tokens);
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
+        put(&mut self.detect_conflicts, layer.detect_conflicts);
         put(&mut self.disk_budget_gb, layer.disk_budget_gb);
         put(&mut self.log_size_mb, layer.log_size_mb);
         put(&mut self.log_keep_days, layer.log_keep_days);
@@ -230,6 +236,7 @@ impl Config {
                 self.max_concurrent_agents.value.to_string(),
                 &self.max_concurrent_agents.origin,
             ),
+            row("detect_conflicts", self.detect_conflicts.value.to_string(), &self.detect_conflicts.origin),
             row("disk_budget_gb", self.disk_budget_gb.value.to_string(), &self.disk_budget_gb.origin),
             row("log_size_mb", self.log_size_mb.value.to_string(), &self.log_size_mb.origin),
             row("log_keep_days", self.log_keep_days.value.to_string(), &self.log_keep_days.origin),
@@ -349,6 +356,9 @@ fn read_partial(
         max_concurrent_agents: fields
             .count("max_concurrent_agents")
             .map(|value| Setting::new(value, origin("max_concurrent_agents"))),
+        detect_conflicts: fields
+            .bool("detect_conflicts")
+            .map(|value| Setting::new(value, origin("detect_conflicts"))),
         disk_budget_gb: fields
             .count("disk_budget_gb")
             .map(|value| Setting::new(value, origin("disk_budget_gb"))),

@@ -29,6 +29,8 @@ const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
 const BACKOFFS: [&str; 4] = ["immediate", "exponential", "fixed", "never"];
 const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
 
+const DETECT_CONFLICTS: &str = "Whether tasks that change the same files wait for each other.";
+
 /// A day file.
 pub(crate) static DAY: Table = Table {
     what: "a day file",
@@ -50,6 +52,7 @@ pub(crate) static DAY: Table = Table {
         ),
         Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents of your own, by name."),
         Key::new("gates", Form::Named(&Form::Either(&Form::Text, &GATE)), "Checks of the result, by name."),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
         Key::new("tasks", Form::List(&Form::Table(&TASK)), "The tasks."),
     ],
 };
@@ -89,7 +92,7 @@ static TASK_KEYS: [Key; 30] = [
     Key::new("env", Form::Variables, "Variables set for the task's processes."),
     Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
     Key::new("template", Form::Line, "The pipeline the task goes through.").later(),
-    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time.").later(),
+    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time."),
     Key::new("policy", Form::Table(&POLICY), "Exceptions from the safety rules.").later(),
 ];
 
@@ -203,6 +206,7 @@ pub(crate) static CONFIG: Table = Table {
             Form::Count { max: SLOTS_MAX },
             "How many attempts may be live at once.",
         ),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
         Key::new(
             "disk_budget_gb",
             Form::Count { max: DISK_GB_MAX },

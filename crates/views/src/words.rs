@@ -100,14 +100,15 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     let open: Vec<String> = task
         .needs
         .iter()
-        .filter_map(|need| Some((state.task(need.task)?, need.when)))
+        .filter_map(|edge| Some((state.task(edge.task)?, edge)))
         .filter(|(other, _)| other.outcome().is_none())
-        .map(|(other, when)| {
+        .map(|(other, edge)| {
             let key = line_of(&state.spec(other).key, 80);
-            match when {
-                When::Success => format!("`{key}`"),
-                When::Failure => format!("`{key}` to fail"),
-                When::Completed | When::Always => format!("`{key}` to end"),
+            match (edge.conflict, edge.when) {
+                (Some(group), _) => format!("`{key}` to end: {}", shared(state, other, task, group)),
+                (None, When::Success) => format!("`{key}`"),
+                (None, When::Failure) => format!("`{key}` to fail"),
+                (None, When::Completed | When::Always) => format!("`{key}` to end"),
             }
         })
         .collect();
@@ -119,6 +120,14 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     }
 }
 
+/// Why `later` waits for `earlier`, with which it shares something: `both change src/list.rs`.
+pub(crate) fn shared(state: &State, earlier: &Task, later: &Task, group: u32) -> String {
+    let conflict = state.run_of(later).spec.conflicts.get(group as usize);
+    let key = &state.spec(earlier).key;
+    let because = conflict.map(|conflict| conflict.because(earlier.index, later.index, key));
+    line_of(&because.unwrap_or_default(), 200)
+}
+
 /// What a ready job waits for.
 fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if run.live >= run.spec.slots_max {
@@ -126,6 +135,10 @@ fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     }
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
+    }
+    if let Some((other, group)) = state.in_the_way(task) {
+        let key = line_of(&state.spec(other).key, 80);
+        return format!("`{key}` to end: {}", shared(state, other, task, group));
     }
     if state.disk() == DiskLevel::Short {
         return "room on the disk".to_owned();

@@ -124,6 +124,7 @@ impl State {
         });
         self.open_runs.insert(run);
         self.days.rule = spec.day;
+        self.conflicts.add(&spec.conflicts, plans);
         for plan in plans {
             self.plan_made(run, plan);
         }
@@ -187,6 +188,10 @@ impl State {
         let row = &mut self.tasks[task];
         row.state = TaskState::Closed { outcome: outcome.clone(), at };
         let run = row.run;
+        if row.is_begun {
+            self.conflicts.leave(run, task);
+        }
+        let row = &self.tasks[task];
         let jobs = row.jobs.clone();
         let dependents = row.dependents.clone();
         // What failed while it was being made may have left something, too.
@@ -216,7 +221,10 @@ impl State {
         let row = &mut self.tasks[task];
         let was_closed = matches!(row.state, TaskState::Closed { .. });
         row.state = TaskState::Open;
-        row.is_begun = false;
+        if std::mem::take(&mut row.is_begun) && !was_closed {
+            self.conflicts.leave(row.run, task);
+        }
+        let row = &self.tasks[task];
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
         let row = &mut self.tasks[task];
@@ -292,9 +300,11 @@ impl State {
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
         row.live = Some(attempt);
-        row.is_begun = true;
         row.started_at.get_or_insert(at);
         let run = row.run;
+        if !std::mem::replace(&mut row.is_begun, true) {
+            self.conflicts.begin(run, task);
+        }
         let row = &mut self.runs[run];
         row.live = row.live.saturating_add(1);
         row.reserved = row.reserved + reserved;
@@ -311,9 +321,9 @@ impl State {
             row.phase = Phase::Starting;
         }
         let task = self.jobs[row.job].task;
-        let row = &mut self.tasks[task];
-        row.workspace = WorkspaceState::Ready(workspace.clone());
-        if row.needs.is_empty() {
+        self.tasks[task].workspace = WorkspaceState::Ready(workspace.clone());
+        let row = &self.tasks[task];
+        if self.starts_at_base(row) {
             let run = row.run;
             if self.runs[run].base.is_none() && self.is_worktree(task) {
                 self.runs[run].base.clone_from(&workspace.base);

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Turn, cancel, spending};
+use crate::conflict;
 use crate::event::{Event, JobSpec, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
 use crate::money::Limit;
+use crate::schedule::schedule;
 use crate::state::{Job, JobState, RunMode, State, WorkspaceState};
 use crate::types::{JobNeed, JobWork, Outcome, RunSpec, Scope, TaskWork, When};
 
@@ -125,6 +127,9 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
             return refuse(format!("task `{}` allows no attempt", task.key));
         }
     }
+    if let Some(fault) = conflict::fault(spec) {
+        return refuse(fault);
+    }
     validate_order(spec)
 }
 
@@ -197,6 +202,7 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
     let (first_task, mut next_job) = (turn.state.next_task().0, turn.state.next_job().0);
     let position: BTreeMap<&str, u32> =
         spec.tasks.iter().zip(first_task..).map(|(task, id)| (task.key.as_str(), id)).collect();
+    let schedule = schedule(&spec);
     let mut plans = Vec::with_capacity(spec.tasks.len());
     for (index, task) in (0..).zip(&spec.tasks) {
         let work = JobId(next_job);
@@ -212,13 +218,16 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
             });
         }
         next_job += 1;
-        let needs = task
-            .needs
-            .iter()
-            .filter_map(|need| {
-                Some(TaskEdge { task: TaskId(*position.get(need.key.as_str())?), when: need.when })
-            })
-            .collect();
+        let asked = task.needs.iter().filter_map(|need| {
+            let task = TaskId(*position.get(need.key.as_str())?);
+            Some(TaskEdge { task, when: need.when, conflict: None })
+        });
+        let waits = schedule.waits[index as usize].iter().map(|wait| TaskEdge {
+            task: TaskId(first_task + wait.earlier),
+            when: When::Always,
+            conflict: Some(wait.conflict),
+        });
+        let needs = asked.chain(waits).collect();
         plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
     }
     turn.emit(Event::RunSubmitted { run, spec, plans });
@@ -246,6 +255,11 @@ pub(super) fn reopen(turn: &mut Turn<'_>, task: TaskId) {
     while let Some(task) = pending.pop() {
         let Some(row) = turn.state.task(task) else { continue };
         for dependent in row.dependents.clone() {
+            // Who only shares something with it was not skipped because of it.
+            let is_needed = |edge: &TaskEdge| edge.task == task && edge.conflict.is_none();
+            if !turn.state.task(dependent).is_some_and(|row| row.needs.iter().any(is_needed)) {
+                continue;
+            }
             let outcome = turn.state.task(dependent).and_then(|task| task.outcome());
             if matches!(outcome, Some(Outcome::Skipped { .. })) {
                 turn.emit(Event::TaskReopened { task: dependent });

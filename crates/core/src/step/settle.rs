@@ -111,6 +111,7 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
         && task.live.is_none()
         && !state.is_being_released(task.id)
         && in_place_is_free(state, run, task)
+        && state.is_clear_to_begin(task)
 }
 
 fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {

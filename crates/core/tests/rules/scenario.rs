@@ -1,13 +1,14 @@
 //! A small language for scenarios: what happens, and what the core decides on it.
 //!
-//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`), lines
-//! with `>` are what comes in, and the lines under each are the events that it leads to. After
+//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`,
+//! `share file=x alone=a,b beside=c`), lines with `>` are what comes in, and the lines under each are the events that it leads to. After
 //! each the core's invariants are checked, and at the end the journal is replayed.
 
 mod told;
 
 use std::collections::BTreeMap;
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::event::Entry;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
@@ -37,7 +38,7 @@ fn play(lines: &[&str]) -> Vec<String> {
         if let Some(action) = line.strip_prefix("> ") {
             actual.push((*line).to_owned());
             actual.extend(stage.act(action));
-        } else if line.starts_with("run ") || line.starts_with("task ") {
+        } else if ["run ", "task ", "share "].iter().any(|word| line.starts_with(word)) {
             actual.push((*line).to_owned());
             stage.set(line);
         }
@@ -48,7 +49,7 @@ fn play(lines: &[&str]) -> Vec<String> {
 
 /// A scene, and what has come of it.
 pub(crate) struct Stage {
-    spec: RunSpec,
+    pub(crate) spec: RunSpec,
     pub(crate) state: State,
     entries: Vec<Entry>,
     pub(crate) now: Timestamp,
@@ -109,6 +110,7 @@ impl Stage {
             ],
             gates: Vec::new(),
             tasks: Vec::new(),
+            conflicts: Vec::new(),
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
@@ -128,6 +130,11 @@ impl Stage {
             }
             return;
         }
+        if let Some(rest) = line.strip_prefix("share ") {
+            let group = self.group(rest);
+            self.spec.conflicts.push(group);
+            return;
+        }
         let mut words = words(line).skip(1);
         let (key, _) = words.next().expect("a task has a key");
         let mut task = plain_task(key);
@@ -135,6 +142,25 @@ impl Stage {
             self.describe(&mut task, name, value);
         }
         self.spec.tasks.push(task);
+    }
+
+    /// `file=x alone=a,b beside=c`: what tasks that stand above share.
+    fn group(&self, rest: &str) -> Conflict {
+        let (mut over, mut alone, mut beside) = (Shared::Declared, Vec::new(), Vec::new());
+        let place = |key: &str| self.spec.tasks.iter().position(|task| task.key == key).expect("a task");
+        let places =
+            |keys: &str| keys.split(',').map(|key| u32::try_from(place(key)).expect("few tasks")).collect();
+        for (name, value) in words(rest) {
+            match name {
+                "file" => over = Shared::File { path: value.to_owned(), is_new: false },
+                "new" => over = Shared::File { path: value.to_owned(), is_new: true },
+                "folder" => over = Shared::Folder { path: value.to_owned() },
+                "alone" => alone = places(value),
+                "beside" => beside = places(value),
+                _ => panic!("a group has no `{name}`"),
+            }
+        }
+        Conflict { over, alone, beside }
     }
 
     fn describe(&mut self, task: &mut TaskSpec, name: &str, value: &str) {

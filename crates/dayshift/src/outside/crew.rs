@@ -193,6 +193,8 @@ struct Site {
     folder: PathBuf,
     /// Results of the tasks that it needs.
     needed: Vec<String>,
+    /// Results of the tasks before it that changed what it shares with them.
+    shared: Vec<String>,
     /// The run's recorded base.
     base: Option<String>,
     place: Option<ReadyWorkspace>,
@@ -213,14 +215,14 @@ impl Site {
     fn of_task(shared: &Shared, state: &State, task: &Task) -> Self {
         let run = state.run_of(task);
         let spec = state.spec(task);
-        let mut needed: Vec<String> = task
-            .needs
-            .iter()
-            .filter_map(|need| state.task(need.task))
-            .filter(|other| other.outcome() == Some(&Outcome::Succeeded))
-            .filter_map(result_of)
-            .collect();
-        needed.dedup();
+        let results = |is_asked: bool| {
+            let edges = task.needs.iter().filter(move |edge| edge.conflict.is_none() == is_asked);
+            let built_on = edges.filter(|edge| state.is_built_on(task, edge));
+            let mut results: Vec<String> =
+                built_on.filter_map(|edge| result_of(state.task(edge.task)?)).collect();
+            results.dedup();
+            results
+        };
         Self {
             run: run.id,
             task: task.id,
@@ -232,7 +234,8 @@ impl Site {
             owner: format!("{}/{}", shared.paths.hash, run.id),
             branch: format!("dayshift/{}/{}", run.id, spec.key),
             folder: shared.paths.workspaces(),
-            needed,
+            needed: results(true),
+            shared: results(false),
             base: run.base.clone(),
             place: task.workspace.place().cloned(),
             tree: TreeFate::AsItIs,
@@ -275,14 +278,30 @@ impl Hands {
     }
 
     fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {
-        let (bases, base_note) = match (site.kind, site.needed.is_empty()) {
+        let all: Vec<String> = site.needed.iter().chain(&site.shared).cloned().collect();
+        let note = if site.shared.is_empty() {
+            "the results of the tasks it needs"
+        } else {
+            "the results of the tasks it needs, or that changed the same files before it"
+        };
+        match self.prepare_from(site, all, note) {
+            // Nobody asked for the others: that their results do not fit together is no failure of this task.
+            Err(failure) if failure.class == FailureClass::Conflict && !site.shared.is_empty() => {
+                let note = "tasks before it changed the same files, and their results do not fit together";
+                self.prepare_from(site, site.needed.clone(), note)
+            }
+            prepared => prepared,
+        }
+    }
+
+    /// Prepares with these results as what the task starts from, and without any at the run's base.
+    fn prepare_from(&self, site: &Site, results: Vec<String>, note: &str) -> Result<ReadyWorkspace, Failure> {
+        let (bases, base_note) = match (site.kind, results.is_empty()) {
             (WorkspaceKind::Worktree, true) => {
                 let base = self.base(site, &self.repository(&site.repo)?)?;
                 (vec![base.commit], Some(base.note))
             }
-            (WorkspaceKind::Worktree, false) => {
-                (site.needed.clone(), Some("the results of the tasks it needs".to_owned()))
-            }
+            (WorkspaceKind::Worktree, false) => (results, Some(note.to_owned())),
             (WorkspaceKind::InPlace | WorkspaceKind::Scratch, _) => (Vec::new(), None),
         };
         let order = PrepareOrder {

@@ -44,7 +44,7 @@ pub(crate) struct TaskDraft {
     pub(crate) gates: Vec<Pos>,
     /// Where it names its agent, or its day file does.
     pub(crate) agent: Option<Pos>,
-    /// The tasks it must not run beside; checked, not acted on yet.
+    /// The tasks it must not run beside.
     pub(crate) conflicts: Vec<(Pos, String)>,
     /// The names in `spec.env` that come from the day file.
     pub(crate) day_env: BTreeSet<String>,
@@ -99,7 +99,7 @@ pub(crate) fn read_task(
         pass_env,
         source: format!("{}:{}", sink.path(), pos.line),
     };
-    let conflicts = fields.texts("conflicts_with");
+    let conflicts = once_each(sink, fields, "conflicts_with");
     TaskDraft { spec, source, pos, needs: need_places, gates: gate_places, agent, conflicts, day_env }
 }
 

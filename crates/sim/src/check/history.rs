@@ -2,6 +2,7 @@
 //! so a wrong fold cannot hide a wrong decision.
 
 mod closing;
+mod conflicts;
 mod failures;
 mod ledger;
 mod opening;
@@ -345,6 +346,7 @@ impl History {
     fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
         let next = u32::try_from(self.runs.len()).unwrap_or(u32::MAX) + 1;
         ensure(run.0 == next, "ids-count", || format!("{run} comes after {} runs", next - 1))?;
+        conflicts::are_ordered(spec, plans)?;
         self.runs.push(RunBook {
             spec: Box::new(spec.clone()),
             tasks: plans.iter().map(|plan| plan.task).collect(),

@@ -240,6 +240,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         }],
         tasks,
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
+        conflicts: Vec::new(),
     }
 }
 

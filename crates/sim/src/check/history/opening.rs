@@ -110,6 +110,26 @@ impl History {
                 format!("{task} needs {:?} of {}, {job} was opened", need.when, need.task)
             })?;
         }
+        if book.is_begun { Ok(()) } else { self.is_alone(task) }
+    }
+
+    /// Who shares something with the task that one of the two must be alone with is not at work.
+    fn is_alone(&self, task: TaskId) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        let run = self.run(book.run)?;
+        for group in &run.spec.conflicts {
+            let place = |place: u32| place as usize == book.index;
+            let must_be_alone = group.alone.iter().copied().any(place);
+            if !must_be_alone && !group.beside.iter().copied().any(place) {
+                continue;
+            }
+            let beside = group.beside.iter().filter(|_| must_be_alone);
+            for other in group.alone.iter().chain(beside).filter(|other| !place(**other)) {
+                let other = run.tasks[*other as usize];
+                let is_at_work = self.task(other)?.is_begun && self.task(other)?.outcome.is_none();
+                ensure(!is_at_work, "beside", || format!("{task} begins beside {other}: {:?}", group.over))?;
+            }
+        }
         Ok(())
     }
 
