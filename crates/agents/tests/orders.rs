@@ -25,6 +25,7 @@ fn agent(dialect: Dialect) -> Agent {
         pass_env: vec![],
         stall: None,
         repetition: dayshift_core::types::Repetition::default(),
+        slots: None,
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Amount, Limit, Micros, Spend};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::types::{
     Claim, Collected, DiskLevel, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork,
     Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, Scope, StopReason, When,
@@ -59,8 +59,16 @@ pub struct Plan {
     pub index: u32,
     /// The tasks it waits for.
     pub needs: Vec<TaskEdge>,
+    /// How long it and the longest way of tasks behind it are expected to take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ahead: Millis,
     /// Its jobs; the first is the work.
     pub jobs: Vec<JobSpec>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(span: &Millis) -> bool {
+    span.0 == 0
 }
 
 /// What happened.

@@ -87,6 +87,17 @@ fn slots(state: &State) -> Result<(), String> {
         })?;
         ensure(live <= run.spec.slots_max, || format!("{} has {live} live attempts", run.id))?;
     }
+    let mut by_agent: BTreeMap<String, u32> = BTreeMap::new();
+    for attempt in state.attempts().filter(|attempt| attempt.is_live()) {
+        let job = state.job_of(attempt);
+        let agent = state.agent_of(state.task_of(job)).filter(|_| matches!(job.work, JobWork::Work));
+        if let Some(agent) = agent {
+            *by_agent.entry(agent.name.clone()).or_default() += 1;
+        }
+    }
+    ensure(by_agent == *state.agents_at_work(), || {
+        format!("agents at work are {by_agent:?}, the counts say {:?}", state.agents_at_work())
+    })?;
     Ok(())
 }
 

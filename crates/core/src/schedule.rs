@@ -48,8 +48,7 @@ pub fn schedule(spec: &RunSpec) -> Schedule {
 /// For each task how long it and the longest way behind it are expected to take. `order` has each
 /// task behind what it waits for.
 fn ahead(spec: &RunSpec, order: &[u32], needs: &[Vec<u32>]) -> Vec<Millis> {
-    let mut ahead: Vec<Millis> =
-        spec.tasks.iter().map(|task| estimate::expected_duration(task)).collect();
+    let mut ahead: Vec<Millis> = spec.tasks.iter().map(estimate::expected_duration).collect();
     let own = ahead.clone();
     for task in order.iter().rev() {
         for need in &needs[*task as usize] {

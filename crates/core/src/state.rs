@@ -5,6 +5,7 @@ mod account;
 mod apply;
 mod conflicts;
 mod index;
+mod lanes;
 mod needs;
 mod table;
 
@@ -15,7 +16,7 @@ use crate::event::TaskEdge;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::look::Look;
 use crate::money::{Amount, Micros, Spend};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::types::{
     Agent, Claim, Collected, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed,
     JobWork, Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
@@ -150,6 +151,8 @@ pub struct Task {
     pub is_begun: bool,
     /// Needs that are not met yet.
     pub unmet: u32,
+    /// How long it and the longest way of tasks behind it are expected to take; 0 where nobody said.
+    pub ahead: Millis,
     /// Its jobs; the first is the work.
     pub jobs: Vec<JobId>,
     /// Where its files are.
@@ -366,8 +369,8 @@ pub struct State {
     attempts: Table<AttemptId, Attempt>,
     /// Attempts that are not over.
     live: BTreeSet<AttemptId>,
-    /// Jobs that wait for a slot, by run, in the order of starting.
-    ready: BTreeMap<RunId, BTreeSet<ReadyKey>>,
+    /// Jobs that wait for a slot, by run and lane, in the order of starting.
+    ready: BTreeMap<(RunId, lanes::Lane), BTreeSet<ReadyKey>>,
     /// Jobs that wait for a moment, the earliest first.
     backoff: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that wait for a person.
@@ -394,6 +397,8 @@ pub struct State {
     disk: DiskLevel,
     /// Which tasks that must be alone are at work.
     conflicts: conflicts::Conflicts,
+    /// How many attempts of each agent are live.
+    agents_at_work: lanes::AgentsAtWork,
 }
 
 impl State {
@@ -588,14 +593,18 @@ impl State {
     }
 
     /// The first job in the order of starting behind `last`, of those whose run `may_start` one.
-    /// Jobs of other runs are not even looked at: a paused run may hold thousands.
+    /// Jobs of other runs, or of an agent without a free slot, are not even looked at: they may be thousands.
     pub(crate) fn next_ready(
         &self,
         last: Option<ReadyKey>,
         may_start: impl Fn(&Run) -> bool,
     ) -> Option<ReadyKey> {
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let first = |run: &Run| self.ready.get(&run.id)?.range(behind).next().copied();
+        let first = |run: &Run| {
+            let lanes = self.ready.range((run.id, None)..=(run.id, Some(u32::MAX)));
+            let free = lanes.filter(|((_, lane), _)| self.is_lane_free(run, *lane));
+            free.filter_map(|(_, jobs)| jobs.range(behind).next().copied()).min()
+        };
         self.open_runs().filter(|run| may_start(run)).filter_map(first).min()
     }
 

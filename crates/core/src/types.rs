@@ -118,6 +118,9 @@ pub struct Agent {
     /// How often it may get the same answer to the same call.
     #[serde(default)]
     pub repetition: Repetition,
+    /// How many attempts of it may be live at once, in all runs together; `None`: as many as the runs allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
 }
 
 /// The same tool call with the same result, over and over: what is done about it.

@@ -177,6 +177,7 @@ pub(crate) static AGENT: Table = Table {
         Key::new("scenario_file", Form::Line, "A scenario beside this file, for kind scripted."),
         Key::new("model", Form::Line, "The model to ask for."),
         Key::new("stall", Form::Duration, "How long it may be silent and idle before it is stopped."),
+        Key::new("slots", Form::Count { max: SLOTS_MAX }, "How many attempts of it may be live at once."),
         Key::new(
             "repeats_told_at",
             Form::Count { max: REPEATS_MAX },

@@ -100,6 +100,7 @@ fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         stall: rng.chance(swarm.stalls).then(|| Millis(rng.pick(&[200_000, 900_000]))),
+        slots: rng.chance(swarm.agent_slots).then(|| rng.small(1, 3)),
         repetition: rng.pick(&[
             Repetition { told_at: 2, stopped_at: 3 },
             Repetition { told_at: 3, stopped_at: 6 },

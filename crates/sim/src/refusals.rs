@@ -84,7 +84,8 @@ fn breaks(spec: &mut RunSpec, rng: &mut Rng) {
         4 => task.work = TaskWork::Agent { agent: name },
         5 => task.gates.push(name),
         6 => task.attempts_max = 0,
-        7 => {
+        7 => spec.agents[0].slots = Some(0),
+        8 => {
             let beside = vec![u32::try_from(last).unwrap_or(0) + 1];
             spec.conflicts.push(Conflict { over: Shared::Declared, alone: vec![0], beside });
         }

@@ -67,6 +67,8 @@ pub(crate) struct Swarm {
     pub(crate) needs: u32,
     /// Weights of needs on success, failure, any end, a real end.
     pub(crate) whens: [u32; 4],
+    /// An agent has slots of its own.
+    pub(crate) agent_slots: u32,
     /// Tasks share something, for each of three groups.
     pub(crate) conflicts: u32,
     /// A task has a gate, for each of three.
@@ -148,6 +150,7 @@ impl Swarm {
             is_git: rng.pick(&[0, 700, 1_000]),
             needs: sometimes(rng, &[60, 250, 700]),
             whens: rng.pick(&[[1, 0, 0, 0], [6, 2, 2, 2], [1, 6, 3, 3]]),
+            agent_slots: sometimes(rng, &[300, 900]),
             conflicts: sometimes(rng, &[200, 700]),
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),

@@ -136,6 +136,11 @@ fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
     }
+    if let Some((live, slots)) = state.agent_slots(task).filter(|(live, slots)| live >= slots)
+        && matches!(job.work, JobWork::Work)
+    {
+        return format!("a free slot of its agent ({live} of {slots} in use)");
+    }
     if let Some((other, group)) = state.in_the_way(task) {
         let key = line_of(&state.spec(other).key, 80);
         return format!("`{key}` to end: {}", shared(state, other, task, group));

@@ -1,5 +1,7 @@
 //! The only place where the state changes.
 
+use std::cmp::Reverse;
+
 use super::index::ReadyKey;
 use super::{
     Account, Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState,
@@ -167,6 +169,7 @@ impl State {
             dependents: Vec::new(),
             is_begun: false,
             unmet: u32::try_from(plan.needs.len()).unwrap_or(u32::MAX),
+            ahead: plan.ahead,
             jobs: plan.jobs.iter().map(|job| job.job).collect(),
             workspace: WorkspaceState::Unmade,
             live: None,
@@ -296,6 +299,9 @@ impl State {
             unfinished: Vec::new(),
         });
         self.live.insert(attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.begin(agent);
+        }
         self.jobs[job].attempts.push(attempt);
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
@@ -404,6 +410,9 @@ impl State {
         }
         let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.end(&agent);
+        }
         self.delays.remove(&Obligation::PrepareWorkspace(attempt));
         self.delays.remove(&Obligation::CollectArtifacts(attempt));
         self.nothing_of_process_waits(attempt);
@@ -484,13 +493,13 @@ impl State {
     /// Moves a job to another state and keeps the sets of waiting jobs true.
     pub(super) fn set_job(&mut self, job: JobId, state: JobState) {
         let key = self.ready_key(job);
-        let run = self.tasks[key.task].run;
+        let lane = (self.tasks[key.task].run, self.lane(job));
         match self.jobs[job].state {
             JobState::Ready => {
-                let ready = self.ready.entry(run).or_default();
+                let ready = self.ready.entry(lane).or_default();
                 ready.remove(&key);
                 if ready.is_empty() {
-                    self.ready.remove(&run);
+                    self.ready.remove(&lane);
                 }
             }
             JobState::Backoff { until, .. } => {
@@ -503,7 +512,7 @@ impl State {
         }
         match state {
             JobState::Ready => {
-                self.ready.entry(run).or_default().insert(key);
+                self.ready.entry(lane).or_default().insert(key);
             }
             JobState::Backoff { until, .. } => {
                 self.backoff.insert((until, job));
@@ -518,7 +527,14 @@ impl State {
 
     fn ready_key(&self, job: JobId) -> ReadyKey {
         let task = self.jobs[job].task;
-        ReadyKey { priority: self.spec(&self.tasks[task]).priority, task, job }
+        let row = &self.tasks[task];
+        ReadyKey {
+            priority: self.spec(row).priority,
+            is_first: row.jobs.first() == Some(&job),
+            ahead: Reverse(row.ahead),
+            task,
+            job,
+        }
     }
 
     fn kind_of(&self, task: TaskId) -> WorkspaceKind {

@@ -127,6 +127,9 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
             return refuse(format!("task `{}` allows no attempt", task.key));
         }
     }
+    if let Some(agent) = spec.agents.iter().find(|agent| agent.slots == Some(0)) {
+        return refuse(format!("the agent `{}` has no slots: nothing of it could ever start", agent.name));
+    }
     if let Some(fault) = conflict::fault(spec) {
         return refuse(fault);
     }
@@ -228,7 +231,8 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
             conflict: Some(wait.conflict),
         });
         let needs = asked.chain(waits).collect();
-        plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
+        let ahead = schedule.ahead[index as usize];
+        plans.push(Plan { task: TaskId(first_task + index), index, needs, ahead, jobs });
     }
     turn.emit(Event::RunSubmitted { run, spec, plans });
     // The day's limit is as the latest run says.

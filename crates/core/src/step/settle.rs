@@ -112,6 +112,7 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
         && !state.is_being_released(task.id)
         && in_place_is_free(state, run, task)
         && state.is_clear_to_begin(task)
+        && state.is_agent_free(job)
 }
 
 fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {

@@ -3,6 +3,7 @@
 mod conflicts;
 mod gates;
 mod money;
+mod order;
 mod people;
 mod scenario;
 mod watching;

@@ -91,6 +91,7 @@ impl Stage {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         };
         let claude = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
         let spec = RunSpec {
@@ -125,6 +126,7 @@ impl Stage {
                     "budget" => self.spec.budget = limit(value),
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
+                    "scripted" => self.spec.agents[2].slots = Some(number(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
             }

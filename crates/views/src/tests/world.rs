@@ -230,6 +230,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         }],
         gates: vec![Gate {
             name: "unit".to_owned(),
@@ -239,8 +240,8 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             red_on_base: false,
         }],
         tasks,
-        warnings: vec!["context file docs/missing.md is not there".to_owned()],
         conflicts: Vec::new(),
+        warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }
 

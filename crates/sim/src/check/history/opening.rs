@@ -110,7 +110,26 @@ impl History {
                 format!("{task} needs {:?} of {}, {job} was opened", need.when, need.task)
             })?;
         }
+        if row.gate.is_none() {
+            self.has_agent_slot(task)?;
+        }
         if book.is_begun { Ok(()) } else { self.is_alone(task) }
+    }
+
+    /// The task's agent has fewer live attempts, in all runs, than slots.
+    fn has_agent_slot(&self, task: TaskId) -> Result<(), Broken> {
+        let TaskWork::Agent { agent: name } = &self.spec(task)?.work else { return Ok(()) };
+        let agents = &self.run(self.task(task)?.run)?.spec.agents;
+        let slots = agents.iter().find(|agent| agent.name == *name).and_then(|agent| agent.slots);
+        let mut live = 0;
+        for attempt in self.attempts.iter().filter(|attempt| !attempt.is_over) {
+            let job = self.job(attempt.job)?;
+            let is_its = matches!(&self.spec(job.task)?.work, TaskWork::Agent { agent } if agent == name);
+            live += u32::from(is_its && job.gate.is_none());
+        }
+        ensure(slots.is_none_or(|slots| live < slots), "agent-slots", || {
+            format!("{name} has {live} live attempts of {slots:?}, and {task} was opened")
+        })
     }
 
     /// Who shares something with the task that one of the two must be alone with is not at work.
