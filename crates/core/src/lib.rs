@@ -4,6 +4,7 @@ pub mod conflict;
 mod deadlines;
 pub mod estimate;
 pub mod event;
+pub mod forecast;
 pub mod ids;
 pub mod input;
 pub mod invariants;

@@ -21,6 +21,7 @@ mod look;
 mod manual;
 pub(crate) mod output;
 mod place;
+mod plan;
 mod repair;
 mod run;
 mod saved;

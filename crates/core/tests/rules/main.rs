@@ -1,6 +1,7 @@
 //! The rules as scenarios: what comes in, and what is decided on it.
 
 mod conflicts;
+mod forecast;
 mod gates;
 mod money;
 mod order;

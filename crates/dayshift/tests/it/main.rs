@@ -6,6 +6,7 @@ mod bench;
 mod claude;
 mod common;
 mod config;
+mod conflicts;
 mod demo;
 mod disk_faults;
 mod doctor;
