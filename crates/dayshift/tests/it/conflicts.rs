@@ -59,7 +59,7 @@ fn who_changes_the_same_file_waits_and_builds_on_it() {
     fs::write(site.home.path().join("go"), "").unwrap();
     assert!(engine.wait().unwrap().success());
     let list = site.repo.git(&["show", "dayshift/R1/second:list.txt"]);
-    assert_eq!(list, "one\nfirst\nsecond\n");
+    assert_eq!(list, "one\nfirst\nsecond");
     // What has ended is known: the plan of another such day is by it, once there is enough.
     let again = site.json(["run".as_ref(), day.as_os_str(), "--dry-run".as_ref(), "--json".as_ref()]);
     let tasks = again["plan"]["tasks"].as_array().unwrap();
@@ -80,7 +80,7 @@ fn nothing_is_detected_where_it_is_turned_off() {
     fs::write(site.home.path().join("go"), "").unwrap();
     assert!(engine.wait().unwrap().success());
     let list = site.repo.git(&["show", "dayshift/R1/second:list.txt"]);
-    assert_eq!(list, "one\nsecond\n");
+    assert_eq!(list, "one\nsecond");
     site.wait_for_worker_to_leave();
 }
 
@@ -88,8 +88,8 @@ fn nothing_is_detected_where_it_is_turned_off() {
 #[test]
 fn results_that_do_not_fit_together_are_left_out() {
     let site = Site::new();
-    site.repo.write("a.txt", "a\n");
-    site.repo.write("b.txt", "b\n");
+    site.repo.write("a.txt", "old\n");
+    site.repo.write("b.txt", "old\n");
     site.repo.write("both.txt", "both\n");
     site.repo.commit("Three files");
     let agent = "echo $DAYSHIFT_TASK > $DAYSHIFT_TASK.txt; echo $DAYSHIFT_TASK > both.txt";
@@ -105,7 +105,7 @@ fn results_that_do_not_fit_together_are_left_out() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let told = site.run(["task", "c"]);
     assert!(told.out.contains("their results do not fit together"), "{told:?}");
-    assert_eq!(site.repo.git(&["show", "dayshift/R1/c:a.txt"]), "a\n", "it began at the run's base");
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/c:a.txt"]), "old", "it began at the run's base");
     site.wait_for_worker_to_leave();
 }
 

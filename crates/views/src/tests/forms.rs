@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dayshift_core::ids::TaskId;
 use dayshift_core::input::{Report, Request};
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Exit, Probe, TaskSpec};
+use dayshift_core::types::{Exit, Priority, Probe, TaskSpec};
 use serde_json::json;
 
 use super::World;
@@ -47,7 +47,8 @@ fn states_and_what_they_wait_for() {
 #[test]
 fn a_task_goes_through_its_states() {
     let spec = TaskSpec { gates: vec!["unit".to_owned()], ..task("a", "A") };
-    let mut spec = run_spec(vec![command("first", "First"), spec]);
+    let first = TaskSpec { priority: Priority::High, ..command("first", "First") };
+    let mut spec = run_spec(vec![first, spec]);
     spec.slots_max = 1;
     let mut world = World::of(spec);
     assert_eq!(word(&world, "a"), "new");

@@ -297,7 +297,8 @@ pub(super) fn mixed() -> World {
         needs: vec![TaskNeed { key: "check".to_owned(), when: When::Success }],
         ..task("after", "Use the check")
     };
-    let survey = TaskSpec { complexity: Level::High, ..task("survey", "Survey everything") };
+    let survey =
+        TaskSpec { complexity: Level::High, priority: Priority::Low, ..task("survey", "Survey everything") };
     let second = TaskSpec { priority: Priority::Low, ..task("second", "Second thoughts") };
     let mut world = World::of(run_spec(vec![list, command("check", "Check it"), after, survey, second]));
     world.wait(Millis(500));
@@ -337,7 +338,7 @@ pub(super) fn mixed() -> World {
 
 /// A day in progress: one task is held, one runs, one waits for another, one for a slot.
 pub(super) fn going_on() -> World {
-    let held = task("held", "Has no place");
+    let held = TaskSpec { priority: Priority::High, ..task("held", "Has no place") };
     let busy = task("busy", "Is at work");
     let next = TaskSpec {
         needs: vec![TaskNeed { key: "busy".to_owned(), when: When::Success }],
