@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Strain;
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::money::{Amount, Limit, Micros, Spend};
 use crate::time::{Millis, Timestamp};
@@ -296,6 +297,15 @@ pub enum Event {
         /// What is free, in bytes.
         free_bytes: u64,
     },
+    /// The machine bears more or fewer live attempts than before.
+    CeilingSet {
+        /// Of what it has little, or enough again.
+        over: Strain,
+        /// How many may be live in all runs together; `None`: as many as the runs say.
+        slots: Option<u32>,
+        /// Why, for people.
+        because: String,
+    },
     /// Something owed could not be done now.
     ObligationFailed {
         /// What.
@@ -328,6 +338,8 @@ pub enum Subject {
     Day,
     /// The room on the disk.
     Disk,
+    /// What the machine bears.
+    Machine,
     /// A run as a whole.
     Run(RunId),
     /// A task as a whole.
@@ -394,6 +406,7 @@ impl Event {
             | Self::AttemptEnded { attempt, .. } => Subject::Attempt(*attempt),
             Self::BudgetWarned { scope, .. } | Self::BudgetSet { scope, .. } => (*scope).into(),
             Self::DiskChanged { .. } => Subject::Disk,
+            Self::CeilingSet { .. } => Subject::Machine,
             Self::ObligationFailed { obligation, .. } => (*obligation).into(),
         }
     }
@@ -427,6 +440,7 @@ impl Event {
             Self::AttemptProbed { .. } => "attempt_probed",
             Self::RepetitionSeen { .. } => "repetition_seen",
             Self::DiskChanged { .. } => "disk_changed",
+            Self::CeilingSet { .. } => "ceiling_set",
             Self::ObligationFailed { .. } => "obligation_failed",
             Self::WorkspaceReleased { .. } => "workspace_released",
             Self::ReportWritten { .. } => "report_written",

@@ -5,6 +5,7 @@ mod deadlines;
 pub mod estimate;
 pub mod event;
 pub mod forecast;
+pub mod host;
 pub mod ids;
 pub mod input;
 pub mod invariants;

@@ -3,6 +3,7 @@
 
 mod account;
 mod apply;
+mod ceilings;
 mod conflicts;
 mod index;
 mod lanes;
@@ -399,6 +400,8 @@ pub struct State {
     conflicts: conflicts::Conflicts,
     /// How many attempts of each agent are live.
     agents_at_work: lanes::AgentsAtWork,
+    /// How many attempts the machine bears.
+    ceilings: ceilings::Ceilings,
 }
 
 impl State {

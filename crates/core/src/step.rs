@@ -5,6 +5,7 @@
 //! are dropped.
 
 mod cancel;
+mod governing;
 mod reports;
 mod requests;
 mod retry;

@@ -295,6 +295,10 @@ pub struct RunSpec {
     pub warn_percent: u32,
     /// How many attempts may be live at once.
     pub slots_max: u32,
+    /// Whether a person said so for this run: then a machine that is busy does not lower them, only one that
+    /// is short of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slots_are_fixed: bool,
     /// The agents that tasks name.
     pub agents: Vec<Agent>,
     /// The gates that tasks name.
@@ -617,6 +621,8 @@ pub enum StopReason {
     TimedOut,
     /// A limit of money or tokens was reached.
     Budget,
+    /// The agents together used more memory than they may; the try does not count.
+    Memory,
     /// It printed nothing for so long, and its processes did nothing.
     Stalled {
         /// For how long.

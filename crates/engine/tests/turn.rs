@@ -115,6 +115,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 2,
+        slots_are_fixed: false,
         agents: Vec::new(),
         gates: Vec::new(),
         tasks,

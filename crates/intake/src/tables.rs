@@ -16,6 +16,9 @@ const LOG_DAYS_MAX: u32 = 3_650;
 /// The highest mark for a disk's free room, in megabytes: a petabyte.
 pub(crate) const DISK_MB_MAX: u32 = 1_000_000_000;
 
+/// The most memory that can be named, in megabytes: no machine has more.
+pub(crate) const MEMORY_MB_MAX: u32 = 1_000_000_000;
+
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -208,6 +211,11 @@ pub(crate) static CONFIG: Table = Table {
             "How many attempts may be live at once.",
         ),
         Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
+        Key::new(
+            "memory_max_mb",
+            Form::Count { max: MEMORY_MB_MAX },
+            "How much memory all agents may use together, in megabytes.",
+        ),
         Key::new(
             "disk_budget_gb",
             Form::Count { max: DISK_GB_MAX },

@@ -5,6 +5,7 @@ mod pairs;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Subject};
+use dayshift_core::host::Strain;
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
@@ -93,6 +94,7 @@ fn of(state: &State, subject: Subject) -> &'static str {
     match subject {
         Subject::Day => "day",
         Subject::Disk => disk(state),
+        Subject::Machine => machine(state),
         Subject::Run(id) => run(state, id),
         Subject::Task(id) => task(state, id),
         Subject::Job(id) => job(state, id),
@@ -105,6 +107,15 @@ fn disk(state: &State) -> &'static str {
         DiskLevel::Fine => "disk fine",
         DiskLevel::Low => "disk low",
         DiskLevel::Short => "disk short",
+    }
+}
+
+fn machine(state: &State) -> &'static str {
+    match (state.ceiling(Strain::Load), state.ceiling(Strain::Memory)) {
+        (None, None) => "machine free",
+        (Some(_), None) => "machine busy",
+        (None, Some(_)) => "machine short of memory",
+        (Some(_), Some(_)) => "machine busy and short of memory",
     }
 }
 
@@ -125,6 +136,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::Probed { attempt, .. } => ("probed", phase(state, *attempt)),
         Report::Repeated { attempt, .. } => ("repeated", phase(state, *attempt)),
         Report::DiskFree { .. } => ("disk free", disk(state)),
+        Report::HostLoad(_) => ("host load", machine(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
         Report::Collected { attempt, .. } => ("collected", phase(state, *attempt)),
         Report::WorkspaceReleased { task: id, .. } => ("workspace released", task(state, *id)),

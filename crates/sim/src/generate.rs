@@ -57,6 +57,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         },
         warn_percent: rng.pick(&[50, 75, 75, 90]),
         slots_max: rng.small(1, 8),
+        slots_are_fixed: rng.chance(300),
         agents,
         gates,
         tasks,

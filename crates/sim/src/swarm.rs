@@ -101,6 +101,8 @@ pub(crate) struct Swarm {
     pub(crate) repeats: u32,
     /// The room on the disk changes, per turn.
     pub(crate) disk_moves: u32,
+    /// The machine becomes busy or short of memory, or free again, per turn.
+    pub(crate) host_moves: u32,
     /// A task waits differently for a class of failures.
     pub(crate) waits_by_class: u32,
     /// A wait is for ever.
@@ -167,6 +169,7 @@ impl Swarm {
             probe_fails: sometimes(rng, &[100, 600]),
             repeats: sometimes(rng, &[400, 950]),
             disk_moves: sometimes(rng, &[20, 120]),
+            host_moves: sometimes(rng, &[10, 60]),
             waits_by_class: sometimes(rng, &[300, 800]),
             never: sometimes(rng, &[100, 500]),
             slow_disk: sometimes(rng, &[10, 150]),

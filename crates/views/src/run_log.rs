@@ -13,8 +13,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, disk_line, end_line, exit_line, has_many_runs, job_label,
-    obligation_line, outcome_word, reason, span, stop_line, wall_time,
+    agent_model, attempts_max, ceiling_line, class_word, disk_line, end_line, exit_line, has_many_runs,
+    job_label, obligation_line, outcome_word, reason, span, stop_line, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -108,6 +108,10 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         Event::DiskChanged { level, free_bytes } => {
             let mark = if *level == DiskLevel::Fine { GOOD } else { CARE };
             Some((money::current_run(state)?, log(at, mark, "task", &disk_line(*level, *free_bytes))))
+        }
+        Event::CeilingSet { slots, because, .. } => {
+            let mark = if slots.is_none() { GOOD } else { CARE };
+            Some((money::current_run(state)?, log(at, mark, "task", &md(&ceiling_line(*slots, because)))))
         }
         Event::StopOrdered { attempt, reason } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;

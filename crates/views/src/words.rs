@@ -133,6 +133,9 @@ fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if run.live >= run.spec.slots_max {
         return format!("a free slot ({} of {} in use)", run.live, run.spec.slots_max);
     }
+    if let Some(ceiling) = state.ceiling_of(run).filter(|_| !state.is_under_ceiling(run)) {
+        return format!("the machine: {}", ceiling_line(Some(ceiling.slots), &ceiling.because));
+    }
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
     }
@@ -271,6 +274,15 @@ pub(crate) fn trouble(failure: &Failure) -> String {
     }
 }
 
+/// How many attempts the machine bears, and why: `2 at once for now: programs wait for disks …`.
+pub(crate) fn ceiling_line(slots: Option<u32>, because: &str) -> String {
+    let because = line_of(because, 200);
+    match slots {
+        Some(slots) => format!("at most {slots} at once for now: {because}"),
+        None => format!("as many at once as the runs say: {because}"),
+    }
+}
+
 /// Why an attempt is stopped, on one line.
 pub(crate) fn stop_line(reason: &StopReason) -> String {
     match reason {
@@ -278,6 +290,7 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
         StopReason::Interrupted => "dayshift was stopped".to_owned(),
         StopReason::TimedOut => "the time limit was reached".to_owned(),
         StopReason::Budget => "the budget is used up".to_owned(),
+        StopReason::Memory => "the agents together used too much memory".to_owned(),
         StopReason::Stalled { silent } => format!("silent for {silent}, and doing nothing"),
         StopReason::Repeating { call, times } => {
             format!("the same answer to the same call {times} times: {}", line(call))

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::ceilings::Ceiling;
 use super::index::ReadyKey;
 use super::{
     Account, Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState,
@@ -96,6 +97,10 @@ impl State {
                 self.attempts[*attempt].repeated = Some((call.clone(), *times));
             }
             Event::DiskChanged { level, free_bytes: _ } => self.disk = *level,
+            Event::CeilingSet { over, slots, because } => {
+                let ceiling = |slots: u32| Ceiling { slots, because: because.clone(), since: at };
+                self.ceilings.set(*over, slots.map(ceiling));
+            }
             Event::ObligationFailed { obligation, failure: _, not_before } => {
                 let failures =
                     self.delays.get(obligation).map_or(0, |delay| delay.failures).saturating_add(1);

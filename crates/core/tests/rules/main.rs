@@ -3,6 +3,7 @@
 mod conflicts;
 mod forecast;
 mod gates;
+mod governing;
 mod money;
 mod order;
 mod people;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::event::Entry;
+use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
@@ -104,6 +105,7 @@ impl Stage {
             day: DayRule::default(),
             warn_percent: 75,
             slots_max: 1,
+            slots_are_fixed: false,
             agents: vec![
                 agent("metered", claude),
                 agent("fixed", Dialect::Command { run: "tool".to_owned(), cost: Micros(1_000_000) }),
@@ -123,6 +125,7 @@ impl Stage {
             for (name, value) in words(rest) {
                 match name {
                     "slots" => self.spec.slots_max = number(value),
+                    "fixed" => self.spec.slots_are_fixed = true,
                     "budget" => self.spec.budget = limit(value),
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
@@ -416,6 +419,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
             warn_bytes: 1_000,
             pause_bytes: 500,
         },
+        "host" => Report::HostLoad(host(rest)),
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
         "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
         "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
@@ -435,6 +439,37 @@ fn report(verb: &str, rest: &[&str]) -> Report {
         }
         _ => panic!("nothing is called `{verb}`"),
     }
+}
+
+/// `cpu=90 agents=700`: a machine that is well but for this; memory in megabytes, of which the agents
+/// may use 4,000.
+fn host(rest: &[&str]) -> HostLoad {
+    let mb = |value: &str| number::<u64>(value) * 1_000_000;
+    let mut pressure = Pressure { cpu: 0, memory: 0, io: 0 };
+    let mut load = HostLoad {
+        agents_bytes: 0,
+        largest_bytes: 0,
+        cap_bytes: mb("4000"),
+        free_bytes: mb("10000"),
+        total_bytes: mb("16000"),
+        pressure: None,
+        load_percent: 0,
+    };
+    let mut measures = true;
+    for (name, value) in rest.iter().map(|word| word.split_once('=').expect("a fact")) {
+        match name {
+            "cpu" => pressure.cpu = number(value),
+            "memory" => pressure.memory = number(value),
+            "io" => pressure.io = number(value),
+            "load" => (measures, load.load_percent) = (false, number(value)),
+            "agents" => load.agents_bytes = mb(value),
+            "largest" => load.largest_bytes = mb(value),
+            "free" => load.free_bytes = mb(value),
+            _ => panic!("a machine has no `{name}`"),
+        }
+    }
+    load.pressure = measures.then_some(pressure);
+    load
 }
 
 fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {

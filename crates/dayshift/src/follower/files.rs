@@ -112,7 +112,7 @@ impl Files {
             Subject::Task(task) => {
                 self.stale.insert(task);
             }
-            Subject::Run(_) | Subject::Day | Subject::Disk => {}
+            Subject::Run(_) | Subject::Day | Subject::Disk | Subject::Machine => {}
         }
     }
 

@@ -12,8 +12,7 @@ use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
 use dayshift_core::types::{
-    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace,
-    WorkspaceKind,
+    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
     Base, BranchFate, CollectOrder, DirtyFate, Fetch, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,

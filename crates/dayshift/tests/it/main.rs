@@ -14,6 +14,7 @@ mod faults;
 mod files;
 mod finding;
 mod full_workspaces;
+mod governor;
 mod kills;
 mod layout;
 mod limits;

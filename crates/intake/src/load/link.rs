@@ -279,6 +279,7 @@ fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprin
         budget,
         day: DayRule { limit: day_limit(ctx.defaults, budget), offset_minutes: ctx.offset_minutes },
         warn_percent: ctx.defaults.warn_percent(),
+        slots_are_fixed: overrides.max_parallel.is_some(),
         slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
         agents,
         gates,

@@ -25,6 +25,8 @@ const JOBS: &[&str] = &["blocked", "ready", "backoff", "active", "held", "done"]
 const TASKS: &[&str] = &["open", "open, live", "closed"];
 const RUNS: &[&str] = &["open", "draining", "paused", "closed"];
 const DISKS: &[&str] = &["disk fine", "disk low", "disk short"];
+const MACHINES: &[&str] =
+    &["machine free", "machine busy", "machine short of memory", "machine busy and short of memory"];
 const NEW: &[&str] = &["unknown"];
 const DAY: &[&str] = &["day"];
 
@@ -58,6 +60,7 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("budget_warned", &[DAY, RUNS, TASKS, JOBS]),
     ("budget_set", &[DAY, RUNS, TASKS, JOBS]),
     ("disk_changed", &[DISKS]),
+    ("ceiling_set", &[MACHINES]),
     ("obligation_failed", &[PHASES, TASKS, RUNS]),
 ];
 
@@ -77,6 +80,7 @@ const REPORTS: &[(&str, &[&[&str]])] = &[
     ("stop failed", &[PHASES]),
     ("probe failed", &[PHASES]),
     ("disk free", &[DISKS]),
+    ("host load", &[MACHINES]),
     ("workspace released", &[TASKS]),
     ("release failed", &[TASKS]),
     ("report written", &[RUNS]),

@@ -170,6 +170,7 @@ impl World {
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::WorkspaceReleased { .. }

@@ -222,6 +222,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 3,
+        slots_are_fixed: false,
         agents: vec![Agent {
             name: "claude".to_owned(),
             dialect: Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() },

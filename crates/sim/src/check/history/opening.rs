@@ -162,6 +162,7 @@ impl History {
         let live = u32::try_from(self.live(run).count()).unwrap_or(u32::MAX);
         let slots = self.run(run)?.spec.slots_max;
         ensure(live < slots, "slots", || format!("{run} has {live} of {slots} slots in use"))?;
+        self.is_under_ceilings(run)?;
         if !is_in_place(self.spec(task)?) {
             return Ok(());
         }

@@ -157,6 +157,7 @@ impl History {
             StopReason::Interrupted
             | StopReason::TimedOut
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. } => 1,
         };
@@ -172,6 +173,7 @@ impl History {
             StopReason::JobCancelled { .. } => is_asked && is_gate,
             StopReason::TimedOut => return self.is_overdue(id, now),
             StopReason::Budget => return self.is_out_of_budget(id, now),
+            StopReason::Memory => return self.is_newest(id),
             StopReason::Stalled { silent } => {
                 self.is_stuck(id)? && self.attempt(id)?.looks[1].is_some_and(|look| look.silent == *silent)
             }
