@@ -286,8 +286,11 @@ impl Hands {
         match self.prepare_from(site, all, note) {
             // Nobody asked for the others: that their results do not fit together is no failure of this task.
             Err(failure) if failure.class == FailureClass::Conflict && !site.shared.is_empty() => {
-                let note = "tasks before it changed the same files, and their results do not fit together";
-                self.prepare_from(site, site.needed.clone(), note)
+                let mut place =
+                    self.prepare_from(site, site.needed.clone(), "the results of the tasks it needs")?;
+                let note = place.base_note.get_or_insert_default();
+                note.push_str("; without those before it that changed the same files: their results do not fit together");
+                Ok(place)
             }
             prepared => prepared,
         }
