@@ -582,8 +582,9 @@ impl State {
     }
 
     /// Whether gates have run in the job's worktree since its own work ran there for the last time
-    /// before `attempt`: then what lies there is no longer only what the work left. A gate that
-    /// waits for its turn finds what the others left, and so does work in the user's own checkout.
+    /// before `attempt`: then what lies there is no longer only what the work left. In a pipeline those
+    /// count as well whose changes are no result, and a gate judges the result alone. Without one, a gate
+    /// that waits for its turn finds what the others left, and so does work in the user's own checkout.
     pub fn is_littered(&self, job: JobId, attempt: AttemptId) -> bool {
         let row = &self.jobs[job];
         let task = &self.tasks[row.task];
@@ -594,7 +595,8 @@ impl State {
             JobWork::Work => {}
             // A pipeline may have thousands of jobs: there it is counted along.
             JobWork::Agent { .. } => return task.is_littered,
-            JobWork::Check { .. } | JobWork::Human | JobWork::Join => return false,
+            JobWork::Check { .. } => return row.template.is_some() && task.is_littered,
+            JobWork::Human | JobWork::Join => return false,
         }
         let has_run = |id: &&AttemptId| **id < attempt && self.attempts[**id].process.is_some();
         let last = row.attempts.iter().rev().find(has_run);

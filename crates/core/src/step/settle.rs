@@ -86,14 +86,16 @@ pub(crate) fn has_slot(run: &Run) -> bool {
 }
 
 fn try_open(turn: &mut Turn<'_>, job: JobId) {
-    // An attempt that failed, or was stopped, may have asked something before.
-    if let Some(reason) = people::first_question(turn.state, job) {
-        return turn.emit(Event::JobHeld { job, reason });
-    }
     if !has_place(turn.state, job) {
         return;
     }
-    match allowance(turn.state, job, turn.now) {
+    let allowed = allowance(turn.state, job, turn.now);
+    // An attempt that failed, or was stopped, may have asked something before. Not before the job could
+    // start, though: nobody wakes the engine for one that could not.
+    if let Some(reason) = people::first_question(turn.state, job).filter(|_| allowed != Allowance::Wait) {
+        return turn.emit(Event::JobHeld { job, reason });
+    }
+    match allowed {
         Allowance::Wait => {}
         Allowance::Denied(denial) => deny(turn, job, denial),
         Allowance::Granted(reserved) => {

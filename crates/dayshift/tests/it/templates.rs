@@ -40,7 +40,7 @@ fn mistakes_in_templates_are_told_with_their_places_before_anything_starts() {
     site.repo.write("dayshift/templates/dev.md", "Do\n{{ task.nmae }}.\n");
     let listed = site.run(["templates"]);
     assert_eq!(listed.code, 2, "{listed:?}");
-    assert!(listed.err.contains("dayshift/templates/dev.md:2:4"), "{listed:?}");
+    assert!(listed.err.contains("dayshift/templates/dev.md:2:9"), "{listed:?}");
     assert!(listed.err.contains("unknown variable `task.nmae`"), "{listed:?}");
     let day = site.home.path().join("day.yaml");
     fs::write(&day, "tasks: [{id: a, name: A, agent: scripted}]\n").unwrap();
@@ -48,7 +48,7 @@ fn mistakes_in_templates_are_told_with_their_places_before_anything_starts() {
     let repo = site.path().display().to_string();
     let refused = site.run(["run", &day, "--repo", &repo, "--template", "mine"]);
     assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(refused.err.contains("dev.md:2:4") && refused.err.contains("nothing was started"), "{refused:?}");
+    assert!(refused.err.contains("dev.md:2:9") && refused.err.contains("nothing was started"), "{refused:?}");
     // Those who do not name it are not stopped by it.
     let dry = site.run(["run", &day, "--repo", &repo, "--template", "plan only", "--dry-run"]);
     assert_eq!(dry.code, 0, "{dry:?}");

@@ -86,11 +86,11 @@ impl History {
     /// An attempt's place is made when it is not there, or when gates have been in it since; and
     /// only where there is anything to make, or to remember.
     pub(crate) fn place_has_to_be_made(&self, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, is_gate) = self.task_of(attempt)?;
+        let (task, takes_litter) = self.task_of(attempt)?;
         let place = &self.task(task)?.place;
         let is_new = place.standing != Standing::Ready;
         let has_to_be = match self.spec(task)?.workspace {
-            WorkspaceKind::Worktree => is_new || (place.is_littered && !is_gate),
+            WorkspaceKind::Worktree => is_new || (place.is_littered && !takes_litter),
             WorkspaceKind::InPlace => is_new && self.is_recorded(task)?,
             WorkspaceKind::Scratch => false,
         };
@@ -110,19 +110,21 @@ impl History {
 
     /// Whether the engine is told rightly that gates have been where the attempt goes on.
     pub(crate) fn knows_litter(&self, state: &State, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, is_gate) = self.task_of(attempt)?;
+        let (task, takes_litter) = self.task_of(attempt)?;
         let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
-        let expected = is_worktree && !is_gate && self.task(task)?.place.is_littered;
+        let expected = is_worktree && !takes_litter && self.task(task)?.place.is_littered;
         let is_littered = state.is_littered(self.attempt(attempt)?.job, attempt);
         ensure(is_littered == expected, "littered", || {
             format!("the place of {attempt} is called littered: {is_littered}")
         })
     }
 
-    /// The task that an attempt works on, and whether it is a gate's.
+    /// The task that an attempt works on, and whether it takes the place as others left it, which gates
+    /// outside of pipelines do.
     fn task_of(&self, attempt: AttemptId) -> Result<(TaskId, bool), Broken> {
         let job = self.job(self.attempt(attempt)?.job)?;
-        Ok((job.task, job.gate.is_some()))
+        let is_piped = self.spec(job.task)?.pipeline.is_some();
+        Ok((job.task, job.gate.is_some() && !is_piped))
     }
 
     /// Whether what was in the task's folder before has to be known.
