@@ -21,7 +21,7 @@ pub(crate) fn timeout(state: &State, job: &Job) -> Millis {
     let task = state.task_of(job);
     let of_template = state.template_of(job).and_then(|template| template.timeout);
     match &job.work {
-        JobWork::Check { gate } => {
+        JobWork::Check { gate } | JobWork::BaseCheck { gate } => {
             let of_gate = state.run_of(task).gate(gate).map(|gate| gate.timeout);
             of_template.or(of_gate).unwrap_or(state.spec(task).timeout)
         }
@@ -40,7 +40,7 @@ pub(crate) fn stall_limit(state: &State, attempt: &Attempt) -> Option<Millis> {
         JobWork::Work | JobWork::Agent { .. } => {
             state.spec(task).stall.or_else(|| state.agent_of_job(job)?.stall)
         }
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => None,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
     }
 }
 

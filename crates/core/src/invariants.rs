@@ -7,7 +7,7 @@ use std::fmt::Display;
 use crate::ids::{JobId, RunId, TaskId};
 use crate::input::Input;
 use crate::money::{Amount, Micros, Spend};
-use crate::state::{Account, JobState, Phase, RunMode, State, TaskState};
+use crate::state::{Account, Job, JobState, Phase, RunMode, State, Task, TaskState};
 use crate::time::Timestamp;
 use crate::types::{JobWork, Outcome, WorkspaceKind};
 
@@ -155,21 +155,31 @@ fn tasks(state: &State) -> Result<(), String> {
             TaskState::Closed { outcome, .. } => {
                 ensure(open == 0, || format!("{} has ended with {open} open jobs", task.id))?;
                 if *outcome == Outcome::Succeeded {
-                    let is_red = jobs().any(|job| {
-                        let JobWork::Check { gate } = &job.work else { return false };
-                        let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
-                        let is_wanted = is_required && !job.is_given_up && !job.is_approved;
-                        is_wanted && !job.gate.as_ref().is_some_and(|result| result.passed)
-                    });
+                    let is_red = jobs().any(|job| is_unproven(state, task, job));
                     ensure(!is_red, || format!("{} succeeded without its gates", task.id))?;
                 }
             }
             TaskState::Open => {
                 ensure(open > 0, || format!("{} is open and has nothing left to do", task.id))?;
+                let is_at_work =
+                    jobs().any(|job| !job.is_base_check() && matches!(job.state, JobState::Active { .. }));
+                let is_too_early =
+                    is_at_work && jobs().any(|job| job.is_base_check() && is_unproven(state, task, job));
+                ensure(!is_too_early, || format!("{} is worked on before its base was checked", task.id))?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether a gate that the task cannot do without has not said what it must: failed on the base,
+/// passed on the result.
+fn is_unproven(state: &State, task: &Task, job: &Job) -> bool {
+    job.gate_name().is_some_and(|gate| state.is_required(task, gate))
+        // Nobody waits for what is no part of the plan any more, and a person's word outweighs a gate's.
+        && !job.is_given_up
+        && !job.is_approved
+        && !job.gate.as_ref().is_some_and(|result| result.passed)
 }
 
 /// A run is closed exactly when all its tasks are.

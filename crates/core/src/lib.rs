@@ -3,6 +3,7 @@
 mod deadlines;
 pub mod estimate;
 pub mod event;
+pub mod evidence;
 pub mod explain;
 pub mod furnishing;
 pub mod ids;

@@ -1,11 +1,11 @@
 //! From a task, and its pipeline where it has one, to the jobs of its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::JobSpec;
 use crate::ids::JobId;
 use crate::pipeline::{Does, Item, JobTemplate, Join, Pipeline, Stage, TemplateNeed, TemplateRef};
-use crate::types::{JobNeed, JobWork, TaskSpec, When};
+use crate::types::{JobNeed, JobWork, RunSpec, TaskSpec, When};
 
 /// With more jobs than this in two stages, one behind the other, the second waits for the end of the
 /// first as one: else each of the one would wait for each of the other.
@@ -15,19 +15,72 @@ const NEEDS_MAX: usize = 4;
 const STAGE_END: u32 = u32::MAX;
 
 /// The jobs of a task as it is accepted; the first gets the id `first`.
-pub(crate) fn plan(task: &TaskSpec, pipeline: Option<&Pipeline>, first: JobId) -> Vec<JobSpec> {
+pub(crate) fn plan(
+    run: &RunSpec,
+    task: &TaskSpec,
+    pipeline: Option<&Pipeline>,
+    first: JobId,
+) -> Vec<JobSpec> {
+    let red = red_on_base(run, task, pipeline);
     match pipeline {
-        Some(pipeline) => Planner::new(task, pipeline, first).stages(),
-        None => work_and_gates(task, first),
+        Some(pipeline) => {
+            let checks = base_checks(&red, first);
+            let next = checks.last().map_or(first, |check| JobId(check.job.0 + 1));
+            let mut jobs = Planner::new(task, pipeline, next).stages();
+            // Whatever waits for nothing else would begin before them.
+            for job in jobs.iter_mut().filter(|job| job.needs.is_empty()) {
+                job.needs = needs_of_work(&checks);
+            }
+            checks.into_iter().chain(jobs).collect()
+        }
+        None => work_and_gates(task, &red, first),
     }
 }
 
-fn work_and_gates(task: &TaskSpec, work: JobId) -> Vec<JobSpec> {
-    let gates = (work.0 + 1..).zip(&task.gates).map(|(id, gate)| {
+/// The gates of the task that must fail on the base before their success counts, each once: its own, or
+/// those of its pipeline, also where a stage is not made yet.
+pub(crate) fn red_on_base<'a>(
+    run: &RunSpec,
+    task: &'a TaskSpec,
+    pipeline: Option<&'a Pipeline>,
+) -> Vec<&'a str> {
+    let names: Vec<&String> = match pipeline {
+        None => task.gates.iter().collect(),
+        Some(pipeline) => {
+            let stages = pipeline.stages.iter().filter(|stage| !task.skip_stages.contains(&stage.name));
+            stages.flat_map(|stage| &stage.jobs).flat_map(|template| gates(task, template)).collect()
+        }
+    };
+    let asks = |name: &str| run.gates.iter().any(|gate| gate.name == name && gate.red_on_base);
+    let mut seen = BTreeSet::new();
+    names.into_iter().map(String::as_str).filter(|name| asks(name) && seen.insert(*name)).collect()
+}
+
+/// The base checks of gates, the first of them of the id `first`.
+fn base_checks(gates: &[&str], first: JobId) -> Vec<JobSpec> {
+    let check = |(id, gate): (u32, &&str)| {
+        let work = JobWork::BaseCheck { gate: (*gate).to_owned() };
+        JobSpec::plain(JobId(id), format!("base:{gate}"), work, Vec::new())
+    };
+    (first.0..).zip(gates).map(check).collect()
+}
+
+/// The work waits until all of them have spoken; one that had to fail and did not closes the task before.
+fn needs_of_work(checks: &[JobSpec]) -> Vec<JobNeed> {
+    checks.iter().map(|check| JobNeed { job: check.job, when: When::Always }).collect()
+}
+
+fn work_and_gates(task: &TaskSpec, red: &[&str], work: JobId) -> Vec<JobSpec> {
+    let checks = base_checks(red, JobId(work.0 + 1));
+    let first = checks.last().map_or(work, |check| check.job).0 + 1;
+    let gates = (first..).zip(&task.gates).map(|(id, gate)| {
         let needs = vec![JobNeed { job: work, when: When::Success }];
         JobSpec::plain(JobId(id), gate_name(gate), JobWork::Check { gate: gate.clone() }, needs)
     });
-    std::iter::once(JobSpec::plain(work, "work", JobWork::Work, Vec::new())).chain(gates).collect()
+    let mut jobs = vec![JobSpec::plain(work, "work", JobWork::Work, needs_of_work(&checks))];
+    jobs.extend(checks);
+    jobs.extend(gates);
+    jobs
 }
 
 fn gate_name(gate: &str) -> String {
@@ -151,9 +204,18 @@ fn works(task: &TaskSpec, template: &JobTemplate) -> Vec<(String, JobWork)> {
     match &template.does {
         Does::Agent { role, .. } => vec![(template.name.clone(), JobWork::Agent { role: *role })],
         Does::Human { .. } => vec![(template.name.clone(), JobWork::Human)],
-        Does::Check { gates } => {
-            let gates = if gates.is_empty() { &task.gates } else { gates };
-            gates.iter().map(|gate| (gate_name(gate), JobWork::Check { gate: gate.clone() })).collect()
+        Does::Check { .. } => {
+            let check = |gate: &String| (gate_name(gate), JobWork::Check { gate: gate.clone() });
+            gates(task, template).iter().map(check).collect()
         }
+    }
+}
+
+/// The gates that a template runs.
+fn gates<'a>(task: &'a TaskSpec, template: &'a JobTemplate) -> &'a [String] {
+    match &template.does {
+        Does::Check { gates } if gates.is_empty() => &task.gates,
+        Does::Check { gates } => gates,
+        Does::Agent { .. } | Does::Human { .. } => &[],
     }
 }

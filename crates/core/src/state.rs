@@ -3,6 +3,7 @@
 
 mod account;
 mod apply;
+mod evidence;
 mod grown;
 mod index;
 mod needs;
@@ -24,6 +25,7 @@ use crate::types::{
     TaskWork, WorkspaceKind,
 };
 pub use account::Account;
+pub use evidence::Heard;
 pub(crate) use index::ReadyKey;
 pub(crate) use needs::Needs;
 pub use questions::{Question, QuestionState};
@@ -176,6 +178,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// The latest result.
     pub collected: Option<Box<Collected>>,
+    /// The attempt that ran last of those whose changes are part of the result.
+    pub worked: Option<AttemptId>,
 }
 
 impl Task {
@@ -284,6 +288,8 @@ pub struct Job {
     pub session: Option<String>,
     /// What the gate said last.
     pub gate: Option<Box<GateResult>>,
+    /// What the gate has said of which results, oldest first.
+    pub heard: Vec<Heard>,
 }
 
 impl Job {
@@ -292,7 +298,7 @@ impl Job {
         match self.work {
             JobWork::Work => true,
             JobWork::Agent { role } => role.keeps_changes(),
-            JobWork::Check { .. } | JobWork::Human | JobWork::Join => false,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
         }
     }
 
@@ -556,7 +562,7 @@ impl State {
         match job.work {
             JobWork::Work => self.agent_of(self.task_of(job)).map(|_| Role::Implementer),
             JobWork::Agent { role } => Some(role),
-            JobWork::Check { .. } | JobWork::Human | JobWork::Join => None,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
         }
     }
 
@@ -569,7 +575,7 @@ impl State {
                 let name = crate::step::chosen(self, job, role).agent;
                 self.run_of(self.task_of(job)).agent(name)
             }
-            JobWork::Check { .. } | JobWork::Human | JobWork::Join => None,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
         }
     }
 
@@ -582,9 +588,10 @@ impl State {
     }
 
     /// Whether gates have run in the job's worktree since its own work ran there for the last time
-    /// before `attempt`: then what lies there is no longer only what the work left. In a pipeline those
-    /// count as well whose changes are no result, and a gate judges the result alone. Without one, a gate
-    /// that waits for its turn finds what the others left, and so does work in the user's own checkout.
+    /// before `attempt`: then what lies there is no longer only what the work left, or the base. In a
+    /// pipeline those count as well whose changes are no result, and a gate judges the result alone.
+    /// Without one, a gate that waits for its turn finds what the others left, and so does work in the
+    /// user's own checkout; a base check never does, for what the others left is not the base.
     pub fn is_littered(&self, job: JobId, attempt: AttemptId) -> bool {
         let row = &self.jobs[job];
         let task = &self.tasks[row.task];
@@ -592,7 +599,7 @@ impl State {
             return false;
         }
         match row.work {
-            JobWork::Work => {}
+            JobWork::Work | JobWork::BaseCheck { .. } => {}
             // A pipeline may have thousands of jobs: there it is counted along.
             JobWork::Agent { .. } => return task.is_littered,
             JobWork::Check { .. } => return row.template.is_some() && task.is_littered,

@@ -5,6 +5,7 @@
 //! are dropped.
 
 mod cancel;
+mod evidence;
 mod growing;
 pub(crate) mod people;
 mod reports;

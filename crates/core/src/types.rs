@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::TestCount;
 use crate::furnishing::Furnishing;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
@@ -149,6 +150,17 @@ pub struct Gate {
     pub required: bool,
     /// The gate must fail on the base commit before it counts.
     pub red_on_base: bool,
+    /// How many tests it must run at least. `None`: one, where a count can be read; 0: whatever it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tests: Option<u32>,
+    /// How often it runs again on the same result before its red counts.
+    #[serde(default, skip_serializing_if = "is_zero_count")]
+    pub reruns: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero_count(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What the waiting times between attempts look like.
@@ -507,6 +519,9 @@ pub struct ProcessEnd {
     pub output_sha256: Option<String>,
     /// The end of its output, redacted, at most 4 KiB.
     pub output_tail: String,
+    /// How many tests it ran, where its output is a gate's and tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCount>,
     /// Processes of its tree that had to be killed after it ended.
     pub leftovers: u32,
 }
@@ -529,6 +544,9 @@ pub struct Collected {
     pub snapshot: Option<String>,
     /// The commit on the task's branch that is the result, when there is a change.
     pub commit: Option<String>,
+    /// The git tree of all that, where it was stored: equal trees hold equal files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
     /// Files created since the base, at most 1,000 names.
     pub files_created: Vec<String>,
     /// Files modified since the base, at most 1,000 names.
@@ -612,12 +630,27 @@ pub enum JobWork {
     /// The end of a stage: it waits for the jobs of the stage, and makes them first where the stage is
     /// made for each item of an output. No attempt is opened for it.
     Join,
+    /// The run of the gate of this name on the base commit, before the work: there it must fail.
+    BaseCheck {
+        /// The gate's name in the run's table.
+        gate: String,
+    },
+}
+
+/// What a gate looks at when it judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// What lay there before anything was done for the task: a pipeline may begin with its gates.
+    Base,
+    /// The result that this attempt left.
+    Result(AttemptId),
 }
 
 /// The evidence that a gate left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateResult {
-    /// Whether it counts as passed.
+    /// Whether it counts as passed. Of a base check: whether it failed, as it must there.
     pub passed: bool,
     /// How its process ended.
     pub exit: Exit,
@@ -629,6 +662,18 @@ pub struct GateResult {
     pub findings: String,
     /// The commit it ran on.
     pub commit: Option<String>,
+    /// The git tree of that commit, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// What it judged; `None` where it could not be run, and of a base check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+    /// How many tests it ran, where its output tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCount>,
+    /// Whether it has said the opposite of the same tree before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_flaky: bool,
 }
 
 /// Why an attempt is being stopped.

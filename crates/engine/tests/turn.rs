@@ -143,6 +143,7 @@ fn fails(attempt: AttemptId) -> Input {
         output_bytes: 0,
         output_sha256: None,
         output_tail: String::new(),
+        tests: None,
         leftovers: 0,
     };
     Input::Report(Report::ProcessEnded {

@@ -26,6 +26,12 @@ const PORTS_MAX: u32 = 1_000;
 /// The most equal answers to the same call that can be waited for.
 const REPEATS_MAX: u32 = 1_000;
 
+/// The most tests that a gate can be asked to run.
+const TESTS_MAX: u32 = 1_000_000;
+
+/// How often a red gate may run again on the same result.
+const RERUNS_MAX: u32 = 20;
+
 pub(crate) const LEVELS: [&str; 3] = ["low", "medium", "high"];
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
 pub(crate) const NEED_WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
@@ -162,7 +168,17 @@ pub(crate) static GATE: Table = Table {
         Key::new("run", Form::Text, "The command line."),
         Key::new("timeout", Form::Duration, "How long one run of it may take."),
         Key::new("required", Form::Bool, "Whether its failure fails the task."),
-        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count.").later(),
+        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count."),
+        Key::new(
+            "min_tests",
+            Form::FromZero { max: TESTS_MAX },
+            "How many tests it must run at least; 0 for a gate that may run none.",
+        ),
+        Key::new(
+            "reruns",
+            Form::FromZero { max: RERUNS_MAX },
+            "How often it runs again on the same result before its red counts.",
+        ),
     ],
 };
 

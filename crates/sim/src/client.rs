@@ -404,6 +404,7 @@ fn may_retry(state: &State, task: &Task) -> bool {
             | JobState::Done { .. } => false,
         })
     };
+    // Beside a live one only a gate goes on.
     let has_gate = holds(|reason| matches!(reason, HoldReason::Gate { .. }));
     let is_held = has_gate || (holds(|_| true) && task.live.is_none());
     task.outcome().map_or(is_held, |outcome| *outcome != Outcome::Succeeded)

@@ -38,7 +38,12 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
     let gates: Vec<Gate> = (0..3).map(|index| gate(rng, swarm, index)).collect();
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for index in 0..count {
-        let task = task(rng, swarm, index, &tasks);
+        let mut task = task(rng, swarm, index, &tasks);
+        if task.workspace != WorkspaceKind::Worktree {
+            // There is no base to be red on.
+            let needs_base = |name: &String| gates.iter().any(|gate| gate.red_on_base && gate.name == *name);
+            task.gates.retain(|name| !needs_base(name));
+        }
         tasks.push(task);
     }
     if rng.chance(200) {
@@ -49,6 +54,12 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         let is_agents = matches!(task.work, TaskWork::Agent { .. });
         if is_agents && rng.chance(swarm.pipelines) {
             let pipeline = rng.pick(&[0, 1]);
+            // There is no base to be red on.
+            let is_red = |name: &String| gates.iter().any(|gate| gate.red_on_base && gate.name == *name);
+            let is_based = task.workspace == WorkspaceKind::Worktree;
+            if !is_based && pipelines::own_gates(&pipelines[pipeline]).any(is_red) {
+                continue;
+            }
             task.skip_stages = pipelines::skipped(rng, &pipelines[pipeline], task);
             task.pipeline = Some(pipelines[pipeline].name.clone());
         }
@@ -105,7 +116,9 @@ fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
         run: "true".to_owned(),
         timeout: Millis(rng.weighted(&[(1, 50), (2, 5_000), (5, 600_000)])),
         required: !rng.chance(swarm.optional_gates),
-        red_on_base: false,
+        red_on_base: rng.chance(swarm.red_on_base),
+        min_tests: if rng.chance(swarm.counts) { rng.pick(&[None, Some(0), Some(2)]) } else { None },
+        reruns: if rng.chance(swarm.reruns) { rng.small(1, 3) } else { 0 },
     }
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn skipped(rng: &mut Rng, pipeline: &Pipeline, task: &TaskSpec) -> Ve
     all.filter(|_| rng.chance(150)).collect()
 }
 
+/// The gates that a pipeline names itself.
+pub(crate) fn own_gates(pipeline: &Pipeline) -> impl Iterator<Item = &String> {
+    pipeline.stages.iter().flat_map(|stage| &stage.jobs).flat_map(|job| match &job.does {
+        Does::Check { gates } => gates.as_slice(),
+        Does::Agent { .. } | Does::Human { .. } => &[],
+    })
+}
+
 fn pipeline(rng: &mut Rng, name: &str) -> Pipeline {
     let mut stages = Vec::new();
     let is_long = name == "long";
@@ -163,7 +171,9 @@ fn gates(rng: &mut Rng, has_plan: bool) -> JobTemplate {
         _ => Repair::Spawn { role: Role::Implementer, agent: None },
     };
     let on_reject = rng.chance(700).then(|| OnReject { repair, max: rng.small(1, 3), then: then(rng) });
-    let does = Does::Check { gates: Vec::new() };
+    // Gates of its own, or all that the task has.
+    let own = if rng.chance(300) { vec![format!("g{}", rng.below(3))] } else { Vec::new() };
+    let does = Does::Check { gates: own };
     JobTemplate { does, on_reject, tries: None, ..agent(rng, "gates", Role::Implementer) }
 }
 

@@ -71,6 +71,12 @@ pub(crate) struct Swarm {
     pub(crate) gates: u32,
     /// A gate is not required.
     pub(crate) optional_gates: u32,
+    /// A gate must be red on the base.
+    pub(crate) red_on_base: u32,
+    /// A red gate runs again.
+    pub(crate) reruns: u32,
+    /// A gate tells how many tests it ran; a gate wants some number of them.
+    pub(crate) counts: u32,
     /// A run or task has a limit in money.
     pub(crate) budgets: u32,
     /// A day has a limit in money.
@@ -160,6 +166,9 @@ impl Swarm {
             whens: rng.pick(&[[1, 0, 0, 0], [6, 2, 2, 2], [1, 6, 3, 3]]),
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),
+            red_on_base: sometimes(rng, &[300, 800]),
+            reruns: sometimes(rng, &[300, 800]),
+            counts: sometimes(rng, &[200, 600]),
             budgets: sometimes(rng, &[300, 900]),
             day_budgets: sometimes(rng, &[600, 1_000]),
             job_budgets: sometimes(rng, &[200, 700]),

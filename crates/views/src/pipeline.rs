@@ -48,7 +48,7 @@ fn word_of(state: &State, task: &Task, job: &Job) -> &'static str {
             }
         }
         JobWork::Agent { role: Role::CodeReviewer | Role::Verifier } => "code_review",
-        JobWork::Check { .. } => "quality_gate",
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } => "quality_gate",
         JobWork::Human => "awaiting_human",
         JobWork::Join => "implementing",
     }

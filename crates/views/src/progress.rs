@@ -13,7 +13,7 @@ use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
     decision_word, disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word, phase_word,
-    reason, run_word, span, stop_line, trouble,
+    reason, run_word, span, stop_line, trouble, verdict_word,
 };
 
 /// How many live tasks are shown.
@@ -42,9 +42,10 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             attempt_ended(state, *attempt, end, collected.as_deref())?
         }
         Event::GateDecided { job, result } => {
-            let verdict = if result.passed { "passed" } else { "failed" };
+            let verdict = verdict_word(state.job(*job)?, result);
             let exit = exit_line(&result.exit);
-            format!("{}: {verdict} in {} ({exit})", of_job(state, *job)?, result.elapsed)
+            let flaky = if result.is_flaky { ", flaky" } else { "" };
+            format!("{}: {verdict} in {} ({exit}{flaky})", of_job(state, *job)?, result.elapsed)
         }
         Event::RetryScheduled { job, until, because, .. } => {
             format!("{}: {}: {}", of_job(state, *job)?, retry(*until - entry.at), trouble(because))
@@ -168,7 +169,7 @@ fn started_line(state: &State, attempt: AttemptId) -> Option<String> {
             let number = attempt.number;
             Some(format!("{}: running ({agent}, attempt {number}{resumed})", of_job(state, job.id)?))
         }
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => None,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
     }
 }
 
@@ -184,7 +185,7 @@ fn attempt_ended(
     let job = state.job_of(attempt);
     match job.work {
         JobWork::Work | JobWork::Agent { .. } => {}
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => return None,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => return None,
     }
     let head = of_job(state, job.id)?;
     let took = attempt.process.as_ref().map(|process| process.elapsed);

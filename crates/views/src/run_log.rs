@@ -13,8 +13,9 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, decision_word, disk_line, end_line, exit_line, has_many_runs,
-    job_label, obligation_line, outcome_word, reason, span, stop_line, wall_time,
+    agent_model, attempts_max, class_word, decision_word, disk_line, end_line, gate_check, gate_label,
+    has_many_runs, job_label, obligation_line, outcome_word, reason, span, stop_line, verdict_word,
+    wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -219,7 +220,7 @@ fn attempt_opened(state: &State, id: AttemptId, route: &Route, at: Timestamp) ->
             let routing = format!("Routing [{role}] → {agent}: {} ({tail})", md(&route.reason));
             text.push_str(&log(at, INFO, "routing", &routing));
         }
-        (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _)
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _)
         | (JobWork::Work, TaskWork::Run { .. }) => {}
     }
     (!text.is_empty()).then_some((run, text))
@@ -232,7 +233,7 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     let (run, tail) = of_task(state, job.task)?;
     match (&job.work, &state.spec(state.task_of(job)).work) {
         (JobWork::Work, TaskWork::Agent { .. }) | (JobWork::Agent { .. }, _) => {}
-        (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _)
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _)
         | (JobWork::Work, TaskWork::Run { .. }) => return None,
     }
     let mark = match end {
@@ -264,7 +265,11 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
 fn role(job: &Job) -> &'static str {
     match job.work {
         JobWork::Agent { role } => role.word(),
-        JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => "work",
+        JobWork::Work
+        | JobWork::Check { .. }
+        | JobWork::BaseCheck { .. }
+        | JobWork::Human
+        | JobWork::Join => "work",
     }
 }
 
@@ -277,10 +282,14 @@ fn gate_decided(state: &State, job: JobId, result: &GateResult, at: Timestamp) -
     let job = state.job(job)?;
     let (run, tail) = of_task(state, job.task)?;
     let (mark, word) = if result.passed { (GOOD, "PASSED") } else { (BAD, "FAILED") };
-    let name = md(job_label(job).trim_start_matches("gate "));
+    let name = md(&gate_label(job));
     let took = tenths(result.elapsed);
     let head = format!("Quality Gate {mark} {word}: {name} ({tail}, {took})");
-    let check = format!("  - {mark} {name}: {}\n", md(&exit_line(&result.exit)));
+    let mut check = format!("  - {mark} {name}: {}", md(&gate_check(result)));
+    if job.is_base_check() {
+        put!(check, "; {}", verdict_word(job, result));
+    }
+    check.push('\n');
     Some((run, log(at, mark, "quality_gate", &head) + &check))
 }
 

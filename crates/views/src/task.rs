@@ -11,8 +11,8 @@ use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
 use crate::words::{
-    agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, held, key, name,
-    outcome_line, phase_word, short, span, task_state_word, waiting_for, wall_time,
+    agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, gate_label, held, key,
+    name, outcome_line, phase_word, short, span, task_state_word, verdict_word, waiting_for, wall_time,
 };
 
 /// How many attempts of a job are listed.
@@ -219,14 +219,14 @@ fn gates(state: &State, task: &Task, now: Timestamp) -> Option<Node> {
         return None;
     }
     let names: Vec<String> =
-        checks.iter().map(|job| line_of(job.name.trim_start_matches("gate:"), 80)).collect();
+        checks.iter().filter(|job| !job.is_base_check()).map(|job| gate_label(job)).collect();
     let verdict = verdict(&checks);
     let below = checks.iter().map(|job| Node::leaf(gate_line(state, job, now))).collect();
     Some(Node { text: format!("Quality Gate: {} ({verdict})", names.join(" + ")), below })
 }
 
 fn is_check(job: &Job) -> bool {
-    !job.is_given_up && matches!(job.work, JobWork::Check { .. })
+    !job.is_given_up && job.gate_name().is_some()
 }
 
 fn verdict(checks: &[&Job]) -> &'static str {
@@ -242,7 +242,7 @@ fn verdict(checks: &[&Job]) -> &'static str {
 }
 
 fn gate_line(state: &State, job: &Job, now: Timestamp) -> String {
-    let name = line_of(job.name.trim_start_matches("gate:"), 80);
+    let name = gate_label(job);
     if let JobState::Active { attempt } = job.state
         && let Some(attempt) = state.attempt(attempt)
     {
@@ -250,8 +250,7 @@ fn gate_line(state: &State, job: &Job, now: Timestamp) -> String {
     }
     match &job.gate {
         Some(gate) => {
-            let word = if gate.passed { "passed" } else { "failed" };
-            format!("{name}: {word} ({})", gate_check(gate))
+            format!("{name}: {} ({})", verdict_word(job, gate), gate_check(gate))
         }
         None => format!("{name}: not run"),
     }
@@ -339,7 +338,7 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "held": held(state, task).map(|(_, reason)| line(reason.message())),
         "workspace": workspace(task),
         "deliverables": wanted(state, task).into_iter().map(|(path, is_there)| json!({"path": path, "done": is_there})).collect::<Vec<_>>(),
-        "gates": jobs(state, task).filter(|job| is_check(job)).map(gate_json).collect::<Vec<_>>(),
+        "gates": gates_json(state, task),
         "result": task.collected.as_deref().map(collected_json),
         "steps": steps(state, task),
         "jobs": jobs_json(state, task),
@@ -379,15 +378,34 @@ fn workspace(task: &Task) -> Value {
     })
 }
 
+/// Each gate with its evidence, and under `base` what it said of the base, where it had to fail there.
+fn gates_json(state: &State, task: &Task) -> Vec<Value> {
+    let checks = jobs(state, task).filter(|job| is_check(job) && !job.is_base_check());
+    checks
+        .map(|job| {
+            let mut value = gate_json(job);
+            if let Some(base) = state.base_check_of(job) {
+                value["base"] = gate_json(base);
+            }
+            value
+        })
+        .collect()
+}
+
 fn gate_json(job: &Job) -> Value {
     let gate = job.gate.as_deref();
     json!({
-        "name": line(job.name.trim_start_matches("gate:")),
+        "name": line(job.gate_name().unwrap_or_default()),
+        "job": job.id.to_string(),
+        "attempt": job.attempts.last().map(ToString::to_string),
         "passed": gate.map(|gate| gate.passed),
         "exit": gate.map(|gate| exit_line(&gate.exit)),
         "elapsed_ms": gate.map(|gate| gate.elapsed.0),
+        "tests": gate.and_then(|gate| gate.tests),
+        "flaky": gate.map(|gate| gate.is_flaky),
         "output_sha256": gate.and_then(|gate| gate.output_sha256.as_deref()).map(line),
         "commit": gate.and_then(|gate| gate.commit.as_deref()).map(line),
+        "tree": gate.and_then(|gate| gate.tree.as_deref()).map(line),
         "findings": gate.map(|gate| safe(&gate.findings)),
     })
 }

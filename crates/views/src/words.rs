@@ -358,8 +358,27 @@ pub(crate) fn phase_word(attempt: &Attempt) -> &'static str {
 pub(crate) fn job_label(job: &Job) -> String {
     match &job.work {
         JobWork::Work => "work".to_owned(),
-        JobWork::Check { gate } => format!("gate {}", line_of(gate, 80)),
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } => format!("gate {}", gate_label(job)),
         JobWork::Agent { .. } | JobWork::Human | JobWork::Join => line_of(&job.name, 80),
+    }
+}
+
+/// The name of the gate that a job runs, and where that is not the result: `unit`, `unit on the base`.
+pub(crate) fn gate_label(job: &Job) -> String {
+    let name = line_of(job.gate_name().unwrap_or_default(), 80);
+    if job.is_base_check() { format!("{name} on the base") } else { name }
+}
+
+/// What a gate said, as a verb; on the base it must fail.
+pub(crate) fn verdict_word(job: &Job, gate: &GateResult) -> &'static str {
+    match (job.is_base_check(), gate.passed, &gate.exit) {
+        (false, true, _) => "passed",
+        (false, false, _) => "failed",
+        (true, true, _) => "failed, as it must",
+        (true, false, Exit::Code(0)) => "passed already, so it proves nothing",
+        (true, false, Exit::Code(_) | Exit::Signal(_) | Exit::NotStarted { .. } | Exit::Lost) => {
+            "could not be told"
+        }
     }
 }
 
@@ -377,7 +396,9 @@ pub(crate) fn command(state: &State, attempt: &Attempt) -> Option<String> {
     let job = state.job_of(attempt);
     let task = state.task_of(job);
     let text = match (&job.work, &state.spec(task).work) {
-        (JobWork::Check { gate }, _) => state.run_of(task).gate(gate).map(|gate| gate.run.as_str()),
+        (JobWork::Check { gate } | JobWork::BaseCheck { gate }, _) => {
+            state.run_of(task).gate(gate).map(|gate| gate.run.as_str())
+        }
         (JobWork::Work, TaskWork::Run { command }) => Some(command.as_str()),
         (JobWork::Human | JobWork::Join, _) => None,
         (JobWork::Work | JobWork::Agent { .. }, _) => {
@@ -414,7 +435,7 @@ pub(crate) fn attempts_max(state: &State, job: &Job) -> u32 {
     match job.work {
         JobWork::Work => state.spec(state.task_of(job)).attempts_max,
         // Gates are tried again only after troubles that are not their own.
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => 3,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => 3,
         JobWork::Agent { .. } => {
             let asked = state.template_of(job).and_then(|template| template.tries);
             asked.unwrap_or(state.spec(state.task_of(job)).attempts_max)
@@ -524,14 +545,20 @@ pub(crate) fn outcome_line(outcome: &Outcome) -> String {
     }
 }
 
-/// A gate's evidence: `exit code 0, 3.1s, output 0123456789ab, on 0123456789ab`.
+/// A gate's evidence: `exit code 0, 3.1s, 12 tests, output 0123456789ab, on 0123456789ab, flaky: …`.
 pub(crate) fn gate_check(gate: &GateResult) -> String {
     let mut text = format!("{}, {}", exit_line(&gate.exit), gate.elapsed);
+    if let Some(tests) = gate.tests {
+        put!(text, ", {tests}");
+    }
     if let Some(hash) = &gate.output_sha256 {
         put!(text, ", output {}", short(hash));
     }
     if let Some(commit) = &gate.commit {
         put!(text, ", on {}", short(commit));
+    }
+    if gate.is_flaky {
+        text.push_str(", flaky: it has said the opposite of the same files");
     }
     text
 }

@@ -114,6 +114,7 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     }
     note_submodules(submodules, &mut collected);
     collected.snapshot = Some(kept.commit.clone());
+    collected.tree = Some(own);
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
     collected.notes.extend(tree.notes);
     record.snapshot = Some(kept.commit);
@@ -136,7 +137,7 @@ fn put_back_later(
     record: &Record,
 ) -> Result<Collected, WorkspaceError> {
     let mut collected = Collected::default();
-    let settled = settled_tree(session, record)?;
+    let settled = settled_tree(session, place, record)?;
     let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), record.scope())?;
     result::changed_files(session, &settled, &tree.id, &mut collected)?;
     let strangers = strangers(repository, session, record, &mut collected.notes)?;

@@ -26,7 +26,7 @@ fn judged(world: &World, attempt: u32, ready: &ReadyWorkspace) -> Collected {
 }
 
 fn tidied(world: &World) -> ReadyWorkspace {
-    let order = PrepareOrder { tree: TreeFate::AsCollected, ..world.order(1, WorkspaceKind::Worktree) };
+    let order = PrepareOrder { tree: TreeFate::AsBase, ..world.order(1, WorkspaceKind::Worktree) };
     world.try_prepare(&order).expect("a workspace")
 }
 

@@ -60,7 +60,7 @@ impl State {
                 self.presume(*attempt, *presumed, at);
                 self.attempt_ended(*attempt, end, collected.as_deref(), at);
             }
-            Event::GateDecided { job, result } => self.jobs[*job].gate = Some(result.clone()),
+            Event::GateDecided { job, result } => self.gate_decided(*job, result),
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.retry_counted(*job, *counted, context.as_ref());
                 self.set_job(*job, JobState::Backoff { until: *until, because: because.clone() });
@@ -174,6 +174,7 @@ impl State {
             account: Account::new(budget),
             started_at: None,
             collected: None,
+            worked: None,
         });
         self.add_jobs(plan.task, &plan.jobs);
     }
@@ -212,6 +213,7 @@ impl State {
                 context: None,
                 session: None,
                 gate: None,
+                heard: Vec::new(),
             });
             self.tasks[task].jobs.push(spec.job);
             self.tasks[task].open_jobs = self.tasks[task].open_jobs.saturating_add(1);
@@ -269,13 +271,23 @@ impl State {
         row.is_begun = false;
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
+        let lasting = self.lasting_base_checks(task);
+        let is_gone = self.is_place_gone(task);
         let row = &mut self.tasks[task];
+        if is_gone {
+            row.worked = None;
+        }
         // Preparing again is harmless where the place is whole, and mends it where it is not.
         row.workspace = WorkspaceState::Unmade;
         row.is_littered = false;
         // What is being taken down stays owed: the next attempt waits until it is down, else it
         // would be started in a folder that vanishes under it.
-        for job in jobs {
+        let (checks, others): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .filter(|job| !lasting.contains(job))
+            .partition(|job| self.jobs[*job].is_base_check());
+        // The checks of the base first: what waits for them must not find them done.
+        for job in checks.into_iter().chain(others) {
             let row = &mut self.jobs[job];
             row.tries = 0;
             row.losses = 0;
@@ -473,6 +485,9 @@ impl State {
         }
         let row = &mut self.tasks[task];
         row.live = None;
+        if is_result && has_run {
+            row.worked = Some(attempt);
+        }
         match collected {
             Some(collected) if is_result => {
                 row.collected = Some(Box::new(collected.clone()));

@@ -103,7 +103,7 @@ impl State {
     fn is_decided_by_us(&self, job: &Job) -> bool {
         match job.work {
             JobWork::Human | JobWork::Join => true,
-            JobWork::Work | JobWork::Check { .. } | JobWork::Agent { .. } => {
+            JobWork::Work | JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Agent { .. } => {
                 !job.is_let_in && self.template_of(job).is_some_and(|template| template.only_if.is_some())
             }
         }
@@ -117,6 +117,7 @@ impl State {
                 JobWork::Join
                 | JobWork::Work
                 | JobWork::Check { .. }
+                | JobWork::BaseCheck { .. }
                 | JobWork::Agent { .. }
                 | JobWork::Human,
                 _,

@@ -38,7 +38,11 @@ pub(super) fn job(turn: &mut Turn<'_>, job: JobId, by: &str) {
             order_stop(turn, *attempt, StopReason::JobCancelled { by: by.to_owned() });
         }
         (
-            JobWork::Check { .. } | JobWork::Agent { .. } | JobWork::Human | JobWork::Join,
+            JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Agent { .. }
+            | JobWork::Human
+            | JobWork::Join,
             JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. },
         ) => retry::cancelled_job(turn, job, by),
     }

@@ -57,7 +57,7 @@ fn decide(turn: &mut Turn<'_>, job: JobId) {
         }
         JobWork::Join => end_stage(turn, job),
         // Only those are undecided that have a condition.
-        JobWork::Work | JobWork::Check { .. } | JobWork::Agent { .. } => {
+        JobWork::Work | JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Agent { .. } => {
             turn.emit(Event::JobReleased { job });
         }
     }
@@ -301,7 +301,12 @@ fn findings(row: &Job) -> String {
             format!("\n\nThe end of what it printed:\n\n{}", gate.findings)
         }
         (
-            JobWork::Work | JobWork::Check { .. } | JobWork::Agent { .. } | JobWork::Human | JobWork::Join,
+            JobWork::Work
+            | JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Agent { .. }
+            | JobWork::Human
+            | JobWork::Join,
             _,
         ) => String::new(),
     }
@@ -438,17 +443,20 @@ fn outcome_of(state: &State, task: &Task) -> Outcome {
 /// required, or others were there for this case and succeeded.
 fn is_made_up_for(state: &State, job: &Job) -> bool {
     let is_optional = match &job.work {
-        JobWork::Check { gate } => {
-            let row = state.run_of(state.task_of(job)).gate(gate);
-            !row.is_none_or(|gate| gate.required)
-        }
+        JobWork::Check { gate } => !state.is_required(state.task_of(job), gate),
+        // One that the task cannot do without would have ended it before the work began.
+        JobWork::BaseCheck { .. } => true,
         JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => false,
     };
     is_optional
         || job.dependents.iter().filter_map(|id| state.job(*id)).any(|other| {
             let is_for_it = match other.work {
                 JobWork::Join => true,
-                JobWork::Work | JobWork::Check { .. } | JobWork::Agent { .. } | JobWork::Human => {
+                JobWork::Work
+                | JobWork::Check { .. }
+                | JobWork::BaseCheck { .. }
+                | JobWork::Agent { .. }
+                | JobWork::Human => {
                     other.needs.iter().any(|need| need.job == job.id && need.when != When::Success)
                 }
             };
@@ -472,7 +480,13 @@ fn judge_result(state: &State, task: &Task, has_result: bool) -> Outcome {
 pub(super) fn inputs(state: &State, job: &Job) -> Vec<Consumed> {
     match job.work {
         JobWork::Agent { .. } => {}
-        JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => return Vec::new(),
+        JobWork::Work
+        | JobWork::Check { .. }
+        | JobWork::BaseCheck { .. }
+        | JobWork::Human
+        | JobWork::Join => {
+            return Vec::new();
+        }
     }
     let mut seen: BTreeSet<JobId> = BTreeSet::new();
     let mut pending: VecDeque<JobId> = job.needs.iter().rev().map(|need| need.job).collect();

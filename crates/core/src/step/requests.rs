@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Turn, cancel, people, spending};
+use super::{Turn, cancel, evidence, people, spending};
 use crate::event::{Event, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
@@ -48,7 +48,7 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                 }
                 Some(_) => Ok(()),
                 None if is_held(state, *task) && row.live.is_some() && !has_held_gates(state, row) => {
-                    refuse(format!("task {task} has an agent at work just now; wait until it has ended"))
+                    refuse(format!("something of task {task} runs just now: retry it when that has ended"))
                 }
                 None if is_held(state, *task) => Ok(()),
                 None => refuse(format!("task {task} has not ended: it goes on by itself")),
@@ -96,6 +96,7 @@ fn is_held(state: &State, task: TaskId) -> bool {
     })
 }
 
+/// Whether a gate waits for a person, on the result or on the base: it goes on beside the others.
 fn has_held_gates(state: &State, task: &Task) -> bool {
     task.jobs.iter().filter_map(|job| state.job(*job)).any(Job::waits_as_gate)
 }
@@ -136,6 +137,9 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
             return refuse(format!("task `{}` allows no attempt", task.key));
         }
         validate_pipeline(spec, task)?;
+        if let Some(message) = evidence::refusal(spec, task, pipeline_of(spec, task)) {
+            return refuse(message);
+        }
     }
     validate_order(spec)
 }
@@ -143,7 +147,7 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
 /// What would make a plan impossible; intake says more about a pipeline, with its place in the file.
 fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
     let Some(name) = &task.pipeline else { return Ok(()) };
-    let Some(pipeline) = spec.pipelines.iter().find(|pipeline| pipeline.name == *name) else {
+    let Some(pipeline) = pipeline_of(spec, task) else {
         return refuse(format!("task `{}` names the template `{name}`, which does not exist", task.key));
     };
     if matches!(task.work, TaskWork::Run { .. }) {
@@ -158,7 +162,7 @@ fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
         return refuse(format!("the template `{name}` names the agent `{agent}`, which does not exist"));
     }
     let first = JobId(1);
-    let plan = plan::plan(task, Some(pipeline), first);
+    let plan = plan::plan(spec, task, Some(pipeline), first);
     if plan.is_empty() {
         return refuse(format!("nothing is left to do in the template `{name}` for task `{}`", task.key));
     }
@@ -170,6 +174,11 @@ fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn pipeline_of<'a>(spec: &'a RunSpec, task: &TaskSpec) -> Option<&'a Pipeline> {
+    let name = task.pipeline.as_ref()?;
+    spec.pipelines.iter().find(|pipeline| pipeline.name == *name)
 }
 
 fn agents_of(pipeline: &Pipeline) -> impl Iterator<Item = &String> {
@@ -252,9 +261,7 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
         spec.tasks.iter().zip(first_task..).map(|(task, id)| (task.key.as_str(), id)).collect();
     let mut plans = Vec::with_capacity(spec.tasks.len());
     for (index, task) in (0..).zip(&spec.tasks) {
-        let pipeline =
-            task.pipeline.as_ref().and_then(|name| spec.pipelines.iter().find(|row| row.name == *name));
-        let jobs = plan::plan(task, pipeline, JobId(next_job));
+        let jobs = plan::plan(&spec, task, pipeline_of(&spec, task), JobId(next_job));
         next_job += u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         let needs = task
             .needs

@@ -1,7 +1,7 @@
 //! What becomes of a job when an attempt of it ends: done, once more, sent back, or held.
 
 use super::reports::end_of;
-use super::{Turn, growing, people, spending};
+use super::{Turn, evidence, growing, people, spending};
 use crate::event::Event;
 use crate::furnishing::prepare_tries_max;
 use crate::ids::{AttemptId, JobId, TaskId};
@@ -9,8 +9,8 @@ use crate::money::Micros;
 use crate::state::{Attempt, Job, State, Task};
 use crate::time::Millis;
 use crate::types::{
-    Backoff, Collected, Dialect, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason,
-    JobWork, Outcome, StopReason, TaskWork, WorkspaceKind,
+    Backoff, Collected, Dialect, End, ErrorContext, Failure, FailureClass, HoldReason, JobWork, Outcome,
+    StopReason, TaskWork, WorkspaceKind,
 };
 
 /// How often a job may be lost with its worker in a row before that counts as a failure.
@@ -45,7 +45,7 @@ pub(super) fn needs_collecting(state: &State, attempt: AttemptId) -> bool {
     let task = state.task_of(job);
     let spec = state.spec(task);
     match (&job.work, spec.workspace) {
-        (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => false,
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _) => false,
         // What an agent of a pipeline leaves for other jobs is found nowhere else.
         (JobWork::Agent { .. }, _) | (JobWork::Work, WorkspaceKind::Worktree) => true,
         (JobWork::Work, WorkspaceKind::InPlace) => {
@@ -73,23 +73,25 @@ pub(super) fn end_if_stopped_before_start(turn: &mut Turn<'_>, attempt: AttemptI
 pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Collected>) {
     let Some(row) = turn.state.attempt(attempt) else { return };
     let job = row.job;
-    let is_gate = matches!(turn.state.job_of(row).work, JobWork::Check { .. });
+    let work = turn.state.job_of(row).work.clone();
     let mut end = end_of(row);
     if end == End::Succeeded {
         end = judge(turn.state, row, collected.as_ref());
     }
     over(turn, attempt, end.clone(), collected);
-    if is_gate {
-        after_gate(turn, job, attempt, end);
-    } else {
-        after_work(turn, job, attempt, end);
+    match work {
+        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => {
+            after_work(turn, job, attempt, end);
+        }
+        JobWork::Check { .. } => after_gate(turn, job, attempt, end),
+        JobWork::BaseCheck { .. } => evidence::after_base_check(turn, job, attempt, end),
     }
 }
 
 /// What there is to say about an attempt whose process ended well.
 fn judge(state: &State, row: &Attempt, collected: Option<&Collected>) -> End {
     match state.job_of(row).work {
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => End::Succeeded,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => End::Succeeded,
         JobWork::Work | JobWork::Agent { .. } if people::is_parked(state, row.job) => End::Parked,
         JobWork::Agent { .. } => growing::judge(state, row, collected),
         JobWork::Work => judge_work(state, row, collected),
@@ -205,7 +207,7 @@ fn losses(state: &State, job: JobId) -> u32 {
     state.job(job).map_or(0, |job| job.losses)
 }
 
-fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
+pub(super) fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
     match reason {
         StopReason::Cancelled { by } => {
             let task = task_of(turn, job);
@@ -284,7 +286,9 @@ fn fail(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
 
 fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
     match end {
-        End::Succeeded | End::Parked => decide_gate(turn, job, attempt, None),
+        End::Succeeded | End::Parked => {
+            decide_gate(turn, job, attempt, evidence::lack_of_tests(turn.state, attempt));
+        }
         End::Failed(failure) => match failure.class {
             FailureClass::Transient if tries_left(turn.state, job, failure.class) > 1 => {
                 schedule(turn, job, failure, None);
@@ -296,8 +300,7 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | FailureClass::Budget
             | FailureClass::Conflict => decide_gate(turn, job, attempt, Some(failure)),
         },
-        End::Lost if losses(turn.state, job) >= LOSSES_MAX => gate_not_run(turn, job, attempt, loss()),
-        End::Lost => schedule_uncounted(turn, job, loss()),
+        End::Lost => after_gate_loss(turn, job, attempt),
         End::Stopped(StopReason::TimedOut) => {
             let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
             decide_gate(turn, job, attempt, Some(failure));
@@ -310,6 +313,17 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),
+    }
+}
+
+/// The process of a gate, on the result or on the base, was lost.
+pub(super) fn after_gate_loss(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId) {
+    if losses(turn.state, job) < LOSSES_MAX {
+        schedule_uncounted(turn, job, loss());
+    } else if turn.state.job(job).is_some_and(Job::is_base_check) {
+        evidence::unknown(turn, job, attempt, loss());
+    } else {
+        gate_not_run(turn, job, attempt, loss());
     }
 }
 
@@ -329,20 +343,12 @@ fn gate_not_run(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Fa
 
 fn decide_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Option<Failure>) {
     let Some(row) = turn.state.attempt(attempt) else { return };
-    let task = turn.state.task_of(turn.state.job_of(row));
-    let process = row.process.as_ref();
-    let result = GateResult {
-        passed: failure.is_none(),
-        exit: process.map_or(Exit::Lost, |process| process.exit.clone()),
-        elapsed: process.map_or(Millis(0), |process| process.elapsed),
-        output_sha256: process.and_then(|process| process.output_sha256.clone()),
-        findings: process.map(|process| process.output_tail.clone()).unwrap_or_default(),
-        commit: task
-            .collected
-            .as_ref()
-            .and_then(|collected| collected.commit.clone().or_else(|| collected.snapshot.clone())),
-    };
+    let (result, is_again) = evidence::on_result(turn.state, row, failure.as_ref());
     turn.emit(Event::GateDecided { job, result: Box::new(result) });
+    if let (Some(because), true) = (&failure, is_again) {
+        let (until, because) = (turn.now, because.clone());
+        return turn.emit(Event::RetryScheduled { job, until, because, context: None, counted: false });
+    }
     if let Some(failure) = failure.clone().filter(|_| is_of_pipeline(turn, job)) {
         return after_red_gate(turn, job, failure);
     }
@@ -363,7 +369,10 @@ fn after_red_gate(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
 
 /// When every job of a task has spoken, the task is closed or its work is sent back. That one of its gates
 /// could not be run keeps no red one waiting: the next result is another one, for all of them.
-fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
+pub(super) fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
+    if let Some(outcome) = evidence::refuted(turn.state, task) {
+        return turn.emit(Event::TaskClosed { task, outcome });
+    }
     let Some(row) = turn.state.task(task) else { return };
     if turn.state.pipeline_of(row).is_some() {
         return growing::settle_task(turn, task);
@@ -414,7 +423,8 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
 
 /// Gates that a person has cancelled, and who.
 fn cancelled_gates(jobs: &[&Job]) -> Vec<(JobId, String)> {
-    jobs.iter().filter_map(|job| Some((job.id, cancelled_by(job)?.to_owned()))).collect()
+    let gates = jobs.iter().filter(|job| !job.is_base_check());
+    gates.filter_map(|job| Some((job.id, cancelled_by(job)?.to_owned()))).collect()
 }
 
 fn cancelled_by(job: &Job) -> Option<&str> {
@@ -444,8 +454,13 @@ fn unwanted_gate<'a>(state: &State, task: &Task, job: &'a Job) -> Option<&'a str
 /// Whether the job is a gate that the task cannot do without.
 fn is_required_gate(state: &State, task: &Task, job: &Job) -> bool {
     match &job.work {
-        JobWork::Check { gate } => state.run_of(task).gate(gate).is_none_or(|gate| gate.required),
-        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => false,
+        JobWork::Check { gate } => state.is_required(task, gate),
+        // Of base checks the end was made before the work began.
+        JobWork::BaseCheck { .. }
+        | JobWork::Work
+        | JobWork::Agent { .. }
+        | JobWork::Human
+        | JobWork::Join => false,
     }
 }
 
@@ -497,12 +512,12 @@ pub(super) fn tries_left(state: &State, job: JobId, class: FailureClass) -> u32 
             let asked = state.template_of(row).and_then(|template| template.tries);
             asked.unwrap_or(state.spec_of_job(job).attempts_max)
         }
-        JobWork::Check { .. } | JobWork::Human | JobWork::Join => GATE_TRIES_MAX,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => GATE_TRIES_MAX,
     };
     limit.saturating_sub(row.tries)
 }
 
-fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
+pub(super) fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
     let tries = turn.state.job(job).map_or(0, |job| job.tries).saturating_add(1);
     let wait = wait_before(turn.state, job, tries, because.class).max(wait_for_reset(turn, &because));
     let until = turn.now + wait;

@@ -41,6 +41,9 @@ pub(super) fn route(state: &State, job: &Job) -> Route {
     let plain = |agent: &str, reason: String| Route { agent: agent.to_owned(), model: None, reason };
     match (&job.work, &state.spec(task).work) {
         (JobWork::Check { gate }, _) => plain("gate", format!("gate `{gate}` of the task")),
+        (JobWork::BaseCheck { gate }, _) => {
+            plain("gate", format!("gate `{gate}` of the task, which must fail on the base commit"))
+        }
         (JobWork::Work, TaskWork::Run { .. }) => plain("run", "a plain command".to_owned()),
         (JobWork::Work, TaskWork::Agent { agent }) => Route {
             agent: agent.clone(),

@@ -139,7 +139,7 @@ pub(crate) fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
 fn deny(turn: &mut Turn<'_>, job: JobId, denial: Denial) {
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
-    if task.started_at.is_some() {
+    if turn.state.is_work_begun(task) {
         let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
         turn.emit(Event::JobHeld { job, reason });
     } else {

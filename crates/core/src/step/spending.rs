@@ -68,7 +68,7 @@ pub(crate) fn allowance(state: &State, job: JobId, now: Timestamp) -> Allowance 
     }
     let accounts = accounts(state, job, now);
     // Work that was begun may use up what is left; only new work must fit as a whole.
-    let is_begun = state.job(job).is_some_and(|row| state.task_of(row).started_at.is_some());
+    let is_begun = state.job(job).is_some_and(|row| state.is_work_begun(state.task_of(row)));
     let wanted = if is_begun {
         accounts.iter().fold(estimate, |wanted, (_, account)| wanted.min(account.left()))
     } else {

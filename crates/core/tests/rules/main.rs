@@ -1,5 +1,6 @@
 //! The rules as scenarios: what comes in, and what is decided on it.
 
+mod evidence;
 mod gates;
 mod money;
 mod people;

@@ -10,6 +10,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
+use dayshift_core::evidence::TestCount;
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
@@ -179,16 +180,10 @@ impl Stage {
                 task.needs.push(TaskNeed { key: key.to_owned(), when });
             }
             "gate" => {
-                let gate = value.trim_end_matches('?');
-                task.gates.push(gate.to_owned());
-                if !self.spec.gates.iter().any(|known| known.name == gate) {
-                    self.spec.gates.push(Gate {
-                        name: gate.to_owned(),
-                        run: "true".to_owned(),
-                        timeout: Millis::minutes(1),
-                        required: gate == value,
-                        red_on_base: false,
-                    });
+                let gate = gate(value);
+                task.gates.push(gate.name.clone());
+                if !self.spec.gates.iter().any(|known| known.name == gate.name) {
+                    self.spec.gates.push(gate);
                 }
             }
             "wait" => {
@@ -300,6 +295,31 @@ impl Stage {
         self.entries.iter().for_each(|entry| state.apply(entry));
         assert!(state == self.state, "the replay is not the same");
     }
+}
+
+/// `unit`, `unit?` for one that is not required; then, each behind a colon, `base` for one that must be red
+/// there, `reruns=2`, `tests=3`.
+fn gate(text: &str) -> Gate {
+    let mut words = text.split(':');
+    let name = words.next().expect("a gate has a name");
+    let mut gate = Gate {
+        name: name.trim_end_matches('?').to_owned(),
+        run: "true".to_owned(),
+        timeout: Millis::minutes(1),
+        required: !name.ends_with('?'),
+        red_on_base: false,
+        min_tests: None,
+        reruns: 0,
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some(("reruns", count)) => gate.reruns = number(count),
+            Some(("tests", count)) => gate.min_tests = Some(number(count)),
+            None if word == "base" => gate.red_on_base = true,
+            Some(_) | None => panic!("a gate has no `{word}`"),
+        }
+    }
+    gate
 }
 
 fn plain_task(key: &str) -> TaskSpec {
@@ -438,6 +458,9 @@ fn report(verb: &str, rest: &[&str]) -> Report {
 }
 
 fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
+    // `ok:3` ran three tests, as it says itself.
+    let (how, tests) = how.split_once(':').unwrap_or((how, ""));
+    let tests = (!tests.is_empty()).then(|| TestCount::exactly(number(tests)));
     let (exit, verdict) = match how {
         "ok" | "done" => (Exit::Code(0), None),
         "lost" => (Exit::Lost, None),
@@ -462,6 +485,7 @@ fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
         output_bytes: 0,
         output_sha256: None,
         output_tail: "the end of its words".to_owned(),
+        tests,
         leftovers: 0,
     };
     Report::ProcessEnded {

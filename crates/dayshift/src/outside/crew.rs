@@ -302,12 +302,13 @@ impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
         let site = Self::of_task(shared, state, state.task_of(job), Some(attempt));
-        let is_littered = state.is_littered(job.id, attempt);
-        Some(Self {
-            tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs },
-            changes: if job.keeps_changes() { ChangesFate::Result } else { ChangesFate::PutBack },
-            ..site
-        })
+        let tree = match (state.is_littered(job.id, attempt), state.is_on_base(job.id, attempt)) {
+            (false, _) => TreeFate::AsItIs,
+            (true, false) => TreeFate::AsCollected,
+            (true, true) => TreeFate::AsBase,
+        };
+        let changes = if job.keeps_changes() { ChangesFate::Result } else { ChangesFate::PutBack };
+        Some(Self { tree, changes, ..site })
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {

@@ -88,7 +88,7 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         env.push((ports::VARIABLE.to_owned(), base.to_string()));
         env.sort();
     }
-    let is_gate = matches!(subject.job.work, JobWork::Check { .. });
+    let is_gate = subject.job.gate_name().is_some();
     let launch = Launch {
         attempt,
         program: started.program,
@@ -206,7 +206,9 @@ struct Environment {
 fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
     let run = subject.state.run_of(subject.task);
     let line = match (&subject.job.work, &subject.state.spec(subject.task).work) {
-        (JobWork::Check { gate }, _) => run.gate(gate).map_or("", |gate| gate.run.as_str()),
+        (JobWork::Check { gate } | JobWork::BaseCheck { gate }, _) => {
+            run.gate(gate).map_or("", |gate| gate.run.as_str())
+        }
         (JobWork::Work, TaskWork::Run { command }) => command,
         // Agents have a start of their own, and nothing is started for the others.
         (JobWork::Work, TaskWork::Agent { .. })

@@ -77,7 +77,11 @@ impl Wanted {
         state.agent_of_job(job)?;
         let role = match job.work {
             JobWork::Agent { role } => Some(role),
-            JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => None,
+            JobWork::Work
+            | JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Human
+            | JobWork::Join => None,
         };
         let failure = match &row.phase {
             Phase::Collecting { verdict } => verdict.as_ref().map(|failure| failure.message.clone()),

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod disk_faults;
 mod doctor;
+mod evidence;
 mod examples;
 mod faults;
 mod files;

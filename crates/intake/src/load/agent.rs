@@ -177,5 +177,7 @@ pub(crate) fn read_gate(entry: &Entry) -> Option<Gate> {
         timeout: fields.duration("timeout").unwrap_or(GATE_TIMEOUT),
         required: fields.bool("required").unwrap_or(true),
         red_on_base: fields.bool("red_on_base").unwrap_or(false),
+        min_tests: fields.whole("min_tests"),
+        reruns: fields.whole("reruns").unwrap_or(0),
     })
 }

@@ -58,6 +58,7 @@ pub(crate) fn link(
             unknown_agents(&joined, sinks, ctx);
         }
         unknown_gates(&joined, sinks, ctx);
+        gates_without_base(&joined, &through, sinks, ctx);
     }
     keep(&mut joined.tasks, chosen, sinks);
     in_place(&joined.tasks, sinks);
@@ -205,6 +206,29 @@ pub(super) fn gate_hint(name: &str, joined: &Joined, ctx: &Context<'_>) -> Strin
         None => {
             let names: Vec<&str> = names().collect::<BTreeSet<_>>().into_iter().collect();
             format!("the gates are {}", names.join(", "))
+        }
+    }
+}
+
+/// A gate can be red on the base only where there is one to go back to: in a worktree.
+fn gates_without_base(joined: &Joined, through: &Chosen, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
+    let red_on_base = |name: &str| {
+        let own = joined.gates.get(name).and_then(|named| named.value.as_ref());
+        let users = || ctx.defaults.gates.get(name).map(|setting| &setting.value);
+        own.or_else(users).is_some_and(|gate| gate.red_on_base)
+    };
+    for task in &joined.tasks {
+        let place = match task.spec.workspace {
+            WorkspaceKind::Worktree => continue,
+            WorkspaceKind::InPlace => "in place",
+            WorkspaceKind::Scratch => "in a scratch folder",
+        };
+        for (name, pos) in through.gates_of(task).into_iter().filter(|(name, _)| red_on_base(name)) {
+            let message = format!(
+                "the gate `{name}` must be red on the base, and the task works {place}, where there is none"
+            );
+            let hint = "let the task have `workspace: worktree`, or give it a gate without `red_on_base`";
+            sinks[task.source].error_hint(pos, code::CONTRADICTION, message, hint);
         }
     }
 }

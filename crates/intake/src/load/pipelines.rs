@@ -54,6 +54,29 @@ impl Chosen {
     }
 }
 
+impl Chosen {
+    /// The gates that a task runs, each with the place that names it: in its own list, else the task's, where
+    /// its template does.
+    pub(crate) fn gates_of<'a>(&'a self, task: &'a TaskDraft) -> Vec<(&'a str, Pos)> {
+        let own = task.spec.gates.iter().map(String::as_str).zip(task.gates.iter().copied());
+        let name = task.spec.pipeline.as_ref();
+        let Some(pipeline) = name.and_then(|name| self.pipelines.iter().find(|it| it.name == *name)) else {
+            return own.collect();
+        };
+        let at = task.template.as_ref().map_or(task.pos, |(pos, _)| *pos);
+        let stages = pipeline.stages.iter().filter(|stage| !task.spec.skip_stages.contains(&stage.name));
+        let mut found: BTreeMap<&str, Pos> = BTreeMap::new();
+        for job in stages.flat_map(|stage| &stage.jobs) {
+            match &job.does {
+                Does::Check { gates } if gates.is_empty() => found.extend(own.clone()),
+                Does::Check { gates } => found.extend(gates.iter().map(|gate| (gate.as_str(), at))),
+                Does::Agent { .. } | Does::Human { .. } => {}
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
 /// Gives every task its pipeline. What is wrong with templates is added to `beside`, with the command line to `flags`.
 pub(super) fn choose(
     joined: &mut Joined,

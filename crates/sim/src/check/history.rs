@@ -2,6 +2,7 @@
 //! so a wrong fold cannot hide a wrong decision.
 
 mod closing;
+mod evidence;
 mod failures;
 mod ledger;
 mod opening;
@@ -53,6 +54,12 @@ pub(crate) struct TaskBook {
     live: Option<AttemptId>,
     /// How many attempts were ever opened.
     pub(crate) opened: u32,
+    /// How many of them were no base checks.
+    worked: u32,
+    /// The tree of its latest result.
+    tree: Option<String>,
+    /// The attempt that ran last of those whose changes are part of the result.
+    worker: Option<AttemptId>,
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
     place: places::PlaceBook,
@@ -71,6 +78,10 @@ pub(crate) struct JobBook {
     item: Option<Item>,
     /// Its part in a plan.
     part: plans::Part,
+    /// What its gate said of what, as far as it could be run.
+    heard: Vec<evidence::Verdict>,
+    /// Whether it was red just now, and nothing was decided on that.
+    is_red_now: bool,
     held: Option<HoldReason>,
     is_failed: bool,
     /// Whether a person does not want it.
@@ -98,7 +109,7 @@ impl JobBook {
         match self.work {
             JobWork::Work => true,
             JobWork::Agent { role } => role.keeps_changes(),
-            JobWork::Check { .. } | JobWork::Human | JobWork::Join => false,
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
         }
     }
 }
@@ -121,6 +132,8 @@ pub(crate) struct AttemptBook {
     named: Option<String>,
     /// How its process ended.
     exit: Option<Exit>,
+    /// How many tests it told of.
+    tests: Option<u64>,
     /// When the last look at it came in.
     looked_at: Timestamp,
     /// How what it printed begins, where it claimed nothing.
@@ -270,6 +283,7 @@ impl History {
                     format!("the process of {attempt} ended twice")
                 })?;
                 book.exit = Some(process.exit.clone());
+                book.tests = process.tests.map(|tests| tests.ran);
                 if claim.is_none() {
                     book.printed_bytes = process.output_tail.len();
                     book.printed = process.output_tail.chars().take(PRINTED_MAX).collect();
@@ -292,6 +306,7 @@ impl History {
                 return self.stop_ordered(*attempt, reason, entry.at, is_asked);
             }
             Event::AttemptEnded { attempt, end, collected, presumed } => {
+                self.left_tree(*attempt, collected.as_deref())?;
                 self.presumed(*attempt, *presumed, entry.at)?;
                 let job = self.attempt(*attempt)?.job;
                 self.left(job, collected.as_deref())?;
@@ -299,7 +314,7 @@ impl History {
                 return self.ended(*attempt, end, collected.is_some());
             }
             Event::GateDecided { job, result } => {
-                at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
+                return self.gate_decided(*job, result);
             }
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.is_told_why(*job, because, context.as_ref(), *counted)?;
@@ -424,6 +439,9 @@ impl History {
                 is_accepted: false,
                 live: None,
                 opened: 0,
+                worked: 0,
+                tree: None,
+                worker: None,
                 is_kept: false,
                 place: places::PlaceBook::default(),
                 commit: None,
@@ -437,13 +455,15 @@ impl History {
             task,
             gate: match &job.work {
                 JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => None,
-                JobWork::Check { gate } => Some(gate.clone()),
+                JobWork::Check { gate } | JobWork::BaseCheck { gate } => Some(gate.clone()),
             },
             work: job.work.clone(),
             name: job.name.clone(),
             place: job.template,
             item: job.item.clone(),
             part: plans::Part::new(job),
+            heard: Vec::new(),
+            is_red_now: false,
             held: None,
             is_failed: false,
             is_cancelled: false,
@@ -486,6 +506,9 @@ impl History {
         let (task, is_old, keeps) = (book.task, book.work == JobWork::Work, book.keeps_changes());
         let is_piped = self.spec(task)?.pipeline.is_some();
         let book = at_mut(&mut self.tasks, task.0)?;
+        if keeps && has_run {
+            book.worker = Some(attempt);
+        }
         match is_piped && !is_old {
             true if keeps && is_collected => book.place.is_littered = false,
             true if has_run && !keeps => book.place.is_littered = true,
@@ -506,13 +529,14 @@ impl History {
     }
 
     /// What was accepted and decided before does not count any more.
-    fn forget_evidence(&mut self, task: TaskId) -> Result<(), Broken> {
+    fn forget_evidence(&mut self, task: TaskId, lasting: &[JobId]) -> Result<(), Broken> {
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_accepted = false;
-        for job in book.jobs.clone() {
+        for job in book.jobs.clone().into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
             book.is_failed = false;
+            book.is_red_now = false;
             if book.gate.is_some() {
                 (book.not_before, book.counted, book.held) = (Timestamp(0), 0, None);
             }
@@ -530,13 +554,17 @@ impl History {
             Some(outcome) => *outcome != Outcome::Succeeded,
         };
         ensure(makes_sense, "reopened", || format!("{task} is {:?} and was reopened", book.outcome))?;
-        self.forget_evidence(task)?;
+        let lasting = self.lasting_base_checks(task)?;
+        self.forget_evidence(task, &lasting)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = None;
         book.is_begun = false;
+        if book.place.standing == places::Standing::Released {
+            (book.worker, book.tree) = (None, None);
+        }
         book.place.standing = places::Standing::Unmade;
         let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
-        for job in jobs {
+        for job in jobs.into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             (book.last_end, book.session, book.unprepared) = (None, None, 0);

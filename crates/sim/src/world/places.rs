@@ -182,6 +182,8 @@ impl World {
         let task = self.worker.processes.get(&attempt)?.task;
         let deliverables = self.books.spec(task).ok()?.deliverables.clone();
         let part = self.worker.processes.get(&attempt)?.part.clone();
+        let run = self.books.task(task).ok()?.run;
+        let is_git = self.books.run(run).ok()?.spec.is_git;
         let row = self.places.at(key);
         let is_there = row.is_delivered;
         let collected = Collected {
@@ -190,6 +192,7 @@ impl World {
             verdict: part.verdict,
             changed: row.is_changed,
             commit: row.is_changed.then(|| format!("{key:?} {}", row.version)),
+            tree: is_git.then(|| format!("tree {}", row.version)),
             deliverables: deliverables.into_iter().map(|what| (what, is_there)).collect(),
             ..Collected::default()
         };

@@ -133,9 +133,15 @@ impl World {
         ensure(!book.is_over, "spawn-ended", || {
             format!("a process is started for {attempt}, which has ended")
         })?;
-        let (task, is_gate) = (self.books.job(book.job)?.task, self.books.job(book.job)?.gate.is_some());
-        let litter = self.places.at(key).littered_by;
-        ensure(is_gate || litter.is_none(), "spawn-littered", || {
+        let job = self.books.job(book.job)?;
+        let (of, task, is_gate) = (book.job, job.task, job.gate.is_some() && !job.is_base());
+        let place = self.places.at(key);
+        ensure(!job.is_base() || !place.is_changed, "base-tree", || {
+            format!("{attempt} is to see the base of {key:?}, and work was done there")
+        })?;
+        let litter = place.littered_by;
+        let is_own = litter.is_some_and(|by| self.books.attempt(by).is_ok_and(|by| by.job == of));
+        ensure(is_gate || litter.is_none() || (job.is_base() && is_own), "spawn-littered", || {
             format!("{attempt} goes on with what {litter:?} has left in {key:?}")
         })?;
         self.books.place_is_recorded(attempt)?;
@@ -234,20 +240,29 @@ impl World {
         let job = self.books.job(self.books.attempt(attempt)?.job)?;
         let judges = match job.work {
             JobWork::Agent { role } => role.judges(),
-            JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => false,
+            JobWork::Work
+            | JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Human
+            | JobWork::Join => false,
         };
         Ok(collected.output_faults.is_empty() && (!judges || collected.verdict.is_some()))
     }
 
+    /// A gate that passed has ended well, with tests where they are asked for; on the base it has not.
     fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {
-        let Some(attempt) = self.books.job(job)?.last_attempt else {
+        let book = self.books.job(job)?;
+        let Some(attempt) = book.last_attempt else {
             return Err(("gate-true", format!("{job} is green and was never tried")));
         };
         let is_green = match self.worker.processes.get(&attempt).map(|row| &row.record) {
             Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
             Some(Record::Nothing | Record::Begun) | None => false,
         };
-        ensure(is_green, "gate-true", || format!("{job} is green, its process in {attempt} was not"))
+        let is_green = is_green && !self.books.lacks_tests(job)?;
+        ensure(is_green != book.is_base(), "gate-true", || {
+            format!("{job} is green, its process in {attempt} was not")
+        })
     }
 
     /// A task that succeeded has changed something, and its required gates were green on the
@@ -260,7 +275,9 @@ impl World {
             WorkspaceKind::Worktree | WorkspaceKind::Scratch => Key::Own(task),
         };
         let Some(place) = self.places.get(&key) else {
-            return Err(("success-true", format!("{task} succeeded nowhere")));
+            // A pipeline may end well though all that would have been done was left out, or was not wanted.
+            let is_idle = spec.pipeline.is_some() && !self.books.has_result(task)?;
+            return ensure(is_idle, "success-true", || format!("{task} succeeded nowhere"));
         };
         let is_agent = match spec.work {
             TaskWork::Agent { .. } => true,
@@ -282,7 +299,7 @@ impl World {
         let left = version(work.and_then(|row| row.last_attempt), |row| row.version_left);
         for job in &book.jobs {
             let row = self.books.job(*job)?;
-            let Some(gate) = &row.gate else { continue };
+            let Some(gate) = row.gate.as_ref().filter(|_| !row.is_base()) else { continue };
             if !run.spec.gates.iter().any(|known| known.name == *gate && known.required) {
                 continue;
             }

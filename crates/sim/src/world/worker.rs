@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::evidence::TestCount;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
@@ -29,6 +30,8 @@ pub(crate) const TURN_TOKENS_MAX: u64 = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Gate,
+    /// A gate on the base.
+    Base,
     Command,
     /// An agent at a fixed price.
     Fixed(Micros),
@@ -52,6 +55,15 @@ pub(super) struct Part {
     pub(super) artifacts: Vec<Artifact>,
     /// What is wrong with that.
     pub(super) output_faults: Vec<String>,
+}
+
+impl Kind {
+    fn is_gate(self) -> bool {
+        match self {
+            Self::Gate | Self::Base => true,
+            Self::Command | Self::Fixed(_) | Self::Metered(_) => false,
+        }
+    }
 }
 
 /// Whether an agent goes on with a session.
@@ -159,6 +171,8 @@ pub(super) struct Process {
     streak: u32,
     /// Its part in a pipeline.
     pub(super) part: Part,
+    /// How many tests it tells of.
+    tests: Option<TestCount>,
 }
 
 /// The worker's processes and the engine's connection to it.
@@ -180,6 +194,7 @@ impl World {
         let task = state.task_of(job);
         let kind = match (&job.work, state.agent_of(task).map(|agent| &agent.dialect)) {
             (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => Kind::Gate,
+            (JobWork::BaseCheck { .. }, _) => Kind::Base,
             (JobWork::Work | JobWork::Agent { .. }, None) => Kind::Command,
             (_, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
             (_, Some(Dialect::Claude { .. })) => Kind::Metered(TURN_PRICE_MAX),
@@ -201,6 +216,7 @@ impl World {
             signs: Signs::new(0),
             streak: 1,
             part,
+            tests: None,
         };
         self.worker.processes.insert(attempt, process);
     }
@@ -208,7 +224,7 @@ impl World {
     /// What an agent will ask, want and leave.
     fn draw_part(&mut self, job: &Job, attempt: AttemptId, kind: Kind) -> Part {
         let mut part = Part::default();
-        if matches!(kind, Kind::Gate | Kind::Command) {
+        if kind.is_gate() || kind == Kind::Command {
             return part;
         }
         for number in 0..2 {
@@ -331,7 +347,9 @@ impl World {
             self.broken.get_or_insert(broken);
         }
         let ending = match self.worker.processes.get(&attempt).map(|row| row.kind) {
-            Some(Kind::Gate) => self.rng.weighted(&self.swarm.gate_ends),
+            // Mostly as it should be, else nothing else would ever begin.
+            Some(Kind::Base) if self.rng.chance(700) => Ending::Failure(FailureClass::Work),
+            Some(Kind::Gate | Kind::Base) => self.rng.weighted(&self.swarm.gate_ends),
             Some(Kind::Command | Kind::Fixed(_) | Kind::Metered(_)) | None => {
                 self.rng.weighted(&self.swarm.work_ends)
             }
@@ -350,7 +368,7 @@ impl World {
         row.is_alive = true;
         row.signs = Signs::new(self.shared.now.get());
         let turns = match row.kind {
-            Kind::Gate | Kind::Command => 0,
+            Kind::Gate | Kind::Base | Kind::Command => 0,
             // It works in silence, as commands do.
             Kind::Fixed(_) => {
                 let doing = Self::draw_silence(&mut self.rng, self.swarm.silent_doing);
@@ -359,7 +377,10 @@ impl World {
             }
             Kind::Metered(_) => self.rng.small(0, if self.swarm.repeats > 0 { 12 } else { 6 }),
         };
-        let (is_gate, is_dropped, task) = (row.kind == Kind::Gate, row.part.is_dropped, row.task);
+        let (is_gate, is_dropped, task) = (row.kind.is_gate(), row.part.is_dropped, row.task);
+        if is_gate && self.rng.chance(self.swarm.counts) {
+            row.tests = Some(TestCount::exactly(self.rng.pick(&[0, 1, 2, 40])));
+        }
         let is_worktree = self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);
         let place = self.places.at(&key);
         place.process = Some(attempt);
@@ -491,7 +512,7 @@ impl World {
             row.spend.cost = cost;
         }
         let (changes, delivers) = match row.ending {
-            _ if row.kind == Kind::Gate || row.part.is_dropped => (false, false),
+            _ if row.kind.is_gate() || row.part.is_dropped => (false, false),
             Ending::Success { changes, delivers } if ended.verdict.is_none() => (changes, delivers),
             Ending::Success { .. } | Ending::Failure(_) | Ending::Hang | Ending::NotStarted(_) => {
                 (self.rng.chance(500), false)
@@ -535,6 +556,7 @@ impl World {
             output_bytes: 0,
             output_sha256: None,
             output_tail: printed(attempt),
+            tests: row.tests,
             leftovers: 0,
         };
         let report = Report::ProcessEnded {
@@ -594,7 +616,7 @@ impl World {
         for attempt in alive {
             let Some(row) = self.worker.processes.get_mut(&attempt) else { continue };
             row.is_alive = false;
-            let changes = row.kind != Kind::Gate && self.rng.chance(300);
+            let changes = !row.kind.is_gate() && self.rng.chance(300);
             if let Some(key) = self.place_of(attempt) {
                 let place = self.places.at(&key);
                 place.process = None;

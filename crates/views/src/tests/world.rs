@@ -110,6 +110,7 @@ impl World {
             output_bytes: printed.len() as u64,
             output_sha256: Some("0123456789abcdef".repeat(4)),
             output_tail: printed.to_owned(),
+            tests: None,
             leftovers: 0,
         };
         self.report(Report::ProcessEnded {
@@ -238,6 +239,8 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             timeout: Millis::minutes(20),
             required: true,
             red_on_base: false,
+            min_tests: None,
+            reruns: 0,
         }],
         tasks,
         furnishing: Furnishing::default(),

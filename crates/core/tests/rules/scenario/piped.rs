@@ -77,6 +77,10 @@ pub(super) fn add(pipeline: &mut Pipeline, line: &str) {
 fn does(what: &str) -> Does {
     match what {
         "check" => Does::Check { gates: Vec::new() },
+        _ if what.starts_with("check:") => {
+            let names = what.trim_start_matches("check:");
+            Does::Check { gates: names.split('+').map(str::to_owned).collect() }
+        }
         "human" => Does::Human { ask: "is it good?".to_owned() },
         _ => {
             let role = Role::ALL.into_iter().find(|role| role.word() == what);
@@ -116,7 +120,7 @@ pub(super) fn is_its_word(word: &str) -> bool {
     ["approve", "reject", "fault", "plain"].contains(&word) || word.contains('=')
 }
 
-/// `approve`, `reject`, `fault`, `plain` (nothing but a change), `items=2`, `risk=high`, `commit=c1`.
+/// `approve`, `reject`, `fault`, `plain` (nothing but a change), `items=2`, `risk=high`, `commit=c1`, `tree=t1`.
 pub(super) fn collected(words: &[&str]) -> Collected {
     let mut collected = Collected { changed: true, ..Collected::default() };
     let mut fields = BTreeMap::new();
@@ -125,6 +129,7 @@ pub(super) fn collected(words: &[&str]) -> Collected {
         match word.split_once('=') {
             Some(("items", value)) => count = Some(number::<u32>(value)),
             Some(("commit", value)) => collected.commit = Some(value.to_owned()),
+            Some(("tree", value)) => collected.tree = Some(value.to_owned()),
             Some((field, value)) => {
                 fields.insert(field.to_owned(), value.to_owned());
             }

@@ -35,7 +35,8 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
             format!("ended {attempt} {}{presumed}", self::end(end))
         }
         Event::GateDecided { job, result } => {
-            format!("gate {job} {}", if result.passed { "green" } else { "red" })
+            let flaky = if result.is_flaky { ", flaky" } else { "" };
+            format!("gate {job} {}{flaky}", if result.passed { "green" } else { "red" })
         }
         Event::RetryScheduled { job, until, context, counted, because } => {
             let uncounted = if *counted { "" } else { ", not counted" };

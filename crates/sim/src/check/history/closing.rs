@@ -45,7 +45,7 @@ impl History {
             }
             Outcome::Deferred { .. } => {
                 self.may_defer(task, at)?;
-                ensure(!book.is_begun, "deferred", || format!("{task} was begun and then deferred"))?;
+                ensure(book.worked == 0, "deferred", || format!("{task} was begun and then deferred"))?;
             }
             Outcome::Cancelled { .. } => self.may_be_cancelled(task, is_asked)?,
         }

@@ -301,7 +301,7 @@ impl History {
         for key in [Key::Job(job), Key::Task(task)] {
             wanted = least(wanted, self.ledger.get(key).limit, Amount::ZERO);
         }
-        if self.task(task)?.opened > 0 && wanted != Amount::ZERO {
+        if self.task(task)?.worked > 0 && wanted != Amount::ZERO {
             for key in self.keys(job, at)? {
                 let account = self.ledger.get(key);
                 wanted = least(wanted, account.limit, account.used);

@@ -25,11 +25,16 @@ impl History {
         self.has_money(task, job, reserved, now)?;
         self.hears_answers(job)?;
         let is_piped = self.spec(task)?.pipeline.is_some();
+        let is_base = self.job(job)?.is_base();
         let is_gate = self.job(job)?.gate.is_some() && !is_piped;
+        if !is_base {
+            self.is_base_checked(task)?;
+        }
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
         book.opened += 1;
+        book.worked += u32::from(!is_base);
         book.place.is_littered |= is_gate;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
@@ -44,6 +49,7 @@ impl History {
             resume,
             named: None,
             exit: None,
+            tests: None,
             looked_at: Timestamp(0),
             printed: String::new(),
             printed_bytes: 0,
@@ -104,8 +110,8 @@ impl History {
             self.may_begin(job)?;
         }
         let is_old = self.spec(task)?.pipeline.is_none();
-        ensure(!is_old || row.gate.is_none() || book.is_accepted, "gate-order", || {
-            format!("gate {job} was opened before its work was accepted")
+        ensure(!is_old || row.gate.is_none() || book.is_accepted != row.is_base(), "gate-order", || {
+            format!("gate {job} was opened, its work being accepted: {}", book.is_accepted)
         })?;
         ensure(!is_old || row.gate.is_some() || !book.is_accepted, "accepted-once", || {
             format!("{job} was accepted and opened again")

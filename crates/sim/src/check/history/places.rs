@@ -86,11 +86,11 @@ impl History {
     /// An attempt's place is made when it is not there, or when gates have been in it since; and
     /// only where there is anything to make, or to remember.
     pub(crate) fn place_has_to_be_made(&self, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, takes_litter) = self.task_of(attempt)?;
+        let (task, _) = self.task_of(attempt)?;
         let place = &self.task(task)?.place;
         let is_new = place.standing != Standing::Ready;
         let has_to_be = match self.spec(task)?.workspace {
-            WorkspaceKind::Worktree => is_new || (place.is_littered && !takes_litter),
+            WorkspaceKind::Worktree => is_new || self.has_litter(attempt)?,
             WorkspaceKind::InPlace => is_new && self.is_recorded(task)?,
             WorkspaceKind::Scratch => false,
         };
@@ -110,13 +110,23 @@ impl History {
 
     /// Whether the engine is told rightly that gates have been where the attempt goes on.
     pub(crate) fn knows_litter(&self, state: &State, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, takes_litter) = self.task_of(attempt)?;
-        let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
-        let expected = is_worktree && !takes_litter && self.task(task)?.place.is_littered;
+        let expected = self.has_litter(attempt)?;
         let is_littered = state.is_littered(self.attempt(attempt)?.job, attempt);
         ensure(is_littered == expected, "littered", || {
             format!("the place of {attempt} is called littered: {is_littered}")
         })
+    }
+
+    /// Whether others have left something in a worktree that the attempt must not find there.
+    fn has_litter(&self, attempt: AttemptId) -> Result<bool, Broken> {
+        let (task, takes_litter) = self.task_of(attempt)?;
+        let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
+        Ok(is_worktree
+            && match (takes_litter, self.job(self.attempt(attempt)?.job)?.is_base()) {
+                (_, true) => self.is_base_littered(attempt)?,
+                (true, false) => false,
+                (false, false) => self.task(task)?.place.is_littered,
+            })
     }
 
     /// The task that an attempt works on, and whether it takes the place as others left it, which gates

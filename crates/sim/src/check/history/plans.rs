@@ -305,6 +305,8 @@ impl History {
                 if row.work == JobWork::Human {
                     return self.all_is_there(job);
                 }
+                self.was_rerun(job)?;
+                let row = self.job(job)?;
                 ensure(self.rejects(job)?, "held-for-nothing", || {
                     format!("{job} is held for a review, and rejects nothing: {:?}", row.part.verdict)
                 })?;
@@ -339,7 +341,7 @@ impl History {
                 let verdict = row.part.verdict.as_ref();
                 row.last_end == Some(End::Succeeded) && verdict.is_some_and(|verdict| !verdict.approved)
             }
-            JobWork::Human | JobWork::Work | JobWork::Join => false,
+            JobWork::Human | JobWork::Work | JobWork::BaseCheck { .. } | JobWork::Join => false,
         })
     }
 
@@ -390,6 +392,7 @@ impl History {
     }
 
     fn count_rejection(&mut self, job: JobId) -> Result<(), Broken> {
+        self.was_rerun(job)?;
         let commit = self.task(self.job(job)?.task)?.commit.clone();
         let part = self.part_mut(job)?;
         part.rejections += 1;
@@ -508,7 +511,7 @@ impl History {
         row.part.outcome = None;
         row.part.is_left_out = false;
         (row.held, row.not_before, row.is_failed, row.decided) = (None, Timestamp(0), false, None);
-        (row.is_cancelled, row.counted) = (false, 0);
+        (row.is_cancelled, row.counted, row.is_red_now) = (false, 0, false);
         Ok(())
     }
 
@@ -615,6 +618,7 @@ impl History {
 
     /// How a job of a plan may end.
     pub(super) fn job_ended(&mut self, job: JobId, outcome: &Outcome, is_asked: bool) -> Result<(), Broken> {
+        self.was_rerun(job)?;
         let row = self.job(job)?;
         ensure(row.part.outcome.is_none(), "ended-once", || format!("{job} has ended twice"))?;
         let is_ready = self.all_is_there(job).is_ok();
@@ -651,6 +655,9 @@ impl History {
             JobWork::Join => self.stage_is_done(job),
             JobWork::Check { .. } => ensure(row.decided == Some(true) || approved, "evidence", || {
                 format!("gate {job} is done, it said {:?}", row.decided)
+            }),
+            JobWork::BaseCheck { .. } => ensure(row.decided == Some(true), "evidence", || {
+                format!("base check {job} is done, it said {:?}", row.decided)
             }),
             JobWork::Agent { role } => {
                 let says_yes = row.part.verdict.as_ref().is_some_and(|verdict| verdict.approved);
@@ -763,6 +770,9 @@ impl History {
 
     /// The end of a task with a pipeline follows from how its jobs have ended.
     pub(super) fn plan_closed(&self, task: TaskId, outcome: &Outcome) -> Result<(), Broken> {
+        if matches!(outcome, Outcome::Failed(_)) && self.is_refuted(task)? {
+            return Ok(());
+        }
         let book = self.task(task)?;
         let mut failed = None;
         let mut cancelled = false;

@@ -51,6 +51,10 @@ impl History {
         now: Timestamp,
     ) -> Result<(), Broken> {
         let class = because.class;
+        if self.is_rerun(job, counted)? {
+            at_mut(&mut self.jobs, job.0)?.not_before = until;
+            return ensure(until == now, "reruns", || format!("{job} waits before it runs again"));
+        }
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += u32::from(counted);
@@ -217,7 +221,13 @@ impl History {
             Some(End::Lost) => Some(FailureClass::Transient),
             Some(End::Succeeded | End::Stopped(_) | End::Parked) | None => None,
         };
-        ensure(is_needed && class.is_some_and(says_nothing), "held-for-nothing", || {
+        // Of the base a gate has to say that it fails there; whatever else it says is no answer.
+        let class = match &book.last_end {
+            Some(End::Stopped(StopReason::TimedOut)) if book.is_base() => Some(FailureClass::Timeout),
+            Some(End::Failed(_) | End::Lost | End::Succeeded | End::Stopped(_) | End::Parked) | None => class,
+        };
+        let is_no_answer = |class| says_nothing(class) || (book.is_base() && class != FailureClass::Work);
+        ensure(is_needed && class.is_some_and(is_no_answer), "held-for-nothing", || {
             format!("{job} is held as a gate after {:?}", book.last_end)
         })?;
         if let Some(class) = class {
@@ -281,7 +291,8 @@ impl History {
         ensure(is_spender(spec), "sent-back", || format!("{job} is a plain command and is sent back"))?;
         let shortest = Self::waits(spec, tries, FailureClass::Work, until - now)?;
         self.note_wait(shortest, until - now);
-        self.forget_evidence(task)
+        let lasting = self.base_checks(task)?;
+        self.forget_evidence(task, &lasting)
     }
 
     /// The wait is what the task asks for, with at most a tenth more; says what it is at least
@@ -315,13 +326,16 @@ impl History {
     }
 
     pub(super) fn finished(&mut self, job: JobId, outcome: &Outcome) -> Result<(), Broken> {
+        self.was_rerun(job)?;
         let book = at_mut(&mut self.jobs, job.0)?;
         (book.is_failed, book.failure) = (false, None);
         if let Outcome::Failed(failure) = outcome {
             (book.is_failed, book.failure) = (true, Some(failure.class));
             if let Some(gate) = book.gate.clone() {
-                let is_needed = self.is_required(self.job(job)?.task, &gate)?;
-                ensure(!is_needed || !says_nothing(failure.class), "gate-not-run", || {
+                let book = self.job(job)?;
+                let is_needed = self.is_required(book.task, &gate)?;
+                let is_green_base = book.is_base() && book.last_end == Some(End::Succeeded);
+                ensure(!is_needed || is_green_base || !says_nothing(failure.class), "gate-not-run", || {
                     format!("gate {job} could not be run, {failure:?}, and the task goes by it")
                 })?;
             }
