@@ -5,6 +5,7 @@
 //! are dropped.
 
 mod cancel;
+mod governing;
 mod growing;
 pub(crate) mod people;
 mod reports;
@@ -24,7 +25,7 @@ pub(crate) use growing::may_spawn;
 pub use people::answers_for;
 pub use requests::validate;
 pub(crate) use routing::chosen;
-pub(crate) use settle::{has_slot, in_place_is_free};
+pub(crate) use settle::in_place_is_free;
 pub use spending::cost_cap;
 
 /// What one input led to.

@@ -1,5 +1,6 @@
 //! Requests that make no sense: each must be refused, and change nothing when it comes through.
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::ids::{JobId, RunId, TaskId};
 use dayshift_core::input::{Input, Request};
 use dayshift_core::money::{Limit, Micros};
@@ -72,7 +73,7 @@ fn breaks(spec: &mut RunSpec, rng: &mut Rng) {
     let index = usize::try_from(rng.below(spec.tasks.len() as u64)).unwrap_or(0);
     let (key, name) = (spec.tasks[index].key.clone(), "nobody".to_owned());
     let task = &mut spec.tasks[index];
-    match rng.below(8) {
+    match rng.below(10) {
         0 => spec.tasks.clear(),
         1 => spec.slots_max = 0,
         2 => {
@@ -83,6 +84,11 @@ fn breaks(spec: &mut RunSpec, rng: &mut Rng) {
         4 => task.work = TaskWork::Agent { agent: name },
         5 => task.gates.push(name),
         6 => task.attempts_max = 0,
+        7 => spec.agents[0].slots = Some(0),
+        8 => {
+            let beside = vec![u32::try_from(last).unwrap_or(0) + 1];
+            spec.conflicts.push(Conflict { over: Shared::Declared, alone: vec![0], beside });
+        }
         _ => {
             // A circle: the last one waits for this one, and this one for the last.
             let other = spec.tasks[last].key.clone();

@@ -187,6 +187,7 @@ impl World {
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::WorkspaceReleased { .. }

@@ -178,7 +178,7 @@ impl World {
         let Some(row) = state.attempt(attempt) else { return };
         let job = state.job_of(row);
         let task = state.task_of(job);
-        let kind = match (&job.work, state.agent_of(task).map(|agent| &agent.dialect)) {
+        let kind = match (&job.work, state.agent_of_job(job).map(|agent| &agent.dialect)) {
             (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => Kind::Gate,
             (JobWork::Work | JobWork::Agent { .. }, None) => Kind::Command,
             (_, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
