@@ -615,8 +615,8 @@ fn what_tasks_ask_of_templates_is_checked() {
     assert_eq!(
         found,
         [
-            "dayshift/templates/mine.yaml:8:31: there is no gate `unti`",
-            "dayshift/templates/mine.yaml:8:66: there is no agent `cluade`",
+            "dayshift/templates/mine.yaml:8:30: there is no gate `unti`",
+            "dayshift/templates/mine.yaml:8:69: there is no agent `cluade`",
         ]
     );
     // A broken template that nobody names stops nobody.
