@@ -26,6 +26,7 @@ fn agent(dialect: Dialect) -> Agent {
         pass_env: vec![],
         stall: None,
         repetition: dayshift_core::types::Repetition::default(),
+        slots: None,
     }
 }
 

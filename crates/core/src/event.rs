@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Strain;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Amount, Limit, Micros, Spend};
 use crate::pipeline::{Item, Spawned, TemplateRef};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::types::{
     Ask, Claim, Collected, Consumed, Decision, DiskLevel, End, ErrorContext, Failure, GateResult, HoldReason,
     JobNeed, JobWork, Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, Scope,
@@ -63,6 +64,9 @@ pub struct TaskEdge {
     pub task: TaskId,
     /// When it counts as met.
     pub when: When,
+    /// The place in `RunSpec::conflicts` of what the two share, where nobody asked for the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<u32>,
 }
 
 /// A task as it is accepted: its place in the run's list, and its plan.
@@ -74,8 +78,16 @@ pub struct Plan {
     pub index: u32,
     /// The tasks it waits for.
     pub needs: Vec<TaskEdge>,
+    /// How long it and the longest way of tasks behind it are expected to take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ahead: Millis,
     /// Its jobs; the first is the work.
     pub jobs: Vec<JobSpec>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(span: &Millis) -> bool {
+    span.0 == 0
 }
 
 /// What happened.
@@ -364,6 +376,15 @@ pub enum Event {
         /// What is free, in bytes.
         free_bytes: u64,
     },
+    /// The machine bears more or fewer live attempts than before.
+    CeilingSet {
+        /// Of what it has little, or enough again.
+        over: Strain,
+        /// How many may be live in all runs together; `None`: as many as the runs say.
+        slots: Option<u32>,
+        /// Why, for people.
+        because: String,
+    },
     /// Something owed could not be done now.
     ObligationFailed {
         /// What.
@@ -396,6 +417,8 @@ pub enum Subject {
     Day,
     /// The room on the disk.
     Disk,
+    /// What the machine bears.
+    Machine,
     /// A run as a whole.
     Run(RunId),
     /// A task as a whole.
@@ -471,6 +494,7 @@ impl Event {
             | Self::AnswerDelivered { question }
             | Self::QuestionReminded { question, .. } => Subject::Question(*question),
             Self::DiskChanged { .. } => Subject::Disk,
+            Self::CeilingSet { .. } => Subject::Machine,
             Self::ObligationFailed { obligation, .. } => (*obligation).into(),
         }
     }
@@ -510,6 +534,7 @@ impl Event {
             Self::AttemptProbed { .. } => "attempt_probed",
             Self::RepetitionSeen { .. } => "repetition_seen",
             Self::DiskChanged { .. } => "disk_changed",
+            Self::CeilingSet { .. } => "ceiling_set",
             Self::ObligationFailed { .. } => "obligation_failed",
             Self::WorkspaceReleased { .. } => "workspace_released",
             Self::ReportWritten { .. } => "report_written",

@@ -1,8 +1,9 @@
 //! Why a job is not done yet: all that it waits for, computed from the state.
 
+use crate::estimate::can_spend;
 use crate::ids::{AttemptId, JobId, QuestionId, TaskId};
-use crate::state::{Job, JobState, Phase, RunMode, State};
-use crate::step::{has_slot, in_place_is_free};
+use crate::state::{Attempt, Job, JobState, Phase, RunMode, State, Task};
+use crate::step::in_place_is_free;
 use crate::time::Timestamp;
 use crate::types::{DiskLevel, HoldReason, When};
 
@@ -30,6 +31,13 @@ pub enum Waits {
         /// How it has to end.
         when: When,
     },
+    /// Another task, to end: both want the same, and nobody asked for the wait.
+    Conflict {
+        /// Which.
+        task: TaskId,
+        /// The place in `RunSpec::conflicts` of what they share.
+        group: u32,
+    },
     /// Another job of its task, whose attempt is live: they share a workspace.
     Turn {
         /// The live attempt.
@@ -49,6 +57,10 @@ pub enum Waits {
     Draining,
     /// A free slot.
     Slot,
+    /// A free slot of its agent, which has a number of its own.
+    AgentSlot,
+    /// The machine, which bears no more attempts for now.
+    Machine,
     /// Room on the disk.
     Disk,
     /// The user's checkout, which another task has to itself.
@@ -98,7 +110,10 @@ fn needs(state: &State, job: &Job) -> Vec<Waits> {
     let of_task = task.needs.iter().filter(|_| task.unmet > 0);
     let tasks = of_task
         .filter(|need| state.task(need.task).is_some_and(|other| other.outcome().is_none()))
-        .map(|need| Waits::Task { task: need.task, when: need.when });
+        .map(|need| match need.conflict {
+            Some(group) => Waits::Conflict { task: need.task, group },
+            None => Waits::Task { task: need.task, when: need.when },
+        });
     let jobs = job
         .needs
         .iter()
@@ -117,8 +132,17 @@ fn in_the_way(state: &State, job: &Job) -> Vec<Waits> {
         RunMode::Draining { .. } if !task.is_begun => waits.push(Waits::Draining),
         RunMode::Open | RunMode::Draining { .. } | RunMode::Closed { .. } => {}
     }
-    if waits.is_empty() && !has_slot(run) {
+    if waits.is_empty() && run.live >= run.spec.slots_max {
         waits.push(Waits::Slot);
+    }
+    if !state.is_under_ceiling(run) {
+        waits.push(Waits::Machine);
+    }
+    if !state.is_agent_free(job.id) {
+        waits.push(Waits::AgentSlot);
+    }
+    if let Some((other, group)) = state.in_the_way(task) {
+        waits.push(Waits::Conflict { task: other.id, group });
     }
     if state.disk() == DiskLevel::Short {
         waits.push(Waits::Disk);
@@ -178,12 +202,32 @@ fn is_so(state: &State, now: Timestamp, job: &Job, waits: &Waits) -> bool {
             let live = others().filter(|row| state.task_of(state.job_of(row)).run == run.id).count();
             u32::try_from(live).is_ok_and(|live| live >= run.spec.slots_max)
         }
+        Waits::AgentSlot => state.agent_of_job(job).is_some_and(|agent| {
+            let is_its = |row: &&Attempt| row.route.agent == agent.name;
+            let live = others().filter(|row| can_spend(state, row.job)).filter(is_its).count();
+            agent.slots.is_some_and(|slots| u32::try_from(live).is_ok_and(|live| live >= slots))
+        }),
+        Waits::Machine => state
+            .ceiling_of(run)
+            .is_some_and(|ceiling| u32::try_from(others().count()).is_ok_and(|live| live >= ceiling.slots)),
+        Waits::Conflict { task: other, group } => {
+            let is_open =
+                |other: &Task| other.id != task.id && other.run == run.id && other.outcome().is_none();
+            let conflict = run.spec.conflicts.get(*group as usize);
+            state.task(*other).filter(|other| is_open(other)).zip(conflict).is_some_and(
+                |(other, conflict)| {
+                    let place = |index: u32| conflict.members().find(|(member, _)| *member == index);
+                    let places = place(task.index).zip(place(other.index));
+                    places.is_some_and(|((_, one), (_, other))| one || other)
+                },
+            )
+        }
         Waits::Disk => state.disk() == DiskLevel::Short,
         Waits::Checkout(holder) => {
             *holder != task.id && state.task(*holder).is_some_and(|holder| holder.outcome().is_none())
         }
         Waits::TakeDown => state.is_being_released(task.id),
         // What is left when nothing else is in the way: it must be able to spend.
-        Waits::Money => crate::estimate::can_spend(state, job.id),
+        Waits::Money => can_spend(state, job.id),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::HostLoad;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Spend};
 use crate::pipeline::Role;
@@ -206,6 +207,8 @@ pub enum Report {
         /// Below this, nothing starts.
         pause_bytes: u64,
     },
+    /// How the machine is while agents live.
+    HostLoad(HostLoad),
     /// The attempt's process tree is proven gone.
     ProcessEnded {
         /// Which.

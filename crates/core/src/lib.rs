@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod conflict;
 mod deadlines;
 pub mod estimate;
 pub mod event;
 pub mod evidence;
 pub mod explain;
+pub mod forecast;
 pub mod furnishing;
+pub mod host;
 pub mod ids;
 pub mod input;
 pub mod invariants;
@@ -14,6 +17,7 @@ pub mod money;
 mod owed;
 pub mod pipeline;
 mod plan;
+pub mod schedule;
 pub mod state;
 mod step;
 pub mod time;

@@ -3,9 +3,12 @@
 
 mod account;
 mod apply;
+mod ceilings;
+mod conflicts;
 mod evidence;
 mod grown;
 mod index;
+mod lanes;
 mod needs;
 mod questions;
 mod table;
@@ -18,7 +21,7 @@ use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::look::Look;
 use crate::money::{Amount, Micros, Spend};
 use crate::pipeline::{Artifact, Item, JobTemplate, Pipeline, Role, Spawned, TemplateRef, Verdict};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::types::{
     Agent, Claim, Collected, Consumed, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason,
     JobNeed, JobWork, Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec,
@@ -161,6 +164,8 @@ pub struct Task {
     pub is_begun: bool,
     /// Needs that are not met yet.
     pub unmet: u32,
+    /// How long it and the longest way of tasks behind it are expected to take; 0 where nobody said.
+    pub ahead: Millis,
     /// Its jobs; the first is the work, where it has no pipeline.
     pub jobs: Vec<JobId>,
     /// Jobs that have not ended.
@@ -443,8 +448,8 @@ pub struct State {
     wishes: BTreeSet<String>,
     /// Attempts that are not over.
     live: BTreeSet<AttemptId>,
-    /// Jobs that wait for a slot, by run, in the order of starting.
-    ready: BTreeMap<RunId, BTreeSet<ReadyKey>>,
+    /// Jobs that wait for a slot, by run and lane, in the order of starting.
+    ready: BTreeMap<(RunId, lanes::Lane), BTreeSet<ReadyKey>>,
     /// Jobs that wait for a moment, the earliest first.
     backoff: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that wait for a person.
@@ -469,6 +474,12 @@ pub struct State {
     days: account::Days,
     /// How much room the disk has.
     disk: DiskLevel,
+    /// Which tasks that must be alone are at work.
+    conflicts: conflicts::Conflicts,
+    /// How many attempts of each agent are live.
+    agents_at_work: lanes::AgentsAtWork,
+    /// How many attempts the machine bears.
+    ceilings: ceilings::Ceilings,
 }
 
 impl State {
@@ -634,6 +645,7 @@ impl State {
                     || self.waits_for_resting_checkout(job)
                     // It goes on when the jobs that it has asked for have ended.
                     || self.needs_of(&self.jobs[job]) != Needs::Met
+                    || self.waits_for_resting_work(job)
             })
     }
 
@@ -739,14 +751,18 @@ impl State {
     }
 
     /// The first job in the order of starting behind `last`, of those whose run `may_start` one.
-    /// Jobs of other runs are not even looked at: a paused run may hold thousands.
+    /// Jobs of other runs, or of an agent without a free slot, are not even looked at: they may be thousands.
     pub(crate) fn next_ready(
         &self,
         last: Option<ReadyKey>,
         may_start: impl Fn(&Run) -> bool,
     ) -> Option<ReadyKey> {
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let first = |run: &Run| self.ready.get(&run.id)?.range(behind).next().copied();
+        let first = |run: &Run| {
+            let lanes = self.ready.range((run.id, None)..=(run.id, Some(u32::MAX)));
+            let free = lanes.filter(|((_, lane), _)| self.is_lane_free(run, *lane));
+            free.filter_map(|(_, jobs)| jobs.range(behind).next().copied()).min()
+        };
         self.open_runs().filter(|run| may_start(run)).filter_map(first).min()
     }
 

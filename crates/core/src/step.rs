@@ -6,6 +6,7 @@
 
 mod cancel;
 mod evidence;
+mod governing;
 mod growing;
 pub(crate) mod people;
 mod reports;
@@ -25,7 +26,7 @@ pub(crate) use growing::may_spawn;
 pub use people::answers_for;
 pub use requests::validate;
 pub(crate) use routing::chosen;
-pub(crate) use settle::{has_slot, in_place_is_free};
+pub(crate) use settle::in_place_is_free;
 pub use spending::cost_cap;
 
 /// What one input led to.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::Conflict;
 use crate::evidence::TestCount;
 use crate::furnishing::Furnishing;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
@@ -120,6 +121,9 @@ pub struct Agent {
     /// How often it may get the same answer to the same call.
     #[serde(default)]
     pub repetition: Repetition,
+    /// How many attempts of it may be live at once, in all runs together; `None`: as many as the runs allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
 }
 
 /// The same tool call with the same result, over and over: what is done about it.
@@ -311,6 +315,10 @@ pub struct RunSpec {
     pub warn_percent: u32,
     /// How many attempts may be live at once.
     pub slots_max: u32,
+    /// Whether a person said so for this run: then a machine that is busy does not lower them, only one that
+    /// is short of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slots_are_fixed: bool,
     /// The agents that tasks name.
     pub agents: Vec<Agent>,
     /// The gates that tasks name.
@@ -326,6 +334,9 @@ pub struct RunSpec {
     /// What its new worktrees get before work begins in them.
     #[serde(default, skip_serializing_if = "Furnishing::is_default")]
     pub furnishing: Furnishing,
+    /// What tasks share, so that some of them must be at work alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }
@@ -691,6 +702,8 @@ pub enum StopReason {
     TimedOut,
     /// A limit of money or tokens was reached.
     Budget,
+    /// The agents together used more memory than they may; the try does not count.
+    Memory,
     /// It printed nothing for so long, and its processes did nothing.
     Stalled {
         /// For how long.

@@ -23,6 +23,7 @@ mod mcp;
 pub(crate) mod output;
 mod people;
 mod place;
+mod plan;
 mod repair;
 mod run;
 mod saved;

@@ -118,7 +118,7 @@ impl About {
     /// What is about the subject; `state` holds after the event.
     pub(crate) fn subject(state: &State, subject: Subject) -> Self {
         match subject {
-            Subject::Day | Subject::Disk => Self::default(),
+            Subject::Day | Subject::Disk | Subject::Machine => Self::default(),
             Subject::Run(run) => Self::run(run),
             Subject::Task(task) => Self::task(state, task),
             Subject::Job(job) => Self::job(state, job),
@@ -277,6 +277,7 @@ fn worth(event: &Event) -> Option<Level> {
         | Event::BudgetSet { .. }
         | Event::RunResumed { .. }
         | Event::RunClosed { .. }
+        | Event::CeilingSet { .. }
         | Event::TaskReopened { .. }
         | Event::WorkspaceReleased { kept: Some(_), .. }
         | Event::StopOrdered { .. }

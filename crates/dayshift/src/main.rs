@@ -12,6 +12,7 @@ mod follower;
 mod former;
 mod gc;
 mod health;
+mod host;
 mod identity;
 mod layout;
 mod log;

@@ -217,6 +217,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             | Event::BudgetSet { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::ObligationFailed { .. } => return,
         };
         self.in_flight.remove(&settled);
@@ -338,6 +339,7 @@ fn is_lazy(event: &Event) -> bool {
         | Event::BudgetSet { .. }
         | Event::RepetitionSeen { .. }
         | Event::DiskChanged { .. }
+        | Event::CeilingSet { .. }
         | Event::ObligationFailed { .. }
         | Event::WorkspaceReleased { .. }
         | Event::ReportWritten { .. } => false,

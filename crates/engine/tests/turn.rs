@@ -118,12 +118,14 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 2,
+        slots_are_fixed: false,
         agents: Vec::new(),
         gates: Vec::new(),
         tasks,
         furnishing: Furnishing::default(),
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
+        conflicts: Vec::new(),
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -16,7 +16,7 @@ use crate::layout::read_layout;
 use crate::load::{Source, flag_error, read_agent, read_gate, read_roles};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
-use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, SLOTS_MAX};
+use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, MEMORY_MB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
 use crate::value;
 use crate::workspace::WorkspaceSettings;
@@ -74,6 +74,10 @@ pub struct Config {
     pub cost_warning_threshold: Setting<f64>,
     /// How many attempts may be live at once; 3 when nobody says.
     pub max_concurrent_agents: Setting<u32>,
+    /// Whether tasks that change the same files wait for each other; they do when nobody says.
+    pub detect_conflicts: Setting<bool>,
+    /// How much memory all agents may use together, in megabytes; three quarters of the machine's when nobody says.
+    pub memory_max_mb: Setting<Option<u32>>,
     /// How much disk state and workspaces may use before old logs are freed, in gigabytes (1,000
     /// megabytes); 20 when nobody says.
     pub disk_budget_gb: Setting<u32>,
@@ -116,6 +120,8 @@ impl Default for Config {
             max_daily_tokens: Setting::new(None, Origin::BuiltIn),
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
+            detect_conflicts: Setting::new(true, Origin::BuiltIn),
+            memory_max_mb: Setting::new(None, Origin::BuiltIn),
             disk_budget_gb: Setting::new(20, Origin::BuiltIn),
             log_size_mb: Setting::new(10, Origin::BuiltIn),
             log_keep_days: Setting::new(30, Origin::BuiltIn),
@@ -146,6 +152,10 @@ pub struct Partial {
     pub cost_warning_threshold: Option<Setting<f64>>,
     /// See [`Config::max_concurrent_agents`].
     pub max_concurrent_agents: Option<Setting<u32>>,
+    /// See [`Config::detect_conflicts`].
+    pub detect_conflicts: Option<Setting<bool>>,
+    /// See [`Config::memory_max_mb`].
+    pub memory_max_mb: Option<Setting<Option<u32>>>,
     /// See [`Config::disk_budget_gb`].
     pub disk_budget_gb: Option<Setting<u32>>,
     /// See [`Config::log_size_mb`].
@@ -191,6 +201,8 @@ impl Config {
         put(&mut self.max_daily_tokens, layer.max_daily_tokens);
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
+        put(&mut self.detect_conflicts, layer.detect_conflicts);
+        put(&mut self.memory_max_mb, layer.memory_max_mb);
         put(&mut self.disk_budget_gb, layer.disk_budget_gb);
         put(&mut self.log_size_mb, layer.log_size_mb);
         put(&mut self.log_keep_days, layer.log_keep_days);
@@ -243,6 +255,12 @@ impl Config {
                 "max_concurrent_agents",
                 self.max_concurrent_agents.value.to_string(),
                 &self.max_concurrent_agents.origin,
+            ),
+            row("detect_conflicts", self.detect_conflicts.value.to_string(), &self.detect_conflicts.origin),
+            row(
+                "memory_max_mb",
+                self.memory_max_mb.value.map_or("75 % of the machine".to_owned(), |mb| mb.to_string()),
+                &self.memory_max_mb.origin,
             ),
             row("disk_budget_gb", self.disk_budget_gb.value.to_string(), &self.disk_budget_gb.origin),
             row("log_size_mb", self.log_size_mb.value.to_string(), &self.log_size_mb.origin),
@@ -371,6 +389,12 @@ fn read_partial(
         max_concurrent_agents: fields
             .count("max_concurrent_agents")
             .map(|value| Setting::new(value, origin("max_concurrent_agents"))),
+        detect_conflicts: fields
+            .bool("detect_conflicts")
+            .map(|value| Setting::new(value, origin("detect_conflicts"))),
+        memory_max_mb: fields
+            .count("memory_max_mb")
+            .map(|value| Setting::new(Some(value), origin("memory_max_mb"))),
         disk_budget_gb: fields
             .count("disk_budget_gb")
             .map(|value| Setting::new(value, origin("disk_budget_gb"))),
@@ -443,6 +467,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
     let is_more = |limit: &Setting<Option<u64>>| {
         below.max_daily_tokens.value.is_some_and(|mine| limit.value > Some(mine))
     };
+    let is_larger =
+        |limit: &Setting<Option<u32>>| below.memory_max_mb.value.is_none_or(|mine| limit.value > Some(mine));
     let needs_trust = [
         ("gates", true),
         ("agents", true),
@@ -456,6 +482,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("disk_warn_mb", is_lower(partial.disk_warn_mb.as_ref(), &below.disk_warn_mb)),
         ("disk_pause_mb", is_lower(partial.disk_pause_mb.as_ref(), &below.disk_pause_mb)),
         ("max_daily_tokens", partial.max_daily_tokens.as_ref().is_some_and(is_more)),
+        // Without a word the cap depends on the machine, so any number may be a looser one.
+        ("memory_max_mb", partial.memory_max_mb.as_ref().is_some_and(is_larger)),
     ];
     let said: Vec<_> = needs_trust
         .iter()
@@ -474,8 +502,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
 }
 
 /// Reads the layer of environment variables through `get`: `DAYSHIFT_MAX_DAILY_COST_USD`,
-/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_DISK_BUDGET_GB`,
-/// `DAYSHIFT_AGENT`.
+/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_MEMORY_MAX_MB`,
+/// `DAYSHIFT_DISK_BUDGET_GB`, `DAYSHIFT_AGENT`.
 /// Empty ones count as absent; every bad one is in the report.
 pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, Report> {
     let mut diagnostics = Vec::new();
@@ -507,6 +535,13 @@ pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, R
         match text.parse::<u32>().ok().filter(|count| (1..=SLOTS_MAX).contains(count)) {
             Some(count) => partial.max_concurrent_agents = Some(Setting::new(count, origin(name))),
             None => bad(name, &text, &format!("give a whole number from 1 to {SLOTS_MAX}")),
+        }
+    }
+    let name = "DAYSHIFT_MEMORY_MAX_MB";
+    if let Some(text) = given(name) {
+        match text.parse::<u32>().ok().filter(|count| (1..=MEMORY_MB_MAX).contains(count)) {
+            Some(count) => partial.memory_max_mb = Some(Setting::new(Some(count), origin(name))),
+            None => bad(name, &text, &format!("give whole megabytes from 1 to {MEMORY_MB_MAX}")),
         }
     }
     let name = "DAYSHIFT_DISK_BUDGET_GB";

@@ -5,6 +5,7 @@ pub mod init;
 pub mod layout;
 pub mod prompt;
 
+mod analysis;
 mod check;
 mod diagnostic;
 mod fields;

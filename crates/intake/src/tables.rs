@@ -17,6 +17,9 @@ const LOG_DAYS_MAX: u32 = 3_650;
 /// The highest mark for a disk's free room, in megabytes: a petabyte.
 pub(crate) const DISK_MB_MAX: u32 = 1_000_000_000;
 
+/// The most memory that can be named, in megabytes: no machine has more.
+pub(crate) const MEMORY_MB_MAX: u32 = 1_000_000_000;
+
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -38,6 +41,8 @@ pub(crate) const NEED_WHENS: [&str; 4] = ["success", "failure", "always", "compl
 const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
 const BACKOFFS: [&str; 4] = ["immediate", "exponential", "fixed", "never"];
 const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
+
+const DETECT_CONFLICTS: &str = "Whether tasks that change the same files wait for each other.";
 
 /// A day file.
 pub(crate) static DAY: Table = Table {
@@ -62,6 +67,7 @@ pub(crate) static DAY: Table = Table {
         Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents of your own, by name."),
         Key::new("gates", Form::Named(&Form::Either(&Form::Text, &GATE)), "Checks of the result, by name."),
         Key::new("workspace", Form::Table(&WORKSPACE), "What new worktrees get before work begins in them."),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
         Key::new("tasks", Form::List(&Form::Table(&TASK)), "The tasks."),
     ],
 };
@@ -102,7 +108,7 @@ static TASK_KEYS: [Key; 31] = [
     Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
     Key::new("template", Form::Line, "The template of the pipeline that the task goes through."),
     Key::new("skip_stages", Form::List(&Form::Line), "Stages of the template that are left out."),
-    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time.").later(),
+    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time."),
     Key::new("policy", Form::Table(&POLICY), "Exceptions from the safety rules.").later(),
 ];
 
@@ -197,6 +203,7 @@ pub(crate) static AGENT: Table = Table {
         Key::new("scenario_file", Form::Line, "A scenario beside this file, for kind scripted."),
         Key::new("model", Form::Line, "The model to ask for."),
         Key::new("stall", Form::Duration, "How long it may be silent and idle before it is stopped."),
+        Key::new("slots", Form::Count { max: SLOTS_MAX }, "How many attempts of it may be live at once."),
         Key::new(
             "repeats_told_at",
             Form::Count { max: REPEATS_MAX },
@@ -225,6 +232,12 @@ pub(crate) static CONFIG: Table = Table {
             "max_concurrent_agents",
             Form::Count { max: SLOTS_MAX },
             "How many attempts may be live at once.",
+        ),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
+        Key::new(
+            "memory_max_mb",
+            Form::Count { max: MEMORY_MB_MAX },
+            "How much memory all agents may use together, in megabytes.",
         ),
         Key::new(
             "disk_budget_gb",

@@ -5,6 +5,7 @@ mod pairs;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Subject};
+use dayshift_core::host::Strain;
 use dayshift_core::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{JobState, Phase, QuestionState, RunMode, State, TaskState};
@@ -93,6 +94,7 @@ fn of(state: &State, subject: Subject) -> &'static str {
     match subject {
         Subject::Day => "day",
         Subject::Disk => disk(state),
+        Subject::Machine => machine(state),
         Subject::Run(id) => run(state, id),
         Subject::Task(id) => task(state, id),
         Subject::Job(id) => job(state, id),
@@ -119,6 +121,15 @@ fn disk(state: &State) -> &'static str {
     }
 }
 
+fn machine(state: &State) -> &'static str {
+    match (state.ceiling(Strain::Load), state.ceiling(Strain::Memory)) {
+        (None, None) => "machine free",
+        (Some(_), None) => "machine busy",
+        (None, Some(_)) => "machine short of memory",
+        (Some(_), Some(_)) => "machine busy and short of memory",
+    }
+}
+
 fn subject(state: &State, event: &Event) -> &'static str {
     if let Event::AttemptOpened { job: id, .. } = event {
         // There is no attempt before it is opened.
@@ -139,6 +150,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::SpawnWanted { attempt, .. } => ("spawn wanted", phase(state, *attempt)),
         Report::AnswerDelivered { question: id } => ("answer delivered", question(state, *id)),
         Report::DiskFree { .. } => ("disk free", disk(state)),
+        Report::HostLoad(_) => ("host load", machine(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
         Report::Collected { attempt, .. } => ("collected", phase(state, *attempt)),
         Report::WorkspaceReleased { task: id, .. } => ("workspace released", task(state, *id)),

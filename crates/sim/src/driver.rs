@@ -263,9 +263,13 @@ impl Sim {
             self.shared.slow.set(self.rng.pick(&[150, 4_000, 45_000]));
         }
         let is_moved = self.rng.chance(self.swarm.disk_moves);
+        let is_strained = self.rng.chance(self.swarm.host_moves);
         if let Some(world) = self.world() {
             if is_moved {
                 world.disk_moves();
+            }
+            if is_strained {
+                world.host_moves();
             }
             if dies {
                 world.worker_dies();
@@ -398,6 +402,7 @@ impl Sim {
         let world = engine.outside();
         world.books.settled()?;
         world.disk_is_known()?;
+        world.host_is_known(wall)?;
         let is_whole = engine.lazy().is_empty();
         if is_whole {
             let books = &engine.outside().books;

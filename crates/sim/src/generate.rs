@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
@@ -64,6 +65,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
             task.pipeline = Some(pipelines[pipeline].name.clone());
         }
     }
+    let conflicts = (0..3).filter_map(|_| conflict(rng, swarm, count)).collect();
     RunSpec {
         label: format!("run {number}"),
         sources: Vec::new(),
@@ -77,14 +79,37 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         },
         warn_percent: rng.pick(&[50, 75, 75, 90]),
         slots_max: rng.small(1, 8),
+        slots_are_fixed: rng.chance(300),
         agents,
         gates,
         pipelines,
-        roles: BTreeMap::new(),
+        roles: pipelines::roles(rng),
         tasks,
         furnishing: Furnishing::default(),
+        conflicts,
         warnings: Vec::new(),
     }
+}
+
+/// A group of tasks that share something, if there is one: each of them alone, some beside each other,
+/// or not in it.
+fn conflict(rng: &mut Rng, swarm: &Swarm, tasks: u32) -> Option<Conflict> {
+    let weights = rng.pick(&[[1, 0, 4], [3, 1, 2], [1, 3, 1]]);
+    let over = match rng.below(4) {
+        0 => Shared::File { path: "list.rs".to_owned(), is_new: false },
+        1 => Shared::File { path: "new.md".to_owned(), is_new: true },
+        2 => Shared::Folder { path: "docs/".to_owned() },
+        _ => Shared::Declared,
+    };
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for task in 0..tasks {
+        match rng.weighted(&[(weights[0], 0), (weights[1], 1), (weights[2], 2)]) {
+            0 => alone.push(task),
+            1 => beside.push(task),
+            _ => {}
+        }
+    }
+    rng.chance(swarm.conflicts).then_some(Conflict { over, alone, beside })
 }
 
 fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
@@ -101,6 +126,7 @@ fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         stall: rng.chance(swarm.stalls).then(|| Millis(rng.pick(&[200_000, 900_000]))),
+        slots: rng.chance(swarm.agent_slots).then(|| rng.small(1, 3)),
         repetition: rng.pick(&[
             Repetition { told_at: 2, stopped_at: 3 },
             Repetition { told_at: 3, stopped_at: 6 },

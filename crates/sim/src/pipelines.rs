@@ -1,5 +1,7 @@
 //! Pipelines of a run: every kind of job, need, condition, loop and growth, in random order.
 
+use std::collections::BTreeMap;
+
 use dayshift_core::pipeline::{
     Condition, Does, JobTemplate, Join, OnReject, OutputRef, OutputSource, OutputSpec, Pipeline, Repair,
     Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
@@ -20,6 +22,15 @@ pub(crate) const VALUES: [&str; 2] = ["low", "high"];
 /// Two pipelines.
 pub(crate) fn draw(rng: &mut Rng) -> Vec<Pipeline> {
     vec![pipeline(rng, "long"), pipeline(rng, "short")]
+}
+
+/// Which agents do what, where it is not the task's own.
+pub(crate) fn roles(rng: &mut Rng) -> BTreeMap<Role, String> {
+    let mut agent = |role| {
+        let name = rng.pick(&["metered", "fixed", "scripted"]);
+        rng.chance(150).then(|| (role, name.to_owned()))
+    };
+    Role::ALL.into_iter().filter_map(&mut agent).collect()
 }
 
 /// Stages that a task leaves out; never those that others look at, and never all.

@@ -67,6 +67,10 @@ pub(crate) struct Swarm {
     pub(crate) needs: u32,
     /// Weights of needs on success, failure, any end, a real end.
     pub(crate) whens: [u32; 4],
+    /// An agent has slots of its own.
+    pub(crate) agent_slots: u32,
+    /// Tasks share something, for each of three groups.
+    pub(crate) conflicts: u32,
     /// A task has a gate, for each of three.
     pub(crate) gates: u32,
     /// A gate is not required.
@@ -103,6 +107,8 @@ pub(crate) struct Swarm {
     pub(crate) repeats: u32,
     /// The room on the disk changes, per turn.
     pub(crate) disk_moves: u32,
+    /// The machine becomes busy or short of memory, or free again, per turn.
+    pub(crate) host_moves: u32,
     /// A task waits differently for a class of failures.
     pub(crate) waits_by_class: u32,
     /// A wait is for ever.
@@ -164,6 +170,8 @@ impl Swarm {
             is_git: rng.pick(&[0, 700, 1_000]),
             needs: sometimes(rng, &[60, 250, 700]),
             whens: rng.pick(&[[1, 0, 0, 0], [6, 2, 2, 2], [1, 6, 3, 3]]),
+            agent_slots: sometimes(rng, &[300, 900]),
+            conflicts: sometimes(rng, &[200, 700]),
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),
             red_on_base: sometimes(rng, &[300, 800]),
@@ -182,6 +190,7 @@ impl Swarm {
             probe_fails: sometimes(rng, &[100, 600]),
             repeats: sometimes(rng, &[400, 950]),
             disk_moves: sometimes(rng, &[20, 120]),
+            host_moves: sometimes(rng, &[10, 60]),
             waits_by_class: sometimes(rng, &[300, 800]),
             never: sometimes(rng, &[100, 500]),
             slow_disk: sometimes(rng, &[10, 150]),

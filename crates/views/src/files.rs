@@ -233,9 +233,12 @@ fn process_word(attempt: &Attempt) -> &'static str {
             End::Failed(_) => "failed",
             End::Stopped(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }) => "cancelled",
             End::Stopped(StopReason::TimedOut | StopReason::Stalled { .. }) => "timed_out",
-            End::Stopped(StopReason::Interrupted | StopReason::Budget | StopReason::Repeating { .. }) => {
-                "stopped"
-            }
+            End::Stopped(
+                StopReason::Interrupted
+                | StopReason::Budget
+                | StopReason::Memory
+                | StopReason::Repeating { .. },
+            ) => "stopped",
             End::Lost => "lost",
             End::Parked => "parked",
         },

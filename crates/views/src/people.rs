@@ -144,6 +144,7 @@ impl People {
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::ObligationFailed { .. }
             | Event::WorkspaceReleased { .. }
             | Event::ReportWritten { .. } => {}

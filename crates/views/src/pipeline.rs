@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::steps::jobs;
 use crate::text::{clock, iso, line, line_of, put, safe, shell_word};
-use crate::words::{job_label, key, short, waiting_for};
+use crate::words::{ceiling_line, job_label, key, short, waiting_for};
 
 /// Where an open task with a pipeline stands, by the job that is at work or comes next.
 pub(crate) fn state_word(state: &State, task: &Task) -> &'static str {
@@ -315,6 +315,11 @@ fn told(state: &State, job: &Job, waits: &Waits) -> String {
             format!("{job} {name} {}", ending(*when))
         }
         Waits::Task { task, when } => format!("the task {} {}", task_key(*task), ending(*when)),
+        Waits::Conflict { task, group } => {
+            let because = |other| crate::words::shared(state, other, state.task_of(job), *group);
+            let because = state.task(*task).map_or_else(String::new, because);
+            format!("the task {} to end: {because}", task_key(*task))
+        }
         Waits::Turn { attempt } => format!("{attempt}, which works in the same workspace"),
         Waits::Until(moment) => format!("{} UTC, when it is tried again", clock(*moment)),
         Waits::Answer(question) => format!("an answer: dayshift answer {question} TEXT"),
@@ -333,6 +338,18 @@ fn told(state: &State, job: &Job, waits: &Waits) -> String {
         Waits::Paused => "its run to go on, which is paused: dayshift resume".to_owned(),
         Waits::Draining => "its run to go on, which is draining: dayshift resume".to_owned(),
         Waits::Slot => "a free slot".to_owned(),
+        Waits::AgentSlot => {
+            let name = state.agent_of_job(job).map_or("", |agent| agent.name.as_str());
+            match state.agent_slots(job) {
+                Some((live, slots)) => format!("a free slot of the agent {name} ({live} of {slots} in use)"),
+                None => format!("a free slot of the agent {name}"),
+            }
+        }
+        Waits::Machine => {
+            let ceiling = state.ceiling_of(state.run_of(state.task_of(job)));
+            let told = ceiling.map(|ceiling| ceiling_line(Some(ceiling.slots), &ceiling.because));
+            format!("the machine: {}", told.unwrap_or_default())
+        }
         Waits::Disk => "room on the disk: dayshift gc frees some".to_owned(),
         Waits::Checkout(holder) => format!("the checkout, which {} works in", task_key(*holder)),
         Waits::TakeDown => "its old workspace to be taken down".to_owned(),

@@ -12,8 +12,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
-    decision_word, disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word, phase_word,
-    reason, run_word, span, stop_line, trouble, verdict_word,
+    ceiling_line, decision_word, disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word,
+    phase_word, reason, run_word, span, stop_line, trouble, verdict_word,
 };
 
 /// How many live tasks are shown.
@@ -102,6 +102,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             format!("{}: the same answer to the same call {times} times: {call}", of_job(state, job)?)
         }
         Event::DiskChanged { level, free_bytes } => disk_line(*level, *free_bytes),
+        Event::CeilingSet { slots, because, .. } => ceiling_line(*slots, because),
         Event::ObligationFailed { obligation, failure, .. } => {
             format!("{}: {}", obligation_line(state, *obligation), line(&failure.message))
         }

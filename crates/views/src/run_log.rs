@@ -13,9 +13,9 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, decision_word, disk_line, end_line, gate_check, gate_label,
-    has_many_runs, job_label, obligation_line, outcome_word, reason, span, stop_line, verdict_word,
-    wall_time,
+    agent_model, attempts_max, ceiling_line, class_word, decision_word, disk_line, end_line, gate_check,
+    gate_label, has_many_runs, job_label, obligation_line, outcome_word, reason, span, stop_line,
+    verdict_word, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -146,6 +146,10 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let word = decision_word(decision);
             let text = format!("{} {word} by {} ({tail})", md(&job_label(row)), md_of(by, 80));
             Some((run, log(at, LOOK, "human_review", &text)))
+        }
+        Event::CeilingSet { slots, because, .. } => {
+            let mark = if slots.is_none() { GOOD } else { CARE };
+            Some((money::current_run(state)?, log(at, mark, "task", &md(&ceiling_line(*slots, because)))))
         }
         Event::StopOrdered { attempt, reason } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;

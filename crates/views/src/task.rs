@@ -12,7 +12,8 @@ use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
 use crate::words::{
     agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, gate_label, held, key,
-    name, outcome_line, phase_word, short, span, task_state_word, verdict_word, waiting_for, wall_time,
+    name, outcome_line, phase_word, shared, short, span, task_state_word, verdict_word, waiting_for,
+    wall_time,
 };
 
 /// How many attempts of a job are listed.
@@ -329,6 +330,7 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "constraints": lines(&spec.constraints),
         "context_files": lines(&spec.context_files),
         "needs": spec.needs.iter().map(|need| json!({"task": line(&need.key), "when": need.when})).collect::<Vec<_>>(),
+        "waits": waits(state, task),
         "source": line(&spec.source),
         "budget_usd": task.account.limit.cost.map(dayshift_core::money::Micros::usd),
         "tokens": tokens(task.account.spent.tokens),
@@ -347,6 +349,15 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         value.extend(more);
     }
     value
+}
+
+/// Whom the task waits for because they share something, and why.
+fn waits(state: &State, task: &Task) -> Vec<Value> {
+    let waits = task.needs.iter().filter_map(|edge| {
+        let (other, group) = (state.task(edge.task)?, edge.conflict?);
+        Some(json!({"task": key(state, other), "because": shared(state, other, task, group)}))
+    });
+    waits.collect()
 }
 
 fn lines(texts: &[String]) -> Vec<String> {

@@ -103,14 +103,15 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     let open: Vec<String> = task
         .needs
         .iter()
-        .filter_map(|need| Some((state.task(need.task)?, need.when)))
+        .filter_map(|edge| Some((state.task(edge.task)?, edge)))
         .filter(|(other, _)| other.outcome().is_none())
-        .map(|(other, when)| {
+        .map(|(other, edge)| {
             let key = line_of(&state.spec(other).key, 80);
-            match when {
-                When::Success => format!("`{key}`"),
-                When::Failure => format!("`{key}` to fail"),
-                When::Completed | When::Always => format!("`{key}` to end"),
+            match (edge.conflict, edge.when) {
+                (Some(group), _) => format!("`{key}` to end: {}", shared(state, other, task, group)),
+                (None, When::Success) => format!("`{key}`"),
+                (None, When::Failure) => format!("`{key}` to fail"),
+                (None, When::Completed | When::Always) => format!("`{key}` to end"),
             }
         })
         .collect();
@@ -122,13 +123,31 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     }
 }
 
+/// Why `later` waits for `earlier`, with which it shares something: `both change src/list.rs`.
+pub(crate) fn shared(state: &State, earlier: &Task, later: &Task, group: u32) -> String {
+    let conflict = state.run_of(later).spec.conflicts.get(group as usize);
+    let key = &state.spec(earlier).key;
+    let because = conflict.map(|conflict| conflict.because(earlier.index, later.index, key));
+    line_of(&because.unwrap_or_default(), 200)
+}
+
 /// What a ready job waits for.
 fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if run.live >= run.spec.slots_max {
         return format!("a free slot ({} of {} in use)", run.live, run.spec.slots_max);
     }
+    if let Some(ceiling) = state.ceiling_of(run).filter(|_| !state.is_under_ceiling(run)) {
+        return format!("the machine: {}", ceiling_line(Some(ceiling.slots), &ceiling.because));
+    }
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
+    }
+    if let Some((live, slots)) = state.agent_slots(job).filter(|(live, slots)| live >= slots) {
+        return format!("a free slot of its agent ({live} of {slots} in use)");
+    }
+    if let Some((other, group)) = state.in_the_way(task) {
+        let key = line_of(&state.spec(other).key, 80);
+        return format!("`{key}` to end: {}", shared(state, other, task, group));
     }
     if state.disk() == DiskLevel::Short {
         return "room on the disk".to_owned();
@@ -257,6 +276,15 @@ pub(crate) fn trouble(failure: &Failure) -> String {
     }
 }
 
+/// How many attempts the machine bears, and why: `2 at once for now: programs wait for disks …`.
+pub(crate) fn ceiling_line(slots: Option<u32>, because: &str) -> String {
+    let because = line_of(because, 200);
+    match slots {
+        Some(slots) => format!("at most {slots} at once for now: {because}"),
+        None => format!("as many at once as the runs say: {because}"),
+    }
+}
+
 /// Why an attempt is stopped, on one line.
 pub(crate) fn stop_line(reason: &StopReason) -> String {
     match reason {
@@ -264,6 +292,7 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
         StopReason::Interrupted => "dayshift was stopped".to_owned(),
         StopReason::TimedOut => "the time limit was reached".to_owned(),
         StopReason::Budget => "the budget is used up".to_owned(),
+        StopReason::Memory => "the agents together used too much memory".to_owned(),
         StopReason::Stalled { silent } => format!("silent for {silent}, and doing nothing"),
         StopReason::Repeating { call, times } => {
             format!("the same answer to the same call {times} times: {}", line(call))

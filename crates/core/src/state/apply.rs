@@ -1,5 +1,8 @@
 //! The only place where the state changes.
 
+use std::cmp::Reverse;
+
+use super::ceilings::Ceiling;
 use super::index::ReadyKey;
 use super::{
     Account, Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState,
@@ -113,6 +116,10 @@ impl State {
                 self.attempts[*attempt].repeated = Some((call.clone(), *times));
             }
             Event::DiskChanged { level, free_bytes: _ } => self.disk = *level,
+            Event::CeilingSet { over, slots, because } => {
+                let ceiling = |slots: u32| Ceiling { slots, because: because.clone(), since: at };
+                self.ceilings.set(*over, slots.map(ceiling));
+            }
             Event::ObligationFailed { obligation, failure: _, not_before } => {
                 let failures =
                     self.delays.get(obligation).map_or(0, |delay| delay.failures).saturating_add(1);
@@ -143,6 +150,7 @@ impl State {
         });
         self.open_runs.insert(run);
         self.days.rule = spec.day;
+        self.conflicts.add(&spec.conflicts, plans);
         for plan in plans {
             self.plan_made(run, plan);
         }
@@ -166,6 +174,7 @@ impl State {
             dependents: Vec::new(),
             is_begun: false,
             unmet: u32::try_from(plan.needs.len()).unwrap_or(u32::MAX),
+            ahead: plan.ahead,
             jobs: Vec::with_capacity(plan.jobs.len()),
             open_jobs: 0,
             workspace: WorkspaceState::Unmade,
@@ -238,6 +247,10 @@ impl State {
         let row = &mut self.tasks[task];
         row.state = TaskState::Closed { outcome: outcome.clone(), at };
         let run = row.run;
+        if row.is_begun {
+            self.conflicts.leave(run, task);
+        }
+        let row = &self.tasks[task];
         let jobs = row.jobs.clone();
         let dependents = row.dependents.clone();
         // What failed while it was being made may have left something, too.
@@ -268,7 +281,10 @@ impl State {
         let row = &mut self.tasks[task];
         let was_closed = matches!(row.state, TaskState::Closed { .. });
         row.state = TaskState::Open;
-        row.is_begun = false;
+        if std::mem::take(&mut row.is_begun) && !was_closed {
+            self.conflicts.leave(row.run, task);
+        }
+        let row = &self.tasks[task];
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
         let lasting = self.lasting_base_checks(task);
@@ -352,14 +368,19 @@ impl State {
             unfinished: Vec::new(),
         });
         self.live.insert(attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.begin(agent);
+        }
         self.answers_told(job);
         self.jobs[job].attempts.push(attempt);
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
         row.live = Some(attempt);
-        row.is_begun = true;
         row.started_at.get_or_insert(at);
         let run = row.run;
+        if !std::mem::replace(&mut row.is_begun, true) {
+            self.conflicts.begin(run, task);
+        }
         let row = &mut self.runs[run];
         row.live = row.live.saturating_add(1);
         row.reserved = row.reserved + reserved;
@@ -379,7 +400,8 @@ impl State {
         let row = &mut self.tasks[task];
         row.is_littered = false;
         row.workspace = WorkspaceState::Ready(workspace.clone());
-        if row.needs.is_empty() {
+        let row = &self.tasks[task];
+        if self.starts_at_base(row) {
             let run = row.run;
             if self.runs[run].base.is_none() && self.is_worktree(task) {
                 self.runs[run].base.clone_from(&workspace.base);
@@ -463,6 +485,9 @@ impl State {
         }
         let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.end(&agent);
+        }
         self.delays.remove(&Obligation::PrepareWorkspace(attempt));
         self.delays.remove(&Obligation::CollectArtifacts(attempt));
         self.nothing_of_process_waits(attempt);
@@ -557,13 +582,13 @@ impl State {
     /// Moves a job to another state and keeps the sets of waiting jobs true.
     pub(super) fn set_job(&mut self, job: JobId, state: JobState) {
         let key = self.ready_key(job);
-        let run = self.tasks[key.task].run;
+        let lane = (self.tasks[key.task].run, self.lane(job));
         match self.jobs[job].state {
             JobState::Ready => {
-                let ready = self.ready.entry(run).or_default();
+                let ready = self.ready.entry(lane).or_default();
                 ready.remove(&key);
                 if ready.is_empty() {
-                    self.ready.remove(&run);
+                    self.ready.remove(&lane);
                 }
             }
             JobState::Backoff { until, .. } => {
@@ -580,7 +605,7 @@ impl State {
         }
         match state {
             JobState::Ready => {
-                self.ready.entry(run).or_default().insert(key);
+                self.ready.entry(lane).or_default().insert(key);
             }
             JobState::Backoff { until, .. } => {
                 self.backoff.insert((until, job));
@@ -599,7 +624,14 @@ impl State {
 
     fn ready_key(&self, job: JobId) -> ReadyKey {
         let task = self.jobs[job].task;
-        ReadyKey { priority: self.spec(&self.tasks[task]).priority, task, job }
+        let row = &self.tasks[task];
+        ReadyKey {
+            priority: self.spec(row).priority,
+            is_first: is_of_the_beginning(&self.jobs[job]),
+            ahead: Reverse(row.ahead),
+            task,
+            job,
+        }
     }
 
     fn kind_of(&self, task: TaskId) -> WorkspaceKind {
@@ -638,4 +670,10 @@ impl State {
             WorkspaceKind::Scratch => false,
         }
     }
+}
+
+/// Whether the job is one that its task can begin with: it waits for no other, and is there from the
+/// beginning.
+fn is_of_the_beginning(job: &Job) -> bool {
+    job.needs_planned == 0 && job.spawned.is_none() && job.item.is_none()
 }

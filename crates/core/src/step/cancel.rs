@@ -92,6 +92,7 @@ fn rank(reason: &StopReason) -> u32 {
         StopReason::Interrupted
         | StopReason::TimedOut
         | StopReason::Budget
+        | StopReason::Memory
         | StopReason::Stalled { .. }
         | StopReason::Repeating { .. } => 1,
     }

@@ -60,6 +60,7 @@ pub(super) fn after_base_check(turn: &mut Turn<'_>, job: JobId, attempt: Attempt
             | StopReason::JobCancelled { .. }
             | StopReason::Interrupted
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),

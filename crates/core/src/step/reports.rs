@@ -1,7 +1,7 @@
 //! What adapters tell. One guard for all: the attempt must still be in the phase that the
 //! report speaks of, else the report is late, or repeated, and is dropped.
 
-use super::{Turn, growing, people, retry, spending, watching};
+use super::{Turn, governing, growing, people, retry, spending, watching};
 use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::input::Report;
@@ -68,6 +68,7 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
         Report::DiskFree { free_bytes, warn_bytes, pause_bytes } => {
             watching::disk_free(turn, free_bytes, warn_bytes, pause_bytes);
         }
+        Report::HostLoad(load) => governing::host_load(turn, &load),
         Report::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
             let process = *process;
             let seen = |spend| Event::ProcessEnded {
@@ -272,9 +273,11 @@ fn was_done(row: &Attempt) -> bool {
 /// is not thrown away because its last price used up a limit.
 fn is_overtaken(reason: &StopReason) -> bool {
     match reason {
-        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
-            true
-        }
+        StopReason::Interrupted
+        | StopReason::TimedOut
+        | StopReason::Budget
+        | StopReason::Memory
+        | StopReason::Stalled { .. } => true,
         // Nobody wants it any more; what came of going round in circles is not to be trusted.
         StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
             false

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Turn, cancel, evidence, people, spending};
+use crate::conflict;
 use crate::event::{Event, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
 use crate::money::Limit;
 use crate::pipeline::{Does, JOBS_MAX, Pipeline, STAGES_MAX};
 use crate::plan;
+use crate::schedule::schedule;
 use crate::state::{Job, JobState, RunMode, State, Task, WorkspaceState};
-use crate::types::{JobWork, Outcome, RunSpec, Scope, TaskSpec, TaskWork};
+use crate::types::{JobWork, Outcome, RunSpec, Scope, TaskSpec, TaskWork, When};
 
 /// How many tasks one run may have.
 const TASKS_MAX: usize = 10_000;
@@ -141,6 +143,12 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
             return refuse(message);
         }
     }
+    if let Some(agent) = spec.agents.iter().find(|agent| agent.slots == Some(0)) {
+        return refuse(format!("the agent `{}` has no slots: nothing of it could ever start", agent.name));
+    }
+    if let Some(fault) = conflict::fault(spec) {
+        return refuse(fault);
+    }
     validate_order(spec)
 }
 
@@ -259,18 +267,23 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
     let (first_task, mut next_job) = (turn.state.next_task().0, turn.state.next_job().0);
     let position: BTreeMap<&str, u32> =
         spec.tasks.iter().zip(first_task..).map(|(task, id)| (task.key.as_str(), id)).collect();
+    let schedule = schedule(&spec);
     let mut plans = Vec::with_capacity(spec.tasks.len());
     for (index, task) in (0..).zip(&spec.tasks) {
         let jobs = plan::plan(&spec, task, pipeline_of(&spec, task), JobId(next_job));
         next_job += u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-        let needs = task
-            .needs
-            .iter()
-            .filter_map(|need| {
-                Some(TaskEdge { task: TaskId(*position.get(need.key.as_str())?), when: need.when })
-            })
-            .collect();
-        plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
+        let asked = task.needs.iter().filter_map(|need| {
+            let task = TaskId(*position.get(need.key.as_str())?);
+            Some(TaskEdge { task, when: need.when, conflict: None })
+        });
+        let waits = schedule.waits[index as usize].iter().map(|wait| TaskEdge {
+            task: TaskId(first_task + wait.earlier),
+            when: When::Always,
+            conflict: Some(wait.conflict),
+        });
+        let needs = asked.chain(waits).collect();
+        let ahead = schedule.ahead[index as usize];
+        plans.push(Plan { task: TaskId(first_task + index), index, needs, ahead, jobs });
     }
     turn.emit(Event::RunSubmitted { run, spec, plans });
     // The day's limit is as the latest run says.
@@ -297,6 +310,11 @@ pub(super) fn reopen(turn: &mut Turn<'_>, task: TaskId) {
     while let Some(task) = pending.pop() {
         let Some(row) = turn.state.task(task) else { continue };
         for dependent in row.dependents.clone() {
+            // Who only shares something with it was not skipped because of it.
+            let is_needed = |edge: &TaskEdge| edge.task == task && edge.conflict.is_none();
+            if !turn.state.task(dependent).is_some_and(|row| row.needs.iter().any(is_needed)) {
+                continue;
+            }
             let outcome = turn.state.task(dependent).and_then(|task| task.outcome());
             if matches!(outcome, Some(Outcome::Skipped { .. })) {
                 turn.emit(Event::TaskReopened { task: dependent });

@@ -218,6 +218,10 @@ pub(super) fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, re
                 Failure::new(FailureClass::Transient, "dayshift was stopped while the agent worked");
             schedule_uncounted(turn, job, failure);
         }
+        StopReason::Memory => {
+            let message = "it was stopped because the agents together used too much memory";
+            schedule_uncounted(turn, job, Failure::new(FailureClass::Transient, message));
+        }
         StopReason::TimedOut => {
             let limit =
                 turn.state.job(job).map_or(Millis(0), |row| crate::deadlines::timeout(turn.state, row));
@@ -310,6 +314,7 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | StopReason::JobCancelled { .. }
             | StopReason::Interrupted
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),
@@ -613,6 +618,7 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
             StopReason::Interrupted
             | StopReason::TimedOut
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }
             | StopReason::JobCancelled { .. },

@@ -60,7 +60,7 @@ fn past(outcome: &Outcome) -> &'static str {
 
 /// Opens attempts for jobs whose time has come, as long as there are slots.
 fn open_jobs(turn: &mut Turn<'_>) {
-    if !turn.state.open_runs().any(has_slot) {
+    if !turn.state.open_runs().any(|run| has_slot(turn.state, run)) {
         return;
     }
     let due: Vec<JobId> =
@@ -71,18 +71,18 @@ fn open_jobs(turn: &mut Turn<'_>) {
     // The set changes while jobs are opened. What comes to stand before the last one is seen
     // when everything is settled once more.
     let mut last = None;
-    while let Some(key) = turn.state.next_ready(last, has_slot) {
+    while let Some(key) = turn.state.next_ready(last, |run| has_slot(turn.state, run)) {
         try_open(turn, key.job);
         last = Some(key);
     }
 }
 
-pub(crate) fn has_slot(run: &Run) -> bool {
+fn has_slot(state: &State, run: &Run) -> bool {
     let may_start = match run.mode {
         RunMode::Open | RunMode::Draining { .. } => true,
         RunMode::Paused { .. } | RunMode::Closed { .. } => false,
     };
-    may_start && run.live < run.spec.slots_max
+    may_start && run.live < run.spec.slots_max && state.is_under_ceiling(run)
 }
 
 fn try_open(turn: &mut Turn<'_>, job: JobId) {
@@ -115,7 +115,7 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
     let run = state.run_of_job(job);
     let Some(row) = state.job(job) else { return false };
     let task = state.task_of(row);
-    has_slot(run)
+    has_slot(state, run)
         && state.is_let(task)
         && state.disk() != DiskLevel::Short
         && task.live.is_none()
@@ -123,6 +123,8 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
         && state.needs_of(row) == Needs::Met
         && !state.is_being_released(task.id)
         && in_place_is_free(state, run, task)
+        && state.is_clear_to_begin(task)
+        && state.is_agent_free(job)
 }
 
 pub(crate) fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {

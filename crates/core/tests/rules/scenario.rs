@@ -1,7 +1,7 @@
 //! A small language for scenarios: what happens, and what the core decides on it.
 //!
-//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`), lines
-//! with `>` are what comes in, and the lines under each are the events that it leads to. After
+//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`,
+//! `share file=x alone=a,b beside=c`), lines with `>` are what comes in, and the lines under each are the events that it leads to. After
 //! each the core's invariants are checked, and at the end the journal is replayed.
 
 mod piped;
@@ -9,9 +9,11 @@ mod told;
 
 use std::collections::BTreeMap;
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::event::Entry;
 use dayshift_core::evidence::TestCount;
 use dayshift_core::furnishing::Furnishing;
+use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
@@ -40,7 +42,7 @@ fn play(lines: &[&str]) -> Vec<String> {
         if let Some(action) = line.strip_prefix("> ") {
             actual.push((*line).to_owned());
             actual.extend(stage.act(action));
-        } else if ["run ", "task ", "job "].iter().any(|word| line.starts_with(word)) {
+        } else if ["run ", "task ", "job ", "share "].iter().any(|word| line.starts_with(word)) {
             actual.push((*line).to_owned());
             stage.set(line);
         }
@@ -51,7 +53,7 @@ fn play(lines: &[&str]) -> Vec<String> {
 
 /// A scene, and what has come of it.
 pub(crate) struct Stage {
-    spec: RunSpec,
+    pub(crate) spec: RunSpec,
     pub(crate) state: State,
     entries: Vec<Entry>,
     pub(crate) now: Timestamp,
@@ -93,6 +95,7 @@ impl Stage {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         };
         let claude = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
         let spec = RunSpec {
@@ -105,6 +108,7 @@ impl Stage {
             day: DayRule::default(),
             warn_percent: 75,
             slots_max: 1,
+            slots_are_fixed: false,
             agents: vec![
                 agent("metered", claude),
                 agent("fixed", Dialect::Command { run: "tool".to_owned(), cost: Micros(1_000_000) }),
@@ -115,6 +119,7 @@ impl Stage {
             roles: BTreeMap::new(),
             tasks: Vec::new(),
             furnishing: Furnishing::default(),
+            conflicts: Vec::new(),
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
@@ -126,9 +131,11 @@ impl Stage {
             for (name, value) in words(rest) {
                 match name {
                     "slots" => self.spec.slots_max = number(value),
+                    "fixed" => self.spec.slots_are_fixed = true,
                     "budget" => self.spec.budget = limit(value),
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
+                    "scripted" => self.spec.agents[2].slots = Some(number(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
             }
@@ -137,6 +144,11 @@ impl Stage {
         if let Some(rest) = line.strip_prefix("job ") {
             return piped::add(&mut self.spec.pipelines[0], rest);
         }
+        if let Some(rest) = line.strip_prefix("share ") {
+            let group = self.group(rest);
+            self.spec.conflicts.push(group);
+            return;
+        }
         let mut words = words(line).skip(1);
         let (key, _) = words.next().expect("a task has a key");
         let mut task = plain_task(key);
@@ -144,6 +156,25 @@ impl Stage {
             self.describe(&mut task, name, value);
         }
         self.spec.tasks.push(task);
+    }
+
+    /// `file=x alone=a,b beside=c`: what tasks that stand above share.
+    fn group(&self, rest: &str) -> Conflict {
+        let (mut over, mut alone, mut beside) = (Shared::Declared, Vec::new(), Vec::new());
+        let place = |key: &str| self.spec.tasks.iter().position(|task| task.key == key).expect("a task");
+        let places =
+            |keys: &str| keys.split(',').map(|key| u32::try_from(place(key)).expect("few tasks")).collect();
+        for (name, value) in words(rest) {
+            match name {
+                "file" => over = Shared::File { path: value.to_owned(), is_new: false },
+                "new" => over = Shared::File { path: value.to_owned(), is_new: true },
+                "folder" => over = Shared::Folder { path: value.to_owned() },
+                "alone" => alone = places(value),
+                "beside" => beside = places(value),
+                _ => panic!("a group has no `{name}`"),
+            }
+        }
+        Conflict { over, alone, beside }
     }
 
     fn describe(&mut self, task: &mut TaskSpec, name: &str, value: &str) {
@@ -430,6 +461,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
             warn_bytes: 1_000,
             pause_bytes: 500,
         },
+        "host" => Report::HostLoad(host(rest)),
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
         "collected" if rest.len() > 1 && piped::is_its_word(rest[1]) => {
             Report::Collected { attempt: id(first), collected: Box::new(piped::collected(&rest[1..])) }
@@ -455,6 +487,37 @@ fn report(verb: &str, rest: &[&str]) -> Report {
         }
         _ => panic!("nothing is called `{verb}`"),
     }
+}
+
+/// `cpu=90 agents=700`: a machine that is well but for this; memory in megabytes, of which the agents
+/// may use 4,000.
+fn host(rest: &[&str]) -> HostLoad {
+    let mb = |value: &str| number::<u64>(value) * 1_000_000;
+    let mut pressure = Pressure { cpu: 0, memory: 0, io: 0 };
+    let mut load = HostLoad {
+        agents_bytes: 0,
+        largest_bytes: 0,
+        cap_bytes: mb("4000"),
+        free_bytes: mb("10000"),
+        total_bytes: mb("16000"),
+        pressure: None,
+        load_percent: 0,
+    };
+    let mut measures = true;
+    for (name, value) in rest.iter().map(|word| word.split_once('=').expect("a fact")) {
+        match name {
+            "cpu" => pressure.cpu = number(value),
+            "memory" => pressure.memory = number(value),
+            "io" => pressure.io = number(value),
+            "load" => (measures, load.load_percent) = (false, number(value)),
+            "agents" => load.agents_bytes = mb(value),
+            "largest" => load.largest_bytes = mb(value),
+            "free" => load.free_bytes = mb(value),
+            _ => panic!("a machine has no `{name}`"),
+        }
+    }
+    load.pressure = measures.then_some(pressure);
+    load
 }
 
 fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {

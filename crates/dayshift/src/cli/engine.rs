@@ -70,13 +70,14 @@ pub(crate) fn run(
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
     let marks = settings::disk_marks(config);
+    let memory_max = settings::memory_max(config);
     let mut ending = None;
     let mut killer = None;
     log::limit(log::Limits::of(config));
     log::tidy(paths);
     tell_begin(paths);
     let control = Arc::new(Control::new(paths.clone(), health.clone()));
-    let begin = follower::read(paths, health.clone(), control.clone(), marks, layout.clone())?;
+    let begin = follower::read(paths, health.clone(), control.clone(), marks, memory_max, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
     let clock = EngineClock::open(paths, begin.state());

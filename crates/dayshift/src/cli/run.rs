@@ -10,7 +10,7 @@ use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
 use super::engine::{self, Errand};
-use super::{Common, ResumeArgs, RunArgs, background, load, output, place, settings, steer};
+use super::{Common, ResumeArgs, RunArgs, background, load, output, place, plan, settings, steer};
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
 use crate::paths::{self, Paths};
@@ -22,7 +22,7 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
         output::error(warning);
     }
     if args.dry_run {
-        return dry_run(common, &loaded.spec);
+        return plan::dry_run(common, &loaded.repo, &loaded.spec);
     }
     let paths = Paths::make(&paths::state_folder(common.state.as_deref(), &loaded.repo))?;
     refuse_state_inside(&loaded.spec, &paths)?;
@@ -237,13 +237,4 @@ fn outside(repo: &Path) -> PathBuf {
     let name =
         repo.file_name().map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
     repo.with_file_name(format!("{name}.dayshift"))
-}
-
-fn dry_run(common: &Common, spec: &RunSpec) -> Result<Code> {
-    if common.json {
-        output::json(&serde_json::to_value(spec)?)?;
-        return Ok(Code::Done);
-    }
-    output::print(&load::plan(spec))?;
-    Ok(Code::Done)
 }

@@ -130,7 +130,7 @@ impl Files {
                     self.stale.insert(task);
                 }
             }
-            Subject::Run(_) | Subject::Day | Subject::Disk => {}
+            Subject::Run(_) | Subject::Day | Subject::Disk | Subject::Machine => {}
         }
     }
 

@@ -13,8 +13,7 @@ use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
 use dayshift_core::types::{
-    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace,
-    WorkspaceKind,
+    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
     Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, Furnish, Furnished, GitEnvironment,
@@ -286,6 +285,8 @@ struct Site {
     folder: PathBuf,
     /// Results of the tasks that it needs.
     needed: Vec<String>,
+    /// Results of the tasks before it that changed what it shares with them.
+    shared: Vec<String>,
     /// The run's recorded base.
     base: Option<String>,
     place: Option<ReadyWorkspace>,
@@ -314,14 +315,14 @@ impl Site {
     fn of_task(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {
         let run = state.run_of(task);
         let spec = state.spec(task);
-        let mut needed: Vec<String> = task
-            .needs
-            .iter()
-            .filter_map(|need| state.task(need.task))
-            .filter(|other| other.outcome() == Some(&Outcome::Succeeded))
-            .filter_map(result_of)
-            .collect();
-        needed.dedup();
+        let results = |is_asked: bool| {
+            let edges = task.needs.iter().filter(move |edge| edge.conflict.is_none() == is_asked);
+            let built_on = edges.filter(|edge| state.is_built_on(task, edge));
+            let mut results: Vec<String> =
+                built_on.filter_map(|edge| result_of(state.task(edge.task)?)).collect();
+            results.dedup();
+            results
+        };
         Self {
             run: run.id,
             task: task.id,
@@ -333,7 +334,8 @@ impl Site {
             owner: format!("{}/{}", shared.paths.hash, run.id),
             branch: format!("dayshift/{}/{}", run.id, spec.key),
             folder: shared.paths.workspaces(),
-            needed,
+            needed: results(true),
+            shared: results(false),
             base: run.base.clone(),
             place: task.workspace.place().cloned(),
             tree: TreeFate::AsItIs,
@@ -390,23 +392,49 @@ impl Hands {
             site.outfit.sweep(&self.shared)?;
         }
         let set_up = |root: &Path, furnished: &Furnished| site.outfit.set_up(&self.shared, root, furnished);
-        self.prepare_with(site, site.outfit.furnish(), &set_up)
+        self.prepare_with(site, &|| site.outfit.furnish(), &set_up)
     }
 
     fn prepare_with(
         &self,
         site: &Site,
+        furnish: &dyn Fn() -> Furnish,
+        set_up: &SetUp<'_>,
+    ) -> Result<ReadyWorkspace, Failure> {
+        const NEEDED: &str = "the results of the tasks it needs";
+        let all: Vec<String> = site.needed.iter().chain(&site.shared).cloned().collect();
+        let note = if site.shared.is_empty() {
+            NEEDED
+        } else {
+            "the results of the tasks it needs, or that changed the same files before it"
+        };
+        match self.prepare_from(site, (all, note), furnish(), set_up) {
+            // Nobody asked for the others: that their results do not fit together is no failure of this task.
+            Err(failure) if failure.class == FailureClass::Conflict && !site.shared.is_empty() => {
+                let mut place = self.prepare_from(site, (site.needed.clone(), NEEDED), furnish(), set_up)?;
+                let note = place.base_note.get_or_insert_default();
+                note.push_str("; without those before it that changed the same files: their results do not fit together");
+                Ok(place)
+            }
+            prepared => prepared,
+        }
+    }
+
+    /// Prepares with these results, and words for them, as what the task starts from; without any at the
+    /// run's base.
+    fn prepare_from(
+        &self,
+        site: &Site,
+        (results, note): (Vec<String>, &str),
         furnish: Furnish,
         set_up: &SetUp<'_>,
     ) -> Result<ReadyWorkspace, Failure> {
-        let (bases, base_note) = match (site.kind, site.needed.is_empty()) {
+        let (bases, base_note) = match (site.kind, results.is_empty()) {
             (WorkspaceKind::Worktree, true) => {
                 let base = self.base(site, &self.repository(&site.repo)?)?;
                 (vec![base.commit], Some(base.note))
             }
-            (WorkspaceKind::Worktree, false) => {
-                (site.needed.clone(), Some("the results of the tasks it needs".to_owned()))
-            }
+            (WorkspaceKind::Worktree, false) => (results, Some(note.to_owned())),
             (WorkspaceKind::InPlace | WorkspaceKind::Scratch, _) => (Vec::new(), None),
         };
         let order = PrepareOrder {
@@ -519,7 +547,7 @@ impl Hands {
                 if site.outfit.has_setup() {
                     site.outfit.sweep(&self.shared)?;
                 }
-                self.prepare_with(site, Furnish::default(), &|_, _| Ok(Ran::Nothing))?
+                self.prepare_with(site, &Furnish::default, &|_, _| Ok(Ran::Nothing))?
             }
             None => return Ok(None),
         };

@@ -85,6 +85,7 @@ pub(crate) fn agent(name: &str, dialect: Dialect) -> Agent {
         env: std::collections::BTreeMap::new(),
         pass_env: Vec::new(),
         stall: None,
+        slots: None,
         repetition: dayshift_core::types::Repetition::default(),
     }
 }

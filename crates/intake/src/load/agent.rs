@@ -40,6 +40,7 @@ pub fn built_in_agent(name: &str) -> Option<Agent> {
         pass_env: Vec::new(),
         stall: Some(STALL),
         repetition: Repetition::default(),
+        slots: None,
     })
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn read_agent(
         pass_env: fields.words("pass_env"),
         stall: Some(fields.duration("stall").unwrap_or(STALL)),
         repetition: repetition(sink, fields),
+        slots: fields.count("slots"),
     })
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Joined {
     pub(crate) sources: Vec<String>,
     pub(crate) budget: Limit,
     pub(crate) slots: Option<u32>,
+    /// Whether conflicts are detected: not where one file says so.
+    pub(crate) detects: Option<bool>,
     pub(crate) agents: BTreeMap<String, Named<Agent>>,
     pub(crate) gates: BTreeMap<String, Named<Gate>>,
     pub(crate) workspace: WorkspacePart,
@@ -43,6 +45,7 @@ pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>
     let budget = Limit { cost, tokens };
     let slots =
         smallest(sinks, "max_parallel", drafts.iter().filter_map(|draft| Some((draft.source, draft.slots?))));
+    let detects = drafts.iter().filter_map(|draft| draft.detects).min();
     let mut agents = BTreeMap::new();
     let mut gates = BTreeMap::new();
     let mut workspaces = BTreeMap::new();
@@ -57,7 +60,7 @@ pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>
     }
     let workspace = workspaces.into_values().find_map(|named| named.value).unwrap_or_default();
     let sources = sources.iter().map(|source| source.path.clone()).collect();
-    Joined { label, sources, budget, slots, agents, gates, workspace, roles, tasks }
+    Joined { label, sources, budget, slots, detects, agents, gates, workspace, roles, tasks }
 }
 
 /// The date of a day file, else the files' names.

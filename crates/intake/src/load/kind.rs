@@ -34,6 +34,7 @@ pub(crate) struct Draft {
     pub(crate) budget: Option<(Pos, Micros)>,
     pub(crate) tokens: Option<(Pos, u64)>,
     pub(crate) slots: Option<(Pos, u32)>,
+    pub(crate) detects: Option<bool>,
     pub(crate) agents: Vec<Named<Agent>>,
     pub(crate) gates: Vec<Named<Gate>>,
     pub(crate) workspace: Vec<Named<WorkspacePart>>,
@@ -128,6 +129,7 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     draft.budget = fields.entry("max_cost_usd").map(|entry| entry.pos).zip(fields.money("max_cost_usd"));
     draft.tokens = fields.entry("max_tokens").map(|entry| entry.pos).zip(fields.tokens("max_tokens"));
     draft.slots = fields.entry("max_parallel").map(|entry| entry.pos).zip(fields.count("max_parallel"));
+    draft.detects = fields.bool("detect_conflicts");
     for entry in fields.named("agents") {
         let value = read_agent(sink, entry, ctx.read);
         draft.agents.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayshift_core::conflict::Conflict;
 use dayshift_core::money::Limit;
 use dayshift_core::types::{Agent, DayRule, Gate, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
 
@@ -10,11 +11,13 @@ use super::join::Joined;
 use super::pipelines::{self, Chosen};
 use super::task::TaskDraft;
 use super::{BUILT_IN_AGENTS, Context, Overrides, TASKS_MAX, flag_error, graph};
+use crate::analysis::analyse;
 use crate::config::{Config, Origin};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::sink::{Sink, code};
 use crate::tables::SLOTS_MAX;
+use crate::tree::Pos;
 
 /// The run, as good as it can be told; findings go to the sinks, those about the command line
 /// are returned.
@@ -62,7 +65,15 @@ pub(crate) fn link(
     }
     keep(&mut joined.tasks, chosen, sinks);
     in_place(&joined.tasks, sinks);
-    if flags.is_empty() { Ok(assemble(joined, through, ctx, overrides, fingerprint)) } else { Err(flags) }
+    let conflicts = conflicts(&joined, sinks, ctx);
+    let run = || RunSpec { conflicts, ..assemble(joined, through, ctx, overrides, fingerprint) };
+    if flags.is_empty() { Ok(run()) } else { Err(flags) }
+}
+
+fn notice_first(sinks: &mut [Sink<'_>], message: &str) {
+    if let Some(sink) = sinks.first_mut() {
+        sink.warning(Pos::START, code::NOTICE, message);
+    }
 }
 
 /// The tasks that `--only` asks for, and all that they need.
@@ -233,6 +244,32 @@ fn gates_without_base(joined: &Joined, through: &Chosen, sinks: &mut [Sink<'_>],
     }
 }
 
+/// What the tasks share, by their own word and by their files.
+fn conflicts(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) -> Vec<Conflict> {
+    let places: BTreeMap<&str, u32> =
+        (0..).zip(&joined.tasks).map(|(place, task)| (task.spec.key.as_str(), place)).collect();
+    let mut declared = Vec::with_capacity(joined.tasks.len());
+    for task in &joined.tasks {
+        for (pos, _) in task.conflicts.iter().filter(|(_, key)| *key == task.spec.key) {
+            let message = format!("`{}` conflicts with itself", task.spec.key);
+            let hint = "name other tasks, or take it out: a task runs once at a time anyway";
+            sinks[task.source].error_hint(*pos, code::CONTRADICTION, message, hint);
+        }
+        // Who is not among them was left out by `--only`, or is reported as unknown.
+        let others = task.conflicts.iter().filter_map(|(_, key)| places.get(key.as_str()).copied());
+        declared.push(others.collect());
+    }
+    let tasks: Vec<&TaskSpec> = joined.tasks.iter().map(|task| &task.spec).collect();
+    let is_detecting = joined.detects.unwrap_or(ctx.defaults.detect_conflicts.value);
+    let analysis = analyse(&tasks, &declared, is_detecting, ctx.exists);
+    if analysis.is_cut {
+        let message =
+            "the tasks share more files than are looked at: not all that overlap wait for each other";
+        notice_first(sinks, message);
+    }
+    analysis.conflicts
+}
+
 /// Says that tasks in the user's own checkout run one after another.
 fn in_place(tasks: &[TaskDraft], sinks: &mut [Sink<'_>]) {
     let mut found = tasks.iter().filter(|task| task.spec.workspace == WorkspaceKind::InPlace);
@@ -251,7 +288,8 @@ fn assemble(
     overrides: &Overrides,
     fingerprint: String,
 ) -> RunSpec {
-    let Joined { label, sources, budget, slots, agents, gates, workspace, roles: _, tasks } = joined;
+    let Joined { label, sources, budget, slots, detects: _, agents, gates, workspace, roles: _, tasks } =
+        joined;
     let budget = Limit { cost: overrides.budget.or(budget.cost), ..budget };
     let day_env: Vec<BTreeSet<String>> = tasks.iter().map(|task| task.day_env.clone()).collect();
     let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(|task| task.spec).collect();
@@ -283,6 +321,7 @@ fn assemble(
         budget,
         day: DayRule { limit: day_limit(ctx.defaults, budget), offset_minutes: ctx.offset_minutes },
         warn_percent: ctx.defaults.warn_percent(),
+        slots_are_fixed: overrides.max_parallel.is_some(),
         slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
         agents,
         gates,
@@ -290,6 +329,7 @@ fn assemble(
         roles: through.roles,
         tasks,
         furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
+        conflicts: Vec::new(),
         warnings: Vec::new(),
     }
 }

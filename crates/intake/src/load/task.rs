@@ -44,7 +44,7 @@ pub(crate) struct TaskDraft {
     pub(crate) gates: Vec<Pos>,
     /// Where it names its agent, or its day file does.
     pub(crate) agent: Option<Pos>,
-    /// The tasks it must not run beside; checked, not acted on yet.
+    /// The tasks it must not run beside.
     pub(crate) conflicts: Vec<(Pos, String)>,
     /// The template that it names, or its day file does.
     pub(crate) template: Option<(Pos, String)>,
@@ -109,7 +109,7 @@ pub(crate) fn read_task(
         skip_stages: skip_stages.iter().map(|(_, name)| name.clone()).collect(),
         source: format!("{}:{}", sink.path(), pos.line),
     };
-    let conflicts = fields.texts("conflicts_with");
+    let conflicts = once_each(sink, fields, "conflicts_with");
     TaskDraft {
         spec,
         source,

@@ -1,7 +1,9 @@
 //! Rules over the journal's entries, with books of its own: none of the core's state is used,
 //! so a wrong fold cannot hide a wrong decision.
 
+mod ceilings;
 mod closing;
+mod conflicts;
 mod evidence;
 mod failures;
 mod ledger;
@@ -14,6 +16,7 @@ mod watching;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayshift_core::event::{Entry, Event, JobSpec, Plan, TaskEdge};
+use dayshift_core::host::Strain;
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Micros, Spend};
 use dayshift_core::pipeline::{Item, TemplateRef};
@@ -170,6 +173,8 @@ pub(crate) struct History {
     failures: BTreeMap<Obligation, (u32, Millis)>,
     ledger: ledger::Ledger,
     disk: DiskLevel,
+    /// How many attempts the machine bears, and since when.
+    ceilings: BTreeMap<Strain, (u32, Timestamp)>,
     /// The request that set a day's limit last, where the last limit that was set is a day's.
     day_set_by: Option<String>,
     /// Waits that doubled, by what they are at least: how many, the first, whether there were
@@ -367,6 +372,9 @@ impl History {
             }
             Event::RepetitionSeen { attempt, call, times } => return self.repeats(*attempt, call, *times),
             Event::DiskChanged { level, free_bytes } => return self.disk_changed(*level, *free_bytes),
+            Event::CeilingSet { over, slots, because: _ } => {
+                return self.ceiling_set(*over, *slots, entry.at);
+            }
             Event::BudgetWarned { scope, percent } => return self.warned(*scope, *percent, entry.at),
             Event::WorkspaceReleased { task, kept } => {
                 self.failures.remove(&Obligation::ReleaseWorkspace(*task));
@@ -416,6 +424,7 @@ impl History {
     fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
         let next = u32::try_from(self.runs.len()).unwrap_or(u32::MAX) + 1;
         ensure(run.0 == next, "ids-count", || format!("{run} comes after {} runs", next - 1))?;
+        conflicts::are_ordered(spec, plans)?;
         self.runs.push(RunBook {
             spec: Box::new(spec.clone()),
             tasks: plans.iter().map(|plan| plan.task).collect(),
@@ -615,8 +624,10 @@ fn can_come_too_late(reason: &StopReason) -> bool {
         StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
             false
         }
-        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
-            true
-        }
+        StopReason::Interrupted
+        | StopReason::TimedOut
+        | StopReason::Budget
+        | StopReason::Memory
+        | StopReason::Stalled { .. } => true,
     }
 }

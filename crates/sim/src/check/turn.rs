@@ -78,7 +78,23 @@ fn waits_outside(state: &State, task: &Task) -> bool {
                     || waits(other)
                     || (other.is_begun && state.pipeline_of(other).is_some()))
         });
-    is_taken || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
+    is_taken
+        || is_kept_apart(state, task, waits)
+        || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
+}
+
+/// Whether one that the task must not be beside is at work and `rests`.
+fn is_kept_apart(state: &State, task: &Task, rests: impl Fn(&Task) -> bool) -> bool {
+    let run = state.run_of(task);
+    let others = run.spec.conflicts.iter().flat_map(|group| {
+        let must_be_alone = group.alone.contains(&task.index);
+        let is_in = must_be_alone || group.beside.contains(&task.index);
+        let beside = group.beside.iter().filter(move |_| must_be_alone);
+        group.alone.iter().chain(beside).filter(move |other| is_in && **other != task.index)
+    });
+    let mut others = others.filter_map(|other| state.task(run.tasks[*other as usize]));
+    !task.is_begun
+        && others.any(|other| other.is_begun && matches!(other.state, TaskState::Open) && rests(other))
 }
 
 /// The state says that it is at rest when only a person can move anything, and not before.
@@ -121,8 +137,17 @@ pub(crate) fn waits_for_child(state: &State, job: &Job) -> bool {
 }
 
 /// Whether a task of a paused run works in the checkout that this one waits for, or one whose gate waits
-/// for a person.
+/// for a person; or one that waits for a person is at work, and this one must not begin beside it.
 pub(crate) fn waits_for_resting(state: &State, task: &Task) -> bool {
+    let is_held = |other: &Task| {
+        let mut jobs = other.jobs.iter().filter_map(|job| state.job(*job));
+        jobs.any(|job| matches!(job.state, JobState::Held { .. }))
+    };
+    let rests = |other: &Task| is_held(other) || waits_for_resting_checkout(state, other);
+    is_kept_apart(state, task, rests) || waits_for_resting_checkout(state, task)
+}
+
+fn waits_for_resting_checkout(state: &State, task: &Task) -> bool {
     let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
     let repo = &state.run_of(task).spec.repo;
     let holds = |other: &Task| {

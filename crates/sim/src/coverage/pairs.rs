@@ -26,6 +26,8 @@ const TASKS: &[&str] = &["open", "open, live", "closed"];
 const RUNS: &[&str] = &["open", "draining", "paused", "closed"];
 const DISKS: &[&str] = &["disk fine", "disk low", "disk short"];
 const QUESTIONS: &[&str] = &["question open", "question answered", "question delivered", "question dropped"];
+const MACHINES: &[&str] =
+    &["machine free", "machine busy", "machine short of memory", "machine busy and short of memory"];
 const NEW: &[&str] = &["unknown"];
 const DAY: &[&str] = &["day"];
 
@@ -65,6 +67,7 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("budget_warned", &[DAY, RUNS, TASKS, JOBS]),
     ("budget_set", &[DAY, RUNS, TASKS, JOBS]),
     ("disk_changed", &[DISKS]),
+    ("ceiling_set", &[MACHINES]),
     ("obligation_failed", &[PHASES, TASKS, RUNS, QUESTIONS]),
 ];
 
@@ -88,6 +91,7 @@ const REPORTS: &[(&str, &[&[&str]])] = &[
     ("answer delivered", &[QUESTIONS]),
     ("delivery failed", &[QUESTIONS]),
     ("disk free", &[DISKS]),
+    ("host load", &[MACHINES]),
     ("workspace released", &[TASKS]),
     ("release failed", &[TASKS]),
     ("report written", &[RUNS]),

@@ -193,6 +193,7 @@ impl World {
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::WorkspaceReleased { .. }

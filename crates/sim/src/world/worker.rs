@@ -192,7 +192,7 @@ impl World {
         let Some(row) = state.attempt(attempt) else { return };
         let job = state.job_of(row);
         let task = state.task_of(job);
-        let kind = match (&job.work, state.agent_of(task).map(|agent| &agent.dialect)) {
+        let kind = match (&job.work, state.agent_of_job(job).map(|agent| &agent.dialect)) {
             (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => Kind::Gate,
             (JobWork::BaseCheck { .. }, _) => Kind::Base,
             (JobWork::Work | JobWork::Agent { .. }, None) => Kind::Command,

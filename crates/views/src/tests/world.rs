@@ -224,6 +224,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 3,
+        slots_are_fixed: false,
         agents: vec![Agent {
             name: "claude".to_owned(),
             dialect: Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() },
@@ -232,6 +233,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         }],
         gates: vec![Gate {
             name: "unit".to_owned(),
@@ -246,6 +248,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         furnishing: Furnishing::default(),
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
+        conflicts: Vec::new(),
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }
@@ -304,7 +307,8 @@ pub(super) fn mixed() -> World {
         needs: vec![TaskNeed { key: "check".to_owned(), when: When::Success }],
         ..task("after", "Use the check")
     };
-    let survey = TaskSpec { complexity: Level::High, ..task("survey", "Survey everything") };
+    let survey =
+        TaskSpec { complexity: Level::High, priority: Priority::Low, ..task("survey", "Survey everything") };
     let second = TaskSpec { priority: Priority::Low, ..task("second", "Second thoughts") };
     let mut world = World::of(run_spec(vec![list, command("check", "Check it"), after, survey, second]));
     world.wait(Millis(500));
@@ -344,7 +348,7 @@ pub(super) fn mixed() -> World {
 
 /// A day in progress: one task is held, one runs, one waits for another, one for a slot.
 pub(super) fn going_on() -> World {
-    let held = task("held", "Has no place");
+    let held = TaskSpec { priority: Priority::High, ..task("held", "Has no place") };
     let busy = task("busy", "Is at work");
     let next = TaskSpec {
         needs: vec![TaskNeed { key: "busy".to_owned(), when: When::Success }],

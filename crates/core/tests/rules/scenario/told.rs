@@ -73,6 +73,10 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
         }
         Event::RepetitionSeen { attempt, call, times } => format!("{attempt} repeats {call} {times} times"),
         Event::DiskChanged { level, .. } => format!("disk is {level:?}").to_lowercase(),
+        Event::CeilingSet { over, slots, because } => {
+            let slots = slots.map_or_else(|| "lifted".to_owned(), |slots| slots.to_string());
+            format!("ceiling over {over:?} {slots}: {because}").to_lowercase()
+        }
         Event::ObligationFailed { obligation, not_before, .. } => {
             format!("put off {obligation:?} for {}", (*not_before - now).0)
         }
@@ -107,6 +111,7 @@ fn stop(reason: &StopReason) -> String {
         StopReason::Interrupted => "interrupted".to_owned(),
         StopReason::TimedOut => "timed out".to_owned(),
         StopReason::Budget => "budget".to_owned(),
+        StopReason::Memory => "memory".to_owned(),
         StopReason::Stalled { .. } => "stalled".to_owned(),
         StopReason::Repeating { .. } => "repeating".to_owned(),
         StopReason::JobCancelled { by } => format!("job cancelled by {by}"),

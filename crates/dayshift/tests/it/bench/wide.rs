@@ -40,8 +40,12 @@ fn run(place: &Path, stages: usize) -> Cost {
     let mut command = std::process::Command::new(binary());
     command.args(["run", "day.yaml", "--repo", ".", "--state", "state", "--max-parallel", "8"]);
     contestants::at_home(&mut command, folder.path());
-    let work =
-        Work { name: NAME, width: 8, command: "/bin/true".to_owned(), needs: vec![Vec::new(); stages * JOBS] };
+    let work = Work {
+        name: NAME,
+        width: 8,
+        command: "/bin/true".to_owned(),
+        needs: vec![Vec::new(); stages * JOBS],
+    };
     measure::measure(command, folder.path(), &work)
 }
 

@@ -8,7 +8,7 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Limit, Micros, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Dialect, Exit, HoldReason, JobWork, Level, Outcome, Scope, TaskWork};
+use dayshift_core::types::{Dialect, Exit, HoldReason, JobWork, Level, Outcome, Scope};
 
 use super::super::{Broken, ensure};
 use super::{History, TaskBook, at_mut, is_spender};
@@ -284,20 +284,17 @@ impl History {
 
     fn reserves(&self, task: TaskId, job: JobId, at: Timestamp) -> Result<Amount, Broken> {
         let spec = self.spec(task)?;
-        let TaskWork::Agent { agent } = &spec.work else { return Ok(Amount::ZERO) };
-        let run = self.run(self.task(task)?.run)?;
-        let agent = run.spec.agents.iter().find(|known| known.name == *agent);
+        let agent = self.agent_of(job)?;
         let table = match spec.complexity {
             Level::Low => Amount { cost: Micros(1_000_000), tokens: 300_000 },
             Level::Medium => Amount { cost: Micros(3_000_000), tokens: 1_000_000 },
             Level::High => Amount { cost: Micros(8_000_000), tokens: 3_000_000 },
         };
-        let wanted = match agent.map(|agent| &agent.dialect) {
+        let mut wanted = match agent.map(|agent| &agent.dialect) {
             Some(Dialect::Claude { .. }) => table,
             Some(Dialect::Command { cost, run: _ }) => Amount { cost: *cost, tokens: 0 },
             Some(Dialect::Scripted { .. }) | None => Amount::ZERO,
         };
-        let mut wanted = wanted;
         for key in [Key::Job(job), Key::Task(task)] {
             wanted = least(wanted, self.ledger.get(key).limit, Amount::ZERO);
         }

@@ -1,9 +1,10 @@
 //! Where tasks work, as the entries tell it: made, littered by gates, kept, taken down.
 
+use dayshift_core::conflict::Shared;
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
 use dayshift_core::state::{State, WorkspaceState};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{End, FailureClass, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind};
+use dayshift_core::types::{End, FailureClass, Outcome, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind};
 
 use super::super::{Broken, ensure};
 use super::failures::may_pass;
@@ -62,7 +63,9 @@ impl History {
         }
         let task = self.job(job)?.task;
         let spec = self.spec(task)?;
-        let begins_run = spec.needs.is_empty() && spec.workspace == WorkspaceKind::Worktree;
+        let begins_run = spec.needs.is_empty()
+            && spec.workspace == WorkspaceKind::Worktree
+            && !self.has_result_before(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.place.standing = Standing::Ready;
         let run = book.run;
@@ -70,6 +73,22 @@ impl History {
             at_mut(&mut self.runs, run.0)?.base.clone_from(&workspace.base);
         }
         Ok(())
+    }
+
+    /// Whether one that the task waited for, and that changed what they share, succeeded.
+    fn has_result_before(&self, task: TaskId) -> Result<bool, Broken> {
+        let book = self.task(task)?;
+        let groups = &self.run(book.run)?.spec.conflicts;
+        for edge in &book.needs {
+            let Some(group) = edge.conflict.and_then(|group| groups.get(group as usize)) else { continue };
+            let other = self.task(edge.task)?;
+            let only_reads = matches!(group.over, Shared::File { .. })
+                && group.beside.iter().any(|reader| *reader as usize == other.index);
+            if other.outcome == Some(Outcome::Succeeded) && !only_reads {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn place_released(&mut self, task: TaskId, is_kept: bool) -> Result<(), Broken> {

@@ -63,7 +63,9 @@ impl History {
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
         let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(AttemptBook::is_collecting));
         let is_blameless = match &end {
-            Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
+            Some(
+                End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Memory | StopReason::Budget),
+            ) => true,
             Some(End::Failed(failure)) => {
                 !has_run || (failure.class == FailureClass::Budget && self.has_used_its_own(last))
             }
