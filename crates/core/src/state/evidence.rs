@@ -85,6 +85,7 @@ impl State {
         let row = &self.jobs[job];
         match row.work {
             JobWork::BaseCheck { .. } | JobWork::Agent { .. } => return true,
+            JobWork::Check { .. } if row.template.is_some() => return true,
             JobWork::Work | JobWork::Check { .. } | JobWork::Human | JobWork::Join => {}
         }
         let last = |is_base: bool| {
