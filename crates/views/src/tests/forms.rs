@@ -283,7 +283,7 @@ fn the_state_file_and_the_task_have_their_steps() {
     assert_eq!(
         file["steps"][0],
         json!({
-            "id": "J1", "name": "work", "state": "completed", "attempt": 2, "max_attempts": 3,
+            "id": "J1", "job": "J1", "name": "work", "state": "completed", "attempt": 2, "max_attempts": 3,
             "implementer_model": "claude/model-1", "reviewer_model": null, "error": null,
         })
     );
