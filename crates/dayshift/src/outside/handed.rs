@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use dayshift_agents::mail::{IN, JOBS, OUT, QUESTIONS};
+use dayshift_core::ids::AttemptId;
 use dayshift_core::pipeline::{Artifact, ArtifactKind};
 use dayshift_core::state::{Attempt, State};
 use dayshift_core::types::{Consumed, Failure, FailureClass};
@@ -88,9 +89,14 @@ pub(super) fn hand_over(
 }
 
 /// Takes away what was handed to another attempt, and what another one left for others, which was
-/// collected. One that goes on after it has waited finds what it left itself.
+/// collected. One that goes on after it has waited finds what it left itself, unless another job
+/// has worked there meanwhile: what lies there then is not its own.
 fn clear(state: &State, attempt: &Attempt, root: &Path) {
-    let goes_on = parked_before(state, attempt).next().is_some();
+    let is_between = |id: &AttemptId, parked: AttemptId| *id > parked && *id < attempt.id;
+    let jobs = || state.task_of(state.job_of(attempt)).jobs.iter().filter_map(|id| state.job(*id));
+    let goes_on = parked_before(state, attempt)
+        .next()
+        .is_some_and(|parked| !jobs().flat_map(|job| &job.attempts).any(|id| is_between(id, parked)));
     // What cannot be removed is overwritten, or told by whoever reads it.
     for ours in [IN, QUESTIONS, JOBS] {
         let _ = remove_all(&root.join(ours));
