@@ -5,13 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use dayshift_agents::mail::{IN, JOBS, OUT, QUESTIONS};
-use dayshift_core::ids::AttemptId;
 use dayshift_core::pipeline::{Artifact, ArtifactKind};
 use dayshift_core::state::{Attempt, State};
 use dayshift_core::types::{Consumed, Failure, FailureClass};
 use dayshift_workspaces::{Inside, remove_all};
 
-use super::left::parked_before;
+use super::left::{OUTPUT_BYTES_MAX, PUBLISHED_MAX, is_parked, parked_before};
 use super::{Shared, mailbox};
 use crate::artifacts;
 
@@ -25,6 +24,9 @@ const HANDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Left in the attempt's folder once its workspace is made ready: whoever looks after it later finds the
 /// agent at work, and leaves the folders to it.
 const DONE: &str = "handed";
+
+/// In the folder of an attempt that waits: what it left for others, while another job works in its workspace.
+const ASIDE: &str = "left";
 
 /// One thing that another job left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub(super) fn hand_over(
     let mark = paths.attempt(attempt.id).join(DONE);
     let is_done = mark.exists();
     if !is_done {
-        clear(state, attempt, root);
+        clear(shared, state, attempt, root)?;
         make_boxes(shared, state, attempt, root)?;
     }
     let mut handing = Handing {
@@ -89,21 +91,42 @@ pub(super) fn hand_over(
 }
 
 /// Takes away what was handed to another attempt, and what another one left for others, which was
-/// collected. One that goes on after it has waited finds what it left itself, unless another job
-/// has worked there meanwhile: what lies there then is not its own.
-fn clear(state: &State, attempt: &Attempt, root: &Path) {
-    let is_between = |id: &AttemptId, parked: AttemptId| *id > parked && *id < attempt.id;
-    let jobs = || state.task_of(state.job_of(attempt)).jobs.iter().filter_map(|id| state.job(*id));
-    let goes_on = parked_before(state, attempt)
-        .next()
-        .is_some_and(|parked| !jobs().flat_map(|job| &job.attempts).any(|id| is_between(id, parked)));
+/// collected. One that goes on after it has waited finds what it left itself, also when another job
+/// has worked there meanwhile.
+fn clear(shared: &Shared, state: &State, attempt: &Attempt, root: &Path) -> Result<(), Failure> {
+    let parked = parked_before(state, attempt).next();
+    let jobs = state.task_of(state.job_of(attempt)).jobs.iter().filter_map(|id| state.job(*id));
+    let before = jobs.flat_map(|job| &job.attempts).copied().filter(|id| *id < attempt.id).max();
+    if before != parked {
+        let waits = before.and_then(|id| state.attempt(id)).filter(|row| is_parked(row));
+        waits.map_or(Ok(()), |row| copy(root, OUT, &shared.paths.attempt(row.id), ASIDE))?;
+    }
     // What cannot be removed is overwritten, or told by whoever reads it.
     for ours in [IN, QUESTIONS, JOBS] {
         let _ = remove_all(&root.join(ours));
     }
-    if !goes_on {
+    if parked.is_none() || before != parked {
         let _ = remove_all(&root.join(OUT));
     }
+    match parked.filter(|_| before != parked) {
+        Some(own) => copy(&shared.paths.attempt(own), ASIDE, root, OUT),
+        None => Ok(()),
+    }
+}
+
+/// Copies the files of a folder, as far as they could be published.
+fn copy(from: &Path, folder: &str, to: &Path, name: &str) -> Result<(), Failure> {
+    let (Ok(from), Ok(to)) = (Inside::open(from), Inside::open(to)) else { return Ok(()) };
+    for file in from.files(folder, PUBLISHED_MAX) {
+        // What cannot be read was not collected either.
+        if let Ok(Some(bytes)) = from.read(&format!("{folder}/{file}"), OUTPUT_BYTES_MAX) {
+            to.write(&format!("{name}/{file}"), &bytes).map_err(|error| {
+                let message = format!("could not keep `{folder}/{file}` for who goes on: {error}");
+                Failure::new(FailureClass::Transient, message)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The mailbox with what was written to it, and the answers that the job has had, where its agents look.

@@ -39,11 +39,13 @@ agents:
               attempts:
                 - - run: 'grep -q form .dayshift-in/dev/changes.diff'
                   - write: {path: test.sh, text: "grep -qx tested login.txt\n"}
+                  - publish: {name: findings.md, text: "The login form has no test.\n"}
                   - say: The login form has no test.
                   - spawn_job: {name: coverage, role: implementer, reason: missing coverage, brief: Add tests for login.}
                 - - expect_resume: true
                   - expect_prompt: coverage-report
                   - run: 'test -e .dayshift-in/test+1/coverage-report'
+                  - run: 'test -e .dayshift-out/findings.md && test ! -e .dayshift-out/coverage-report'
                   - run: sh test.sh
             test+1:
               steps:
@@ -55,6 +57,8 @@ agents:
                 - append: {path: login.txt, text: "tested\n"}
             verify:
               steps:
+                - expect_prompt: The login form has no test.
+                - run: 'test -e .dayshift-in/test/findings.md'
                 - run: sh test.sh
                 - verdict: approve
 gates:
@@ -131,6 +135,8 @@ fn artifacts(site: &Site, task: &Value) {
     assert_eq!(consumers(named("coverage-report")).first(), Some(&attempt("test", 1)), "{list}");
     let producers = rows.iter().filter(|row| row["name"] == "coverage-report").map(|row| &row["producer"]);
     assert_eq!(producers.collect::<Vec<_>>(), ["test+1"], "{list}");
+    // What it left itself before it waited is still its own, and reaches the next.
+    assert!(consumers(named("findings.md")).contains(&attempt("verify", 0)), "{list}");
     let to = site.home.path().join("plan-again.json");
     told(site, &format!("artifacts login task_plan.json --to {}", to.display()));
     assert!(std::fs::read_to_string(to).unwrap().contains("Write the login form"));
