@@ -333,6 +333,7 @@ pub(crate) static LAYOUT: Table = Table {
         Key::new("state", Form::Line, "The folder of state files, one per task."),
         Key::new("logs", Form::Line, "The folder of links to the tasks' logs."),
         Key::new("reports", Form::Line, "The folder of reports."),
+        Key::new("questions", Form::Line, "The folder of agents' questions; answers are read there too."),
         Key::new("run_log", Form::Line, "The run log."),
         Key::new("processes", Form::Line, "The registry of processes."),
         Key::new(

@@ -1,6 +1,6 @@
 //! The run log: markdown that only grows, one block per run.
 
-use dayshift_core::event::{Entry, Event};
+use dayshift_core::event::{Entry, Event, JobSpec};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, State};
@@ -111,19 +111,7 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let mark = if *level == DiskLevel::Fine { GOOD } else { CARE };
             Some((money::current_run(state)?, log(at, mark, "task", &disk_line(*level, *free_bytes))))
         }
-        Event::JobsAdded { parent, jobs, .. } => {
-            let row = state.job(*parent)?;
-            let (run, tail) = of_task(state, row.task)?;
-            let names: Vec<String> = jobs.iter().take(10).map(|job| md_of(&job.name, 80)).collect();
-            let why = jobs.iter().find_map(|job| Some(format!(": {}", md(&job.spawned.as_ref()?.reason))));
-            let text = format!(
-                "{} waits for {}{} ({tail})",
-                md(&job_label(row)),
-                names.join(", "),
-                why.unwrap_or_default()
-            );
-            Some((run, log(at, AGAIN, "task", &text)))
-        }
+        Event::JobsAdded { parent, jobs, wish, .. } => jobs_added(state, *parent, jobs, wish.is_some(), at),
         Event::QuestionAsked { question, attempt, ask } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
             let text = format!("Question {question}: {} ({tail})", md(&ask.question));
@@ -316,6 +304,35 @@ fn retry(
         format!("Retry (not counted) for step {label}: {message} ({tail})")
     };
     Some((run, log(at, if counted { CARE } else { AGAIN }, "retry", &text)))
+}
+
+/// Jobs that another one waits for. One that its agent did not wish for is a repair of what was rejected.
+fn jobs_added(
+    state: &State,
+    parent: JobId,
+    jobs: &[JobSpec],
+    is_wish: bool,
+    at: Timestamp,
+) -> Option<(RunId, String)> {
+    let row = state.job(parent)?;
+    let (run, tail) = of_task(state, row.task)?;
+    let names: Vec<String> = jobs.iter().take(10).map(|job| md_of(&job.name, 80)).collect();
+    let names = names.join(", ");
+    let label = md(&job_label(row));
+    let why = jobs.iter().find_map(|job| Some(md(&job.spawned.as_ref()?.reason)));
+    let limit = state.template_of(row).and_then(|template| template.on_reject.as_ref()).map(|on| on.max);
+    match (why, limit) {
+        (Some(why), Some(limit)) if !is_wish => {
+            let next = row.rejections.saturating_add(1);
+            let text =
+                format!("Retry attempt {next}/{limit} for step {label}: {why}; {names} repairs it ({tail})");
+            Some((run, log(at, CARE, "retry", &text)))
+        }
+        (why, _) => {
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            Some((run, log(at, AGAIN, "task", &format!("{label} waits for {names}{why} ({tail})"))))
+        }
+    }
 }
 
 fn held(state: &State, job: JobId, why: &HoldReason, at: Timestamp) -> Option<(RunId, String)> {

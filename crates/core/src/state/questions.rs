@@ -113,7 +113,7 @@ impl State {
     }
 
     /// How a question like this one is answered without asking anybody.
-    pub(crate) fn standing_answer(&self, ask: &Ask) -> Option<&str> {
+    pub fn standing_answer(&self, ask: &Ask) -> Option<&str> {
         self.asked.standing.get(&likeness(ask)).map(String::as_str)
     }
 

@@ -88,7 +88,7 @@ impl Files {
 
     /// Begins to listen for people's answers.
     pub(super) fn listen(&mut self, state: &State, handle: Handle) {
-        self.questions.write_all(state);
+        self.questions.write_all(state, &mut self.places);
         self.questions.listen(handle);
     }
 
@@ -126,7 +126,7 @@ impl Files {
                 let job = state.question(question).and_then(|row| state.job(row.job));
                 // At once: a person waits for it, or an agent for the person.
                 if let Some(task) = job.map(|job| job.task) {
-                    self.questions.write(state, task);
+                    self.questions.write(state, task, &mut self.places);
                     self.stale.insert(task);
                 }
             }
@@ -155,7 +155,7 @@ impl Files {
             self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
         for task in agents {
             let Some(row) = state.task(task) else { continue };
-            self.questions.write(state, task);
+            self.questions.write(state, task, &mut self.places);
             let name = format!("{}.json", state.spec(row).key);
             let status = dayshift_views::agent_status(state, task, moment);
             let stands = dayshift_views::task_state_file(state, task);

@@ -1,5 +1,6 @@
 //! Questions as files for people: `questions/<task>.md` holds what is open, and what somebody writes to
-//! `questions/<task>-answer.md` beside it is the answer. The kernel tells when that is there.
+//! `questions/<task>-answer.md` beside it is the answer. The kernel tells when that is there. Where the
+//! layout has a place for questions, they are written there too, and answers are read there as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::artifacts;
+use crate::layout::Places;
 use crate::log::{self, About, Level};
 use crate::paths::Paths;
 
@@ -38,6 +40,25 @@ const SLACK_MS: u64 = 2_000;
 /// Open questions by the key of their task, oldest first, with the moment of each.
 type Open = BTreeMap<String, Vec<(QuestionId, Timestamp)>>;
 
+/// A folder with files of questions. Nothing below `root` is reached by a link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Folder {
+    root: PathBuf,
+    /// Relative to the root.
+    below: PathBuf,
+}
+
+impl Folder {
+    fn path(&self) -> PathBuf {
+        self.root.join(&self.below)
+    }
+
+    /// A file in it, relative to the root.
+    fn name(&self, file: &str) -> String {
+        self.below.join(file).display().to_string()
+    }
+}
+
 /// What writer and listener share.
 #[derive(Debug)]
 struct Desk {
@@ -46,7 +67,7 @@ struct Desk {
     descriptor: Option<OwnedFd>,
     open: Mutex<Open>,
     /// Folders with files of questions, by the kernel's number.
-    folders: Mutex<BTreeMap<i32, PathBuf>>,
+    folders: Mutex<BTreeMap<i32, Folder>>,
 }
 
 impl Desk {
@@ -54,20 +75,21 @@ impl Desk {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn folders(&self) -> MutexGuard<'_, BTreeMap<i32, PathBuf>> {
+    fn folders(&self) -> MutexGuard<'_, BTreeMap<i32, Folder>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, folder: &Path) {
+    fn watch(&self, folder: Folder) {
         let mut folders = self.folders();
         let Some(descriptor) =
-            self.descriptor.as_ref().filter(|_| !folders.values().any(|known| known == folder))
+            self.descriptor.as_ref().filter(|_| !folders.values().any(|known| *known == folder))
         else {
             return;
         };
-        let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-        if let Ok(watch) = inotify::add_watch(descriptor, folder, flags) {
-            folders.insert(watch, folder.to_owned());
+        let flags =
+            WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+        if let Ok(watch) = inotify::add_watch(descriptor, folder.path(), flags) {
+            folders.insert(watch, folder);
         }
     }
 }
@@ -88,16 +110,16 @@ impl Questions {
     }
 
     /// The files of all open questions.
-    pub(super) fn write_all(&mut self, state: &State) {
+    pub(super) fn write_all(&mut self, state: &State, places: &mut Places) {
         let tasks: BTreeSet<TaskId> =
             state.open_questions().filter_map(|row| state.job(row.job)).map(|job| job.task).collect();
         for task in tasks {
-            self.write(state, task);
+            self.write(state, task, places);
         }
     }
 
     /// The file of a task's open questions; without any it goes.
-    pub(super) fn write(&mut self, state: &State, task: TaskId) {
+    pub(super) fn write(&mut self, state: &State, task: TaskId, places: &mut Places) {
         let Some(row) = state.task(task) else { return };
         let key = &state.spec(row).key;
         let same_key = |question: &&Question| {
@@ -112,13 +134,20 @@ impl Questions {
         if !is_news {
             return;
         }
+        let text = text(key, &open);
         let folder = self.desk.paths.questions();
-        if let Err(error) = put(&folder, key, &open) {
+        if let Err(error) = put(&folder, key, text.as_deref()) {
             let message =
                 format!("the questions of {key} cannot be written to {}: {error}", folder.display());
             log::line(&self.desk.paths, Level::Warn, About::default(), &message);
         }
-        self.desk.watch(&folder);
+        self.desk.watch(Folder { root: folder, below: PathBuf::new() });
+        if places.is_for(&state.run_of(row).spec.repo)
+            && let Some((root, below)) = places.questions()
+        {
+            places.markdown_or_none("questions", &format!("{key}.md"), text.as_deref());
+            self.desk.watch(Folder { root, below });
+        }
         if open.is_empty() {
             self.written.remove(&task);
             self.desk.open().remove(key);
@@ -136,16 +165,21 @@ impl Questions {
     }
 }
 
-fn put(folder: &Path, key: &str, open: &[&Question]) -> std::io::Result<()> {
-    if open.is_empty() {
-        return match Inside::open(folder) {
-            Ok(inside) => inside.remove(&format!("{key}.md")),
-            Err(_) => Ok(()),
-        };
-    }
-    fs::create_dir_all(folder)?;
+/// What the file says; `None` where nothing is open.
+fn text(key: &str, open: &[&Question]) -> Option<String> {
     let parts: Vec<String> = open.iter().map(|question| told(key, question, open.len())).collect();
-    Inside::open(folder)?.write(&format!("{key}.md"), parts.join("\n---\n\n").as_bytes())
+    (!parts.is_empty()).then(|| parts.join("\n---\n\n"))
+}
+
+fn put(folder: &Path, key: &str, text: Option<&str>) -> std::io::Result<()> {
+    let name = format!("{key}.md");
+    match text {
+        Some(text) => {
+            fs::create_dir_all(folder)?;
+            Inside::open(folder)?.write(&name, text.as_bytes())
+        }
+        None => Inside::open(folder).map_or(Ok(()), |inside| inside.remove(&name)),
+    }
 }
 
 fn told(key: &str, question: &Question, count: usize) -> String {
@@ -164,12 +198,12 @@ fn told(key: &str, question: &Question, count: usize) -> String {
 
 fn listen(desk: &Desk, handle: &Handle) {
     let keys: Vec<String> = desk.open().keys().cloned().collect();
-    let folders: Vec<PathBuf> = desk.folders().values().cloned().collect();
+    let folders: Vec<Folder> = desk.folders().values().cloned().collect();
     for (folder, key) in folders.iter().flat_map(|folder| keys.iter().map(move |key| (folder, key))) {
         take(desk, handle, folder, key);
     }
     let Some(descriptor) = &desk.descriptor else { return };
-    let mut due: BTreeMap<(PathBuf, String), Instant> = BTreeMap::new();
+    let mut due: BTreeMap<(Folder, String), Instant> = BTreeMap::new();
     loop {
         let pause = due.values().map(|at| at.saturating_duration_since(Instant::now())).min();
         let timeout = pause.map(|pause| Timespec {
@@ -188,7 +222,7 @@ fn listen(desk: &Desk, handle: &Handle) {
             }
         }
         let now = Instant::now();
-        let ready: Vec<(PathBuf, String)> =
+        let ready: Vec<(Folder, String)> =
             due.iter().filter(|(_, at)| **at <= now).map(|(place, _)| place.clone()).collect();
         for place in ready {
             due.remove(&place);
@@ -199,22 +233,25 @@ fn listen(desk: &Desk, handle: &Handle) {
 
 /// Reads the answers in a file, and hands them in. A file that was taken is moved aside, so that it
 /// answers nothing else.
-fn take(desk: &Desk, handle: &Handle, folder: &Path, key: &str) {
+fn take(desk: &Desk, handle: &Handle, folder: &Folder, key: &str) {
     let open = desk.open().get(key).cloned().unwrap_or_default();
     let file = format!("{key}{ENDING}");
     let Some((oldest, asked_at)) = open.first().copied() else { return };
-    if !is_written_since(&folder.join(&file), asked_at) {
+    let path = folder.path().join(&file);
+    if !is_written_since(&path, asked_at) {
         return;
     }
-    let found = Inside::open(folder).and_then(|inside| inside.read(&file, ANSWER_BYTES_MAX));
-    let words = match found {
-        Ok(Some(bytes)) => mail::answer(&String::from_utf8_lossy(&bytes)),
+    let inside = Inside::open(&folder.root);
+    let found = inside.as_ref().map_or(Ok(None), |inside| inside.read(&folder.name(&file), ANSWER_BYTES_MAX));
+    let bytes = match found {
+        Ok(Some(bytes)) => bytes,
         Ok(None) => return,
         Err(error) => {
-            let message = format!("{} was not read as an answer: {error}", folder.join(&file).display());
+            let message = format!("{} was not read as an answer: {error}", path.display());
             return log::line(&desk.paths, Level::Warn, About::default(), &message);
         }
     };
+    let words = mail::answer(&String::from_utf8_lossy(&bytes));
     let ids: Vec<QuestionId> = open.iter().map(|(id, _)| *id).collect();
     let mut taken = None;
     for (question, text) in answers(&words, &ids, oldest) {
@@ -230,8 +267,9 @@ fn take(desk: &Desk, handle: &Handle, folder: &Path, key: &str) {
             Some(Answer::Frozen(_)) | None => {}
         }
     }
-    if let Some(question) = taken {
-        let _ = fs::rename(folder.join(&file), folder.join(format!("{key}-answer-{question}.md")));
+    if let (Some(question), Ok(inside)) = (taken, inside) {
+        let aside = folder.name(&format!("{key}-answer-{question}.md"));
+        let _ = inside.write(&aside, &bytes).and_then(|()| inside.remove(&folder.name(&file)));
     }
 }
 

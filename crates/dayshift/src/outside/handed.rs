@@ -10,7 +10,7 @@ use dayshift_core::state::{Attempt, State};
 use dayshift_core::types::{Consumed, Failure, FailureClass};
 use dayshift_workspaces::{Inside, remove_all};
 
-use super::left::parked_before;
+use super::left::{OUTPUT_BYTES_MAX, PUBLISHED_MAX, is_parked, parked_before};
 use super::{Shared, mailbox};
 use crate::artifacts;
 
@@ -24,6 +24,9 @@ const HANDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Left in the attempt's folder once its workspace is made ready: whoever looks after it later finds the
 /// agent at work, and leaves the folders to it.
 const DONE: &str = "handed";
+
+/// In the folder of an attempt that waits: what it left for others, while another job works in its workspace.
+const ASIDE: &str = "left";
 
 /// One thing that another job left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub(super) fn hand_over(
     let mark = paths.attempt(attempt.id).join(DONE);
     let is_done = mark.exists();
     if !is_done {
-        clear(state, attempt, root);
+        clear(shared, state, attempt, root)?;
         make_boxes(shared, state, attempt, root)?;
     }
     let mut handing = Handing {
@@ -88,16 +91,42 @@ pub(super) fn hand_over(
 }
 
 /// Takes away what was handed to another attempt, and what another one left for others, which was
-/// collected. One that goes on after it has waited finds what it left itself.
-fn clear(state: &State, attempt: &Attempt, root: &Path) {
-    let goes_on = parked_before(state, attempt).next().is_some();
+/// collected. One that goes on after it has waited finds what it left itself, also when another job
+/// has worked there meanwhile.
+fn clear(shared: &Shared, state: &State, attempt: &Attempt, root: &Path) -> Result<(), Failure> {
+    let parked = parked_before(state, attempt).next();
+    let jobs = state.task_of(state.job_of(attempt)).jobs.iter().filter_map(|id| state.job(*id));
+    let before = jobs.flat_map(|job| &job.attempts).copied().filter(|id| *id < attempt.id).max();
+    if before != parked {
+        let waits = before.and_then(|id| state.attempt(id)).filter(|row| is_parked(row));
+        waits.map_or(Ok(()), |row| copy(root, OUT, &shared.paths.attempt(row.id), ASIDE))?;
+    }
     // What cannot be removed is overwritten, or told by whoever reads it.
     for ours in [IN, QUESTIONS, JOBS] {
         let _ = remove_all(&root.join(ours));
     }
-    if !goes_on {
+    if parked.is_none() || before != parked {
         let _ = remove_all(&root.join(OUT));
     }
+    match parked.filter(|_| before != parked) {
+        Some(own) => copy(&shared.paths.attempt(own), ASIDE, root, OUT),
+        None => Ok(()),
+    }
+}
+
+/// Copies the files of a folder, as far as they could be published.
+fn copy(from: &Path, folder: &str, to: &Path, name: &str) -> Result<(), Failure> {
+    let (Ok(from), Ok(to)) = (Inside::open(from), Inside::open(to)) else { return Ok(()) };
+    for file in from.files(folder, PUBLISHED_MAX) {
+        // What cannot be read was not collected either.
+        if let Ok(Some(bytes)) = from.read(&format!("{folder}/{file}"), OUTPUT_BYTES_MAX) {
+            to.write(&format!("{name}/{file}"), &bytes).map_err(|error| {
+                let message = format!("could not keep `{folder}/{file}` for who goes on: {error}");
+                Failure::new(FailureClass::Transient, message)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The mailbox with what was written to it, and the answers that the job has had, where its agents look.

@@ -22,13 +22,13 @@ use crate::artifacts;
 use crate::paths::Paths;
 
 /// The largest output, in bytes; also the largest thing that an agent publishes.
-const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The largest verdict, in bytes.
 const VERDICT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Things that one attempt publishes beside its outputs.
-const PUBLISHED_MAX: usize = 50;
+pub(super) const PUBLISHED_MAX: usize = 50;
 
 /// Changed files that become artifacts.
 const FILES_MAX: usize = 500;
@@ -109,7 +109,8 @@ pub(super) fn parked_before<'s>(state: &'s State, row: &'s Attempt) -> impl Iter
     before.copied().take_while(|id| state.attempt(*id).is_some_and(is_parked)).take(PARKED_MAX)
 }
 
-fn is_parked(row: &Attempt) -> bool {
+/// Whether it has ended, and its job goes on once what it waits for is there.
+pub(super) fn is_parked(row: &Attempt) -> bool {
     match &row.phase {
         Phase::Ended { end, .. } => *end == End::Parked,
         Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => false,

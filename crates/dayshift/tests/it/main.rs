@@ -1,6 +1,7 @@
 //! The binary as its users meet it.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod acceptance;
 mod answers;
 mod bench;
 mod claude;
