@@ -13,6 +13,7 @@ pub mod money;
 mod owed;
 pub mod pipeline;
 mod plan;
+pub mod proposal;
 pub mod state;
 mod step;
 pub mod time;

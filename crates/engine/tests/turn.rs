@@ -124,6 +124,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         furnishing: Furnishing::default(),
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
+        proposal: None,
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -72,6 +72,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         roles: BTreeMap::new(),
         tasks,
         furnishing: Furnishing::default(),
+        proposal: None,
         warnings: Vec::new(),
     }
 }

@@ -1,8 +1,8 @@
 //! Pipelines of a run: every kind of job, need, condition, loop and growth, in random order.
 
 use dayshift_core::pipeline::{
-    Condition, Does, JobTemplate, Join, OnReject, OutputRef, OutputSource, OutputSpec, Pipeline, Repair,
-    Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
+    Condition, Does, JobTemplate, Join, OnReject, OutputForm, OutputRef, OutputSource, OutputSpec, Pipeline,
+    Repair, Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
 };
 use dayshift_core::types::{TaskSpec, When};
 
@@ -129,6 +129,7 @@ fn planner(rng: &mut Rng) -> JobTemplate {
     let output = OutputSpec {
         name: PLAN.to_owned(),
         from: OutputSource::FinalWords,
+        form: OutputForm::Any,
         schema: None,
         items: Some(String::new()),
     };

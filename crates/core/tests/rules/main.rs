@@ -4,6 +4,7 @@ mod gates;
 mod money;
 mod people;
 mod pipelines;
+mod proposals;
 mod scenario;
 mod watching;
 mod work;

@@ -114,6 +114,7 @@ impl Stage {
             roles: BTreeMap::new(),
             tasks: Vec::new(),
             furnishing: Furnishing::default(),
+            proposal: None,
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
@@ -128,6 +129,7 @@ impl Stage {
                     "budget" => self.spec.budget = limit(value),
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
+                    "plans" => self.spec.proposal = Some(piped::proposal(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
             }
@@ -263,6 +265,18 @@ impl Stage {
                 };
                 self.now = next;
                 Input::Tick
+            }
+            // What becomes of the day that a run proposes: only asked.
+            "day" => return vec![piped::day(&self.state, id(first))],
+            // The day that a run has planned, without the planning; `by-hand`: a person runs the file.
+            "hand-in" => {
+                let run: RunId = id(first);
+                let spec = RunSpec { proposal: None, fingerprint: piped::fingerprint(), ..self.spec.clone() };
+                let id = match rest.get(1) {
+                    Some(_) => "a person runs the file".to_owned(),
+                    None => proposal::request_id(run),
+                };
+                Input::Request { id, request: Request::SubmitRun(Box::new(spec)) }
             }
             // What an agent is told that it may cost, if anything: only asked.
             "cap" => {

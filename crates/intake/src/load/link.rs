@@ -266,6 +266,7 @@ fn assemble(
         roles: through.roles,
         tasks,
         furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
+        proposal: None,
         warnings: Vec::new(),
     }
 }
