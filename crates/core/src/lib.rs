@@ -17,6 +17,7 @@ pub mod money;
 mod owed;
 pub mod pipeline;
 mod plan;
+pub mod proposal;
 pub mod schedule;
 pub mod state;
 mod step;

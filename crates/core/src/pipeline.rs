@@ -306,6 +306,9 @@ pub struct OutputSpec {
     pub name: String,
     /// Where it comes from.
     pub from: OutputSource,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "OutputForm::is_any")]
+    pub form: OutputForm,
     /// A JSON Schema that it must meet, as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
@@ -313,6 +316,24 @@ pub struct OutputSpec {
     /// it has no items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<String>,
+}
+
+/// What an output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputForm {
+    /// Whatever its schema allows.
+    #[default]
+    Any,
+    /// A day file without a mistake; its items are the tasks in it.
+    Day,
+}
+
+impl OutputForm {
+    /// Whether it may be anything.
+    pub fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
 }
 
 /// Where an output comes from.

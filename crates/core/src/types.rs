@@ -10,6 +10,7 @@ use crate::furnishing::Furnishing;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
+use crate::proposal::Proposal;
 use crate::time::{Millis, Timestamp};
 
 /// A three-step scale, used for risk and complexity.
@@ -337,6 +338,9 @@ pub struct RunSpec {
     /// What tasks share, so that some of them must be at work alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
+    /// What becomes of the day file that it proposes, where it was handed in to have one planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }

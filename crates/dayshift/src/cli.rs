@@ -8,24 +8,26 @@ mod check;
 mod config;
 mod course;
 mod credentials;
+mod days;
 mod demo;
 mod diff;
 mod doctor;
 mod engine;
+mod forecast;
 mod fresh;
 mod gc;
 mod init;
-mod load;
+pub(crate) mod load;
 mod logs;
 mod look;
 mod manual;
 mod mcp;
 pub(crate) mod output;
 mod people;
-mod place;
+pub(crate) mod place;
 mod plan;
 mod repair;
-mod run;
+pub(crate) mod run;
 mod saved;
 mod settings;
 mod signals;
@@ -128,6 +130,8 @@ enum Command {
     Run(RunArgs),
     /// Go on with every unfinished run, or with those that are named
     Resume(ResumeArgs),
+    /// Have a day planned for a goal; once you approve it, it runs
+    Plan(plan::PlanArgs),
     /// Say everything that is wrong with files, and start nothing
     Check {
         /// The files
@@ -302,6 +306,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
     match cli.command {
         Command::Run(args) => run::run(&common, &args),
         Command::Resume(args) => run::resume(&common, &args),
+        Command::Plan(args) => plan::plan(&common, &args),
         Command::Check { files } => check::check(&common, &files),
         Command::Init { layout: Some(name), .. } => init::layout(&common, &name),
         Command::Init { file, force, layout: None } => init::init(&common, file, force),

@@ -20,6 +20,7 @@ mod outside;
 mod paths;
 mod ports;
 mod process;
+mod proposal;
 mod store;
 mod takedown;
 mod trust;

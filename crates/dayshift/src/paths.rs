@@ -19,12 +19,13 @@ pub(crate) const WORKSPACES: &str = "workspaces";
 const WORD: &str = "state";
 
 /// What a state directory holds, besides entries whose name begins like one of [`PREFIXES`].
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     ".gitignore",
     "artifacts",
     "attempts",
     "backup",
     "damaged",
+    "days",
     identity::FILE,
     "logs",
     "messages",
@@ -241,6 +242,11 @@ impl Paths {
     /// What jobs left for others, by its content.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.state.join("artifacts")
+    }
+
+    /// Days that were planned and approved.
+    pub(crate) fn days(&self) -> PathBuf {
+        self.state.join("days")
     }
 
     /// Questions of agents, and people's answers to them.

@@ -126,6 +126,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
         conflicts: Vec::new(),
+        proposal: None,
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))

@@ -87,6 +87,7 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         tasks,
         furnishing: Furnishing::default(),
         conflicts,
+        proposal: None,
         warnings: Vec::new(),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::pipeline::{
-    Condition, Does, JobTemplate, Join, OnReject, OutputRef, OutputSource, OutputSpec, Pipeline, Repair,
-    Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
+    Condition, Does, JobTemplate, Join, OnReject, OutputForm, OutputRef, OutputSource, OutputSpec, Pipeline,
+    Repair, Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
 };
 use dayshift_core::types::{TaskSpec, When};
 
@@ -148,6 +148,7 @@ fn planner(rng: &mut Rng) -> JobTemplate {
     let output = OutputSpec {
         name: PLAN.to_owned(),
         from: OutputSource::FinalWords,
+        form: OutputForm::Any,
         schema: None,
         items: Some(String::new()),
     };

@@ -8,6 +8,7 @@ mod money;
 mod people;
 mod pipeline;
 mod progress;
+mod proposal;
 mod report;
 mod review;
 mod run_log;
@@ -28,6 +29,7 @@ pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summa
 pub use people::People;
 pub use pipeline::{artifacts, artifacts_json, explanation, explanation_json, questions, questions_json};
 pub use progress::{live_lines, progress};
+pub use proposal::proposal;
 pub use report::{ReportExtra, report};
 pub use review::{review, review_json};
 pub use run_log::RunLog;

@@ -1,9 +1,11 @@
 //! What needs a person: one list, what blocks most first.
 
+use dayshift_core::proposal::of_task;
 use dayshift_core::state::{Job, JobState, State, Task};
 use dayshift_core::types::{HoldReason, JobWork, Outcome, Scope};
 use serde_json::{Value, json};
 
+use crate::proposal::proposal;
 use crate::text::{line, line_of, put, shell_word};
 use crate::words::{go_on, held, key, name, raise};
 
@@ -98,6 +100,9 @@ pub fn review(state: &State) -> String {
         for concern in concerns {
             put!(text, "  - {}\n", line(concern));
         }
+        if let Some(proposed) = item.job.and_then(|_| proposal(state, item.task)) {
+            text.push_str(&proposed);
+        }
         if item.blocks > 0 {
             put!(text, "Blocks: {} task(s)\n", item.blocks);
         }
@@ -132,7 +137,8 @@ fn concerns(job: Option<&Job>) -> &[String] {
 }
 
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
-/// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `blocks` (tasks), `next` (a command).
+/// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `proposal` (the tasks of a day
+/// that it proposes, or null), `blocks` (tasks), `next` (a command).
 pub fn review_json(state: &State) -> Value {
     let rows: Vec<Value> = items(state)
         .into_iter()
@@ -146,6 +152,7 @@ pub fn review_json(state: &State) -> Value {
                 "goal": name(state, item.task),
                 "error": item.why,
                 "concerns": concerns(item.job),
+                "proposal": of_task(state, item.task).map(|(_, day)| &day.items),
                 "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
                 "next": item.next,

@@ -7,6 +7,7 @@ use dayshift_core::types::{Collected, JobWork, Level, Outcome, TaskWork};
 use serde_json::{Value, json};
 
 use crate::money;
+use crate::proposal;
 use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
@@ -56,6 +57,10 @@ pub fn task_tree(state: &State, task: TaskId, now: Timestamp) -> String {
             .filter(|job| !job.is_given_up)
             .filter(|job| matches!(job.work, JobWork::Agent { .. } | JobWork::Human))
             .map(|job| part(state, job, now)),
+    );
+    below.extend(
+        proposal::lines(state, task)
+            .map(|(text, lines)| Node { text, below: lines.into_iter().map(Node::leaf).collect() }),
     );
     below.extend(gates(state, task, now));
     below.extend(asked(state, task));

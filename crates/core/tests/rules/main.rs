@@ -9,6 +9,7 @@ mod money;
 mod order;
 mod people;
 mod pipelines;
+mod proposals;
 mod scenario;
 mod watching;
 mod work;

@@ -14,9 +14,10 @@ use dayshift_core::event::Entry;
 use dayshift_core::evidence::TestCount;
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::host::{HostLoad, Pressure};
-use dayshift_core::ids::AttemptId;
+use dayshift_core::ids::{AttemptId, RunId};
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
+use dayshift_core::proposal;
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
@@ -120,6 +121,7 @@ impl Stage {
             tasks: Vec::new(),
             furnishing: Furnishing::default(),
             conflicts: Vec::new(),
+            proposal: None,
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
@@ -136,6 +138,7 @@ impl Stage {
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
                     "scripted" => self.spec.agents[2].slots = Some(number(value)),
+                    "plans" => self.spec.proposal = Some(piped::proposal(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
             }
@@ -289,6 +292,18 @@ impl Stage {
                 };
                 self.now = next;
                 Input::Tick
+            }
+            // What becomes of the day that a run proposes: only asked.
+            "day" => return vec![piped::day(&self.state, id(first))],
+            // The day that a run has planned, without the planning; `by-hand`: a person runs the file.
+            "hand-in" => {
+                let run: RunId = id(first);
+                let spec = RunSpec { proposal: None, fingerprint: piped::fingerprint(), ..self.spec.clone() };
+                let id = match rest.get(1) {
+                    Some(_) => "a person runs the file".to_owned(),
+                    None => proposal::request_id(run),
+                };
+                Input::Request { id, request: Request::SubmitRun(Box::new(spec)) }
             }
             // What an agent is told that it may cost, if anything: only asked.
             "cap" => {

@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use dayshift_core::ids::{JobId, QuestionId, TaskId};
 use dayshift_core::input::Request;
+use dayshift_core::proposal::Start;
 use dayshift_core::state::{Job, JobState, State, Task};
 use dayshift_core::types::{Decision, HoldReason};
 
-use super::{Common, output, place, steer};
+use super::{Common, background, output, place, steer};
 use crate::failure::{Code, Failure};
 use crate::{artifacts, clock};
 
@@ -55,7 +56,7 @@ pub(crate) struct ArtifactsArgs {
     to: Option<PathBuf>,
 }
 
-fn by_person() -> String {
+pub(crate) fn by_person() -> String {
     "a person".to_owned()
 }
 
@@ -123,7 +124,14 @@ pub(crate) fn task(common: &Common, args: &TaskArgs) -> Result<Code> {
     };
     let id = job.id;
     let word = decision.word();
+    let run = state.run_of(state.task_of(job));
     let is_live = steer::steer(&paths, Request::Decide { job: id, decision, by: by_person() })?;
+    let begins = run.spec.proposal.as_ref().is_some_and(|proposal| proposal.start == Start::Background);
+    if begins && !is_live {
+        // Who had it planned in the background waits for nothing in the foreground.
+        background::start(common, &paths, &[run.id])?;
+        return told(common, word, &id.to_string(), &format!("{text}, in the background"), true);
+    }
     told(common, word, &id.to_string(), &text, is_live)
 }
 

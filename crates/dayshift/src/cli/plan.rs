@@ -1,236 +1,322 @@
-//! `run --dry-run`: what would be done when, what it would cost, and what would wait for what.
+//! `plan`: a goal becomes a day file that is reviewed, approved and run.
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
-use dayshift_core::forecast::{Case, Course, Expected, Forecast, History, Range, forecast};
+use clap::Args;
+use dayshift_core::input::Request;
 use dayshift_core::money::Micros;
-use dayshift_core::schedule::{Schedule, schedule};
-use dayshift_core::state::State;
-use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Level, RunSpec};
-use serde_json::{Value, json};
+use dayshift_core::proposal::{Proposal, Start, approved, day_of};
+use dayshift_core::state::{Job, JobState, Run, State, Task};
+use dayshift_core::types::{Decision, HoldReason, RunSpec};
+use dayshift_intake::init::{Facts, proposals};
+use dayshift_intake::template::library;
+use dayshift_intake::{BUILT_IN_AGENTS, Config, Overrides, Source};
 
-use super::{Common, load, output, place};
+use super::engine::Errand;
+use super::place::Repo;
+use super::{Common, load, output, people, place, run, settings, steer, templates};
+use crate::artifacts;
 use crate::failure::{Code, Failure};
 use crate::paths::{self, Paths};
+use crate::proposal;
 
-/// How many tasks of a wave are listed for people; JSON has them all.
-const TASKS_LISTED_MAX: usize = 100;
+/// The template that a goal goes through. The repository's own of this name wins, as ever.
+const TEMPLATE: &str = "day plan";
 
-/// How many waits of one task are named.
-const WAITS_NAMED_MAX: usize = 3;
+/// The key of the task that plans, and the label of its run.
+const KEY: &str = "plan";
 
-/// Shows what the run would do.
-pub(super) fn dry_run(common: &Common, repo: &Path, spec: &RunSpec) -> Result<Code> {
-    let state = known(common, repo)?;
-    let plan = Plan::of(&state, spec)?;
+/// The longest goal, in bytes: beyond it is no goal but a day's work of reading.
+const GOAL_BYTES_MAX: usize = 64 * 1024;
+
+/// How much of a goal becomes a name, in characters.
+const NAME_CHARS_MAX: usize = 72;
+
+/// What `plan` takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    /// What is to be reached, in your own words
+    #[arg(required = true)]
+    goal: Vec<String>,
+    /// What planning and the day together may cost
+    #[arg(long, value_name = "USD")]
+    budget: Option<f64>,
+    /// The agent that plans
+    #[arg(long, value_name = "A")]
+    agent: Option<String>,
+    /// Start nothing: the approved day is written to a file, for you to run
+    #[arg(long)]
+    no_run: bool,
+    /// Plan in the background and return; the day begins there once you approve it
+    #[arg(long)]
+    detach: bool,
+    /// Plan anew for a goal whose planning has ended
+    #[arg(long)]
+    again: bool,
+}
+
+/// Has a day planned for a goal, and runs it once a person approves it.
+pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
+    let repo = place::repo(common, None)?;
+    let folder = repo.path.clone();
+    let (spec, warnings) = spec(repo, args)?;
+    for warning in &warnings {
+        output::error(warning);
+    }
+    let paths = Paths::make(&paths::state_folder(common.state.as_deref(), &folder))?;
+    let (state, _) = place::read(&paths)?;
+    let fingerprint = spec.fingerprint.clone();
+    let errand = match planning(&state, &fingerprint) {
+        Some(run) if !args.again && run.is_closed() => return already_planned(common, &paths, &state, run),
+        Some(run) if !args.again => {
+            refuse_other_terms(args, run, &spec)?;
+            Errand::Continue(vec![run.id])
+        }
+        Some(_) | None => {
+            let before = state.runs().filter(|run| run.spec.fingerprint == fingerprint).count();
+            Errand::Submit { id: format!("submit-{fingerprint}-{before}"), spec: Box::new(spec) }
+        }
+    };
+    if args.detach {
+        return run::detach(common, &paths, errand);
+    }
+    let mut code = run::foreground(common, &paths, Some(&folder), errand)?;
+    loop {
+        let (state, _) = place::read(&paths)?;
+        let Some((run, job)) =
+            planning(&state, &fingerprint).and_then(|run| Some((run, waiting(&state, run)?)))
+        else {
+            return tell_file(common, &paths, &state, &fingerprint).map(|()| code);
+        };
+        let Some(decision) = decide(common, &state, state.task_of(job), job)? else { return Ok(code) };
+        // Somebody else may have decided meanwhile: then that stands.
+        let id = job.id;
+        if let Err(error) =
+            steer::steer(&paths, Request::Decide { job: id, decision, by: people::by_person() })
+        {
+            output::error(&format!("{error:#}"));
+        }
+        code = run::foreground(common, &paths, Some(&folder), Errand::Continue(vec![run.id]))?;
+    }
+}
+
+/// The latest run that plans for this goal.
+fn planning<'s>(state: &'s State, fingerprint: &str) -> Option<&'s Run> {
+    state.runs().rev().find(|run| run.spec.fingerprint == fingerprint)
+}
+
+/// The planning of a goal as a run of one task.
+fn spec(repo: Repo, args: &PlanArgs) -> Result<(RunSpec, Vec<String>)> {
+    let goal = args.goal.join(" ");
+    let goal = goal.trim();
+    let refuse = |message: String| Err(Failure::new(Code::Invalid, message).into());
+    if goal.is_empty() {
+        return refuse("the goal is empty: say what is to be reached".to_owned());
+    }
+    if goal.len() > GOAL_BYTES_MAX {
+        return refuse(format!("the goal has {} bytes; {GOAL_BYTES_MAX} are the most", goal.len()));
+    }
+    let budget = args.budget.map(load::budget).transpose()?;
+    let task = serde_json::json!({
+        "id": KEY,
+        "name": name(goal),
+        "description": goal,
+        "template": TEMPLATE,
+        "constraints": bounds(&repo, budget)?,
+    });
+    let source =
+        Source { path: "plan.yaml".to_owned(), text: serde_json::json!({ "tasks": [task] }).to_string() };
+    let overrides = Overrides { budget, agent: args.agent.clone(), ..Overrides::default() };
+    let loaded = load::load_text(repo, source, &overrides)?;
+    let start = match (args.no_run, args.detach) {
+        (true, _) => Start::Never,
+        (false, true) => Start::Background,
+        (false, false) => Start::Engine,
+    };
+    let spec = RunSpec {
+        label: KEY.to_owned(),
+        sources: Vec::new(),
+        // Of the goal alone: what else the planner is told may differ the next time.
+        fingerprint: artifacts::hash(format!("plan\n{goal}").as_bytes()),
+        proposal: Some(Proposal { start }),
+        ..loaded.spec
+    };
+    Ok((spec, loaded.warnings))
+}
+
+fn name(goal: &str) -> String {
+    let line = goal.lines().next().unwrap_or_default().trim();
+    let short: String = line.chars().take(NAME_CHARS_MAX).collect();
+    let more = if short.len() < line.len() { "..." } else { "" };
+    format!("Plan: {short}{more}")
+}
+
+/// What a day here can use and must keep to: what the planner is told besides the goal.
+fn bounds(repo: &Repo, budget: Option<Micros>) -> Result<Vec<String>> {
+    let config = settings::settings(repo)?.config;
+    let agents = BUILT_IN_AGENTS.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned());
+    let agents: std::collections::BTreeSet<String> = agents.map(|name| format!("`{name}`")).collect();
+    let agents: Vec<String> = agents.into_iter().collect();
+    let mut bounds = vec![format!(
+        "A task can name one of these agents: {}. Who names none gets `{}`.",
+        agents.join(", "),
+        config.agent.value
+    )];
+    let found = library(&templates::sources(&repo.path)?, &|_| None);
+    let known = found.templates.values().filter(|template| template.pipeline.name != TEMPLATE);
+    let known: Vec<String> =
+        known.map(|template| format!("`{}` ({})", template.pipeline.name, template.pipeline.about)).collect();
+    bounds.push(format!("A task can name one of these templates, or none: {}", known.join(" ")));
+    bounds.extend(gates(repo, &config));
+    bounds.extend(budget.map(|budget| format!("Planning and work together may cost {budget}.")));
+    Ok(bounds)
+}
+
+fn gates(repo: &Repo, config: &Config) -> Option<String> {
+    let defined: Vec<String> =
+        config.gates.values().map(|gate| format!("`{}` (`{}`)", gate.value.name, gate.value.run)).collect();
+    if !defined.is_empty() {
+        return Some(format!(
+            "These gates are defined already, so that a task only names them: {}",
+            defined.join(", ")
+        ));
+    }
+    let exists = |path: &str| repo.path.join(path).exists();
+    let read = |path: &str| repo.path.join(path).to_str().and_then(load::read_text);
+    let guessed = proposals(&Facts { date: "", exists: &exists, read: &read });
+    let guessed: Vec<String> = guessed.iter().map(|gate| format!("`{}: {}`", gate.name, gate.run)).collect();
+    (!guessed.is_empty()).then(|| {
+        format!(
+            "The repository's files suggest these gates, to be defined in the day file: {}",
+            guessed.join(", ")
+        )
+    })
+}
+
+/// A planning that was begun goes on as it was begun.
+fn refuse_other_terms(args: &PlanArgs, run: &Run, spec: &RunSpec) -> Result<()> {
+    let old = &run.spec;
+    let agent = |spec: &RunSpec| spec.tasks.first().map(|task| task.work.clone());
+    let starts = |spec: &RunSpec| {
+        spec.proposal.as_ref().is_some_and(|proposal| match proposal.start {
+            Start::Never => false,
+            Start::Engine | Start::Background => true,
+        })
+    };
+    let differs = [
+        ("--budget", args.budget.is_some() && old.budget.cost != spec.budget.cost),
+        ("--agent", args.agent.is_some() && agent(old) != agent(spec)),
+        ("--no-run", args.no_run && starts(old)),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        Some((flag, _)) => {
+            let message = format!("{} plans for this goal without this {flag}, and is not over", run.id);
+            Err(Failure::new(Code::Invalid, message)
+                .hint(format!("leave {flag} out to go on with it, or cancel it: dayshift cancel {}", run.id))
+                .into())
+        }
+        None => Ok(()),
+    }
+}
+
+fn already_planned(common: &Common, paths: &Paths, state: &State, run: &Run) -> Result<Code> {
+    let code = run::already_done(
+        common,
+        state,
+        run.id,
+        "a day was planned for this goal before; --again plans anew",
+    )?;
+    if !common.json {
+        if proposal::is_due(paths, state, run) {
+            output::print("It is approved, and not begun yet: `dayshift resume` goes on with it")?;
+        }
+        tell_file(common, paths, state, &run.spec.fingerprint)?;
+    }
+    Ok(code)
+}
+
+/// Says where the approved day lies, and what became of it.
+fn tell_file(common: &Common, paths: &Paths, state: &State, fingerprint: &str) -> Result<()> {
+    let run = planning(state, fingerprint);
+    let Some((run, file)) = run.and_then(|run| Some((run, approved(state, run)?))) else { return Ok(()) };
     if common.json {
-        let mut value = serde_json::to_value(spec)?;
-        if let Value::Object(fields) = &mut value {
-            fields.insert("plan".to_owned(), plan.json());
-        }
-        output::json(&value)?;
-    } else {
-        output::print(&format!("{}\n{}", load::plan(spec), output::clean(&plan.text())))?;
+        return Ok(());
     }
-    Ok(Code::Done)
+    let place = proposal::file(paths, run.id, &file.sha256);
+    let place = place.display();
+    output::print(&match day_of(state, run) {
+        Some(day) => format!("The day that {} has planned is {day}; its file: {place}", run.id),
+        None => format!("The approved day is in {place}\nnext: dayshift run {place}"),
+    })
 }
 
-/// What the journal knows; nothing where there is none yet.
-fn known(common: &Common, repo: &Path) -> Result<State> {
-    let folder = paths::state_folder(common.state.as_deref(), repo);
-    if !folder.join("dayshift.db").exists() {
-        return Ok(State::new());
-    }
-    Ok(place::read(&Paths::of(&folder)?)?.0)
+/// The job of a planning that waits for a person's decision.
+fn waiting<'s>(state: &'s State, run: &Run) -> Option<&'s Job> {
+    let tasks = run.tasks.iter().filter_map(|id| state.task(*id));
+    let mut jobs = tasks.flat_map(|task| &task.jobs).filter_map(|id| state.job(*id));
+    jobs.find(|job| matches!(&job.state, JobState::Held { reason: HoldReason::Review { .. } }))
 }
 
-/// A run as it is expected to go.
-struct Plan<'a> {
-    spec: &'a RunSpec,
-    expected: Vec<Expected>,
-    schedule: Schedule,
-    likely: Forecast,
-    cost: Range<Micros>,
-    duration: Range<Millis>,
+/// Shows what is proposed and asks on the terminal; without one, or without an answer, says what decides later.
+fn decide(common: &Common, state: &State, task: &Task, job: &Job) -> Result<Option<Decision>> {
+    if common.json {
+        return Ok(None);
+    }
+    let about = match &job.state {
+        JobState::Held { reason: HoldReason::Review { message, concerns } } => {
+            (message.as_str(), concerns.as_slice())
+        }
+        JobState::Held { .. }
+        | JobState::Blocked
+        | JobState::Ready
+        | JobState::Backoff { .. }
+        | JobState::Active { .. }
+        | JobState::Done { .. } => ("", [].as_slice()),
+    };
+    output::print(&format!("\n{}", output::escaped(about.0)))?;
+    for concern in about.1 {
+        output::print(&format!("  - {}", output::escaped(concern)))?;
+    }
+    if let Some(proposed) = dayshift_views::proposal(state, task) {
+        output::print(proposed.trim_end())?;
+    }
+    if std::io::stdin().is_terminal()
+        && let Some(decision) = ask()?
+    {
+        return Ok(Some(decision));
+    }
+    output::print(&later(task))?;
+    Ok(None)
 }
 
-impl<'a> Plan<'a> {
-    fn of(state: &State, spec: &'a RunSpec) -> Result<Self> {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        let play = |case| {
-            let refused = || Failure::new(Code::Invalid, "these files would be refused as a run");
-            forecast(state, now, spec, case).ok_or_else(refused)
-        };
-        let (best, likely, worst) = (play(Case::Best)?, play(Case::Likely)?, play(Case::Worst)?);
-        let history = History::of(state);
-        Ok(Self {
-            spec,
-            expected: spec.tasks.iter().map(|task| history.expected(spec, task)).collect(),
-            schedule: schedule(spec),
-            cost: Range { low: best.cost, likely: likely.cost, high: worst.cost },
-            duration: Range { low: best.duration, likely: likely.duration, high: worst.duration },
-            likely,
-        })
-    }
-
-    /// Why a task waits for others that it does not name: key of the other, and the reason.
-    fn waits(&self, index: usize) -> Vec<(&str, String)> {
-        let later = u32::try_from(index).unwrap_or(u32::MAX);
-        let waits = self.schedule.waits.get(index).into_iter().flatten();
-        waits
-            .filter_map(|wait| {
-                let key = self.spec.tasks.get(wait.earlier as usize)?.key.as_str();
-                let conflict = self.spec.conflicts.get(wait.conflict as usize)?;
-                Some((key, conflict.because(wait.earlier, later, key)))
-            })
-            .collect()
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        let waves = self.likely.tasks.iter().filter_map(|task| task.wave).max().unwrap_or(0);
-        let mut by_wave: Vec<Vec<&Course>> = vec![Vec::new(); waves as usize];
-        for task in &self.likely.tasks {
-            if let Some(tasks) = task.wave.and_then(|wave| by_wave.get_mut(wave as usize - 1)) {
-                tasks.push(task);
-            }
-        }
-        for (number, mut tasks) in (1..).zip(by_wave) {
-            tasks.sort_by_key(|task| (task.begins, task.index));
-            let begins = tasks.first().and_then(|task| task.begins).unwrap_or(Millis(0));
-            let when = if begins.0 == 0 { "at once".to_owned() } else { format!("after about {begins}") };
-            let _ = writeln!(text, "Wave {number}, {when}:");
-            for task in tasks.iter().take(TASKS_LISTED_MAX) {
-                self.task_line(&mut text, task.index);
-            }
-            if tasks.len() > TASKS_LISTED_MAX {
-                let _ = writeln!(text, "  ... and {} more", tasks.len() - TASKS_LISTED_MAX);
-            }
-        }
-        self.undone(&mut text);
-        let _ = writeln!(
-            text,
-            "Expected in all: {} and {}; the waits and limits are those of the run itself",
-            told(self.cost),
-            told(self.duration)
-        );
-        if self.likely.decisions > 0 {
-            let _ = writeln!(
-                text,
-                "It waits for {} of yours on the way; that time is not in it",
-                decisions(self.likely.decisions)
-            );
-        }
-        text
-    }
-
-    fn task_line(&self, text: &mut String, index: usize) {
-        let (Some(task), Some(expected)) = (self.spec.tasks.get(index), self.expected.get(index)) else {
-            return;
-        };
-        let from = match expected.samples {
-            0 => "from the table".to_owned(),
-            count => format!("from {count} like it before"),
-        };
-        let _ = write!(
-            text,
-            "  {}: {}, {} ({} confidence, {from})",
-            task.key,
-            told(expected.cost),
-            told(expected.duration),
-            word(expected.confidence)
-        );
-        let waits = self.waits(index);
-        for (key, because) in waits.iter().take(WAITS_NAMED_MAX) {
-            let _ = write!(text, "; waits for `{key}`: {because}");
-        }
-        if waits.len() > WAITS_NAMED_MAX {
-            let _ = write!(text, "; and for {} more", waits.len() - WAITS_NAMED_MAX);
-        }
-        text.push('\n');
-    }
-
-    /// What would not be done, as it is now.
-    fn undone(&self, text: &mut String) {
-        let undone: Vec<(&str, &str)> = self
-            .likely
-            .tasks
-            .iter()
-            .filter_map(|task| Some((self.spec.tasks.get(task.index)?.key.as_str(), task.undone.as_deref()?)))
-            .collect();
-        if undone.is_empty() {
-            return;
-        }
-        text.push_str("Would not be done:\n");
-        for (key, why) in undone.iter().take(TASKS_LISTED_MAX) {
-            let _ = writeln!(text, "  {key}: {why}");
-        }
-        if undone.len() > TASKS_LISTED_MAX {
-            let _ = writeln!(text, "  ... and {} more", undone.len() - TASKS_LISTED_MAX);
-        }
-    }
-
-    fn json(&self) -> Value {
-        let tasks: Vec<Value> = self
-            .likely
-            .tasks
-            .iter()
-            .zip(&self.expected)
-            .filter_map(|(course, expected)| {
-                let waits = self.waits(course.index);
-                Some(json!({
-                    "key": self.spec.tasks.get(course.index)?.key,
-                    "wave": course.wave,
-                    "begins_ms": course.begins.map(|span| span.0),
-                    "ends_ms": course.ends.map(|span| span.0),
-                    "cost_usd": dollars(expected.cost),
-                    "duration_ms": millis(expected.duration),
-                    "confidence": expected.confidence,
-                    "samples": expected.samples,
-                    "waits": waits.iter().map(|(key, because)| json!({"task": key, "because": because})).collect::<Vec<_>>(),
-                    "undone": course.undone,
-                }))
-            })
-            .collect();
-        json!({
-            "slots": self.spec.slots_max,
-            "cost_usd": dollars(self.cost),
-            "duration_ms": millis(self.duration),
-            "decisions": self.likely.decisions,
-            "tasks": tasks,
-        })
-    }
+/// The commands that decide.
+fn later(task: &Task) -> String {
+    let id = task.id;
+    format!(
+        "All of it: dayshift artifacts {id} day.yaml --to FILE\n\
+         Approve it: dayshift task {id} --approve, then dayshift resume\n\
+         Or: dayshift task {id} --request-changes TEXT, dayshift task {id} --reject"
+    )
 }
 
-/// `$1.00 ($0.50 to $2.00)`, or the figure alone where it is sure.
-fn told<T: std::fmt::Display + PartialEq>(range: Range<T>) -> String {
-    if range.low == range.high {
-        return range.likely.to_string();
-    }
-    format!("{} ({} to {})", range.likely, range.low, range.high)
-}
-
-fn decisions(count: u32) -> String {
-    if count == 1 { "one decision".to_owned() } else { format!("{count} decisions") }
-}
-
-fn word(confidence: Level) -> &'static str {
-    match confidence {
-        Level::Low => "low",
-        Level::Medium => "medium",
-        Level::High => "high",
-    }
-}
-
-fn dollars(range: Range<Micros>) -> Value {
-    json!({"low": range.low.usd(), "likely": range.likely.usd(), "high": range.high.usd()})
-}
-
-fn millis(range: Range<Millis>) -> Value {
-    json!({"low": range.low.0, "likely": range.likely.0, "high": range.high.0})
+/// One decision from the terminal; `None`: not now.
+fn ask() -> Result<Option<Decision>> {
+    let line = |question: &str| -> Result<String> {
+        let mut out = std::io::stderr().lock();
+        write!(out, "{question}")?;
+        out.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
+    };
+    Ok(match line("Approve it? [y: yes, c: change it, n: no, Enter: later] ")?.as_str() {
+        "y" | "Y" | "yes" => Some(Decision::Approve),
+        "n" | "N" | "no" => Some(Decision::Reject { text: String::new() }),
+        "c" | "C" | "change" => {
+            let text = line("What is to be changed? ")?;
+            (!text.is_empty()).then_some(Decision::RequestChanges { text })
+        }
+        _ => None,
+    })
 }

@@ -10,7 +10,7 @@ use dayshift_agents::left::{
 };
 use dayshift_agents::mail::{OUT, VERDICT};
 use dayshift_core::ids::AttemptId;
-use dayshift_core::pipeline::{Artifact, ArtifactKind, OutputSource, OutputSpec, Role, Verdict};
+use dayshift_core::pipeline::{Artifact, ArtifactKind, OutputForm, OutputSource, OutputSpec, Role, Verdict};
 use dayshift_core::state::{Attempt, Phase, State};
 use dayshift_core::types::{Collected, End, Failure, FailureClass, JobWork};
 use dayshift_workspaces::Inside;
@@ -20,6 +20,7 @@ use super::watch::Clean;
 use super::{Shared, mailbox};
 use crate::artifacts;
 use crate::paths::Paths;
+use crate::proposal;
 
 /// The largest output, in bytes; also the largest thing that an agent publishes.
 pub(super) const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
@@ -55,6 +56,8 @@ const ACTIONS: &str = "actions.jsonl";
 /// What is to be found, copied out of the state.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
+    /// The repository or folder that the run is about.
+    repo: PathBuf,
     /// The attempt's folder.
     folder: PathBuf,
     /// The folders of the attempts that it goes on with after they had waited, the newest first: what they
@@ -87,7 +90,9 @@ impl Wanted {
             Phase::Collecting { verdict } => verdict.as_ref().map(|failure| failure.message.clone()),
             Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Ended { .. } => None,
         };
+        let run = state.run_of(state.task_of(job));
         Some(Self {
+            repo: shared.paths.now_at(&run.spec.repo),
             folder: shared.paths.attempt(attempt),
             before: parked_before(state, row).map(|id| shared.paths.attempt(id)).collect(),
             outputs: state.template_of(job).map(|template| template.outputs.clone()).unwrap_or_default(),
@@ -130,7 +135,11 @@ pub(super) fn gather(
     let words = words_of(wanted, clean);
     let mut found = Found { paths, clean, artifacts: Vec::new(), names: BTreeSet::new() };
     for spec in &wanted.outputs {
-        if let Some(fault) = found.output(spec, wanted.role, inside.as_ref(), &words)? {
+        let fault = match spec.form {
+            OutputForm::Any => found.output(spec, wanted.role, inside.as_ref(), &words)?,
+            OutputForm::Day => found.day(spec, &wanted.repo, inside.as_ref(), &words)?,
+        };
+        if let Some(fault) = fault {
             collected.output_faults.push(format!("`{}`: {fault}", spec.name));
         }
     }
@@ -249,6 +258,34 @@ impl Found<'_> {
         if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
             artifact.fields = value.as_ref().map(fields).unwrap_or_default();
             artifact.items = listed;
+        }
+        Ok(None)
+    }
+
+    /// Takes a day file, in which `dayshift check` finds no mistake; its items are its tasks.
+    fn day(
+        &mut self,
+        spec: &OutputSpec,
+        repo: &Path,
+        inside: Option<&Inside>,
+        words: &str,
+    ) -> Result<Option<String>, Failure> {
+        let bytes = match &spec.from {
+            OutputSource::File(path) => match inside.map(|inside| inside.read(path, OUTPUT_BYTES_MAX)) {
+                None | Some(Ok(None)) => return Ok(Some(format!("it was not left in `{path}`"))),
+                Some(Err(error)) => return Ok(Some(error.to_string())),
+                Some(Ok(Some(bytes))) => self.cleaned(bytes),
+            },
+            OutputSource::FinalWords => words.as_bytes().to_vec(),
+        };
+        let known = match proposal::read(self.paths, repo, &spec.name, &bytes) {
+            Ok(known) => known,
+            Err(fault) => return Ok(Some(fault)),
+        };
+        self.keep(&spec.name, ArtifactKind::Plan, &bytes)?;
+        if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
+            artifact.fields = known.fields;
+            artifact.items = known.items;
         }
         Ok(None)
     }

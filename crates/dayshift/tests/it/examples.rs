@@ -27,7 +27,7 @@ fn there_is_a_good_example_for_each_built_in_template() {
         .iter()
         .map(|template| template["name"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(templates.len(), 6, "{listed}");
+    assert_eq!(templates.len(), 7, "{listed}");
     for file in examples() {
         let file = file.display().to_string();
         let checked = site.json(["check", &file, "--repo", &repo, "--json"]);
@@ -41,11 +41,16 @@ fn there_is_a_good_example_for_each_built_in_template() {
 
 /// Runs an example to its end in a repository of its own.
 fn run(name: &str) -> Site {
+    run_to(name, 0)
+}
+
+/// The same, where it ends with this exit code.
+fn run_to(name: &str, code: i32) -> Site {
     let site = Site::new();
     let file = examples().into_iter().find(|file| file.ends_with(name)).unwrap();
     let repo = site.path().display().to_string();
     let ran = site.run(["run".as_ref(), file.as_os_str(), "--repo".as_ref(), repo.as_ref()]);
-    assert_eq!(ran.code, 0, "{name}: {ran:?}");
+    assert_eq!(ran.code, code, "{name}: {ran:?}");
     site
 }
 
@@ -75,6 +80,23 @@ fn example_plan_only() {
     let site = run("plan-only.yaml");
     let task = site.json(["task", "greeting", "--json"]).to_string();
     assert!(task.contains("plan_review"), "{task}");
+}
+
+#[test]
+fn example_day_plan() {
+    let site = run_to("day-plan.yaml", 3);
+    assert_eq!(site.run(["task", "greeting", "--approve"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        site.json(["status", "--json"])["runs"].as_array().unwrap().len(),
+        1,
+        "nobody asked to run it"
+    );
+    let file = site.home.path().join("planned.yaml");
+    let written = site.run(["artifacts", "greeting", "day.yaml", "--to", file.to_str().unwrap()]);
+    assert_eq!(written.code, 0, "{written:?}");
+    assert!(fs::read_to_string(file).unwrap().contains("grep -qx hello"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod old_states;
 mod parallel;
 mod pipelines;
 mod places;
+mod plan;
 mod runs;
 mod saved;
 mod secrets;

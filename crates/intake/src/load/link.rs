@@ -330,6 +330,7 @@ fn assemble(
         tasks,
         furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
         conflicts: Vec::new(),
+        proposal: None,
         warnings: Vec::new(),
     }
 }

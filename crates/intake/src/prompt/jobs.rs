@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dayshift_core::pipeline::{OutputSource, OutputSpec, Role};
+use dayshift_core::pipeline::{OutputForm, OutputSource, OutputSpec, Role};
 
 use super::{Answer, InputArtifact, JobInput};
 
@@ -74,6 +74,12 @@ pub(super) fn outputs(outputs: &[OutputSpec]) -> String {
             OutputSource::FinalWords => {
                 let _ = write!(text, "- `{}`: your last message is taken as it.", output.name);
             }
+        }
+        match output.form {
+            OutputForm::Any => {}
+            OutputForm::Day => text.push_str(
+                " It is a day file. It is checked as `dayshift check` does; a mistake in it is told to you.",
+            ),
         }
         match output.items.as_deref() {
             Some("") => text.push_str(" It is a list; each entry becomes work of its own, in this order."),

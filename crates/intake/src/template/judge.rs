@@ -223,7 +223,7 @@ impl<'d> Judge<'d> {
             return;
         }
         let Some(found) = declared(sink, pos, "`for_each`", job, output) else { return };
-        if found.items.is_none() {
+        if found.items.is_none() && found.form.is_any() {
             let message =
                 format!("`for_each`: the output `{}` of `{}` has no items", output.output, output.job);
             let hint = "add `items:` to the output: the list in it, or `.` where it is the list itself";

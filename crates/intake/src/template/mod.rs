@@ -100,6 +100,7 @@ pub fn built_in_templates() -> Vec<TemplateSource> {
         ("test existing", include_str!("../../templates/test-existing.yaml")),
         ("plan only", include_str!("../../templates/plan-only.yaml")),
         ("reviewed", include_str!("../../templates/reviewed.yaml")),
+        ("day plan", include_str!("../../templates/day-plan.yaml")),
     ];
     let built_in = |(name, text): (&str, &str)| TemplateSource {
         source: Source { path: format!("built-in template {name}"), text: text.to_owned() },

@@ -1,8 +1,8 @@
 //! From the tree of a template to a pipeline. What the parts mean together is judged afterwards.
 
 use dayshift_core::pipeline::{
-    Condition, Does, JobTemplate, Join, OnReject, OutputRef, OutputSource, OutputSpec, Pipeline, Repair,
-    Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
+    Condition, Does, JobTemplate, Join, OnReject, OutputForm, OutputRef, OutputSource, OutputSpec, Pipeline,
+    Repair, Role, SpawnLimit, Stage, TemplateNeed, Test, Then,
 };
 use dayshift_core::types::When;
 
@@ -370,9 +370,17 @@ fn read_output(sink: &mut Sink<'_>, node: &Node) -> Option<(Pos, OutputSpec)> {
             OutputSource::File(format!(".dayshift-out/{name}"))
         }
     };
-    let schema = fields.entry("schema").and_then(|entry| schema::read(sink, &entry.value));
     let items = fields.line("items").map(|items| if items == "." { String::new() } else { items });
-    Some((at(fields, "name"), OutputSpec { name, from, schema, items }))
+    let form = fields.entry("schema").map_or(OutputForm::Any, |entry| schema::form(&entry.value));
+    let schema = match form {
+        OutputForm::Any => fields.entry("schema").and_then(|entry| schema::read(sink, &entry.value)),
+        OutputForm::Day => None,
+    };
+    if let Some(entry) = fields.entry("items").filter(|_| form == OutputForm::Day) {
+        let message = "`items` means nothing for a day file: its items are its tasks";
+        sink.error_hint(entry.pos, code::CONTRADICTION, message, "leave it out");
+    }
+    Some((at(fields, "name"), OutputSpec { name, from, form, schema, items }))
 }
 
 /// `JOB/OUTPUT`.

@@ -1,5 +1,6 @@
 //! The JSON Schema of an output: whether it is one, told with its places.
 
+use dayshift_core::pipeline::OutputForm;
 use serde_json::{Map, Value};
 
 use crate::sink::{Sink, code};
@@ -26,6 +27,11 @@ enum Want {
     Types,
 }
 
+/// What `schema: day` means, and any other does not.
+pub(super) fn form(node: &Node) -> OutputForm {
+    if value::text(node).is_some_and(|name| name.trim() == "day") { OutputForm::Day } else { OutputForm::Any }
+}
+
 /// The schema as JSON text; `None` where there is none, or a finding says why it is none.
 pub(super) fn read(sink: &mut Sink<'_>, node: &Node) -> Option<String> {
     if let Some(name) = value::text(node) {
@@ -33,7 +39,8 @@ pub(super) fn read(sink: &mut Sink<'_>, node: &Node) -> Option<String> {
             return serde_json::from_str::<Value>(PLAN).ok().map(|schema| schema.to_string());
         }
         let message = format!("there is no schema `{name}`");
-        let hint = "write `plan` for that of plans, or the JSON Schema itself as a mapping";
+        let hint =
+            "write `plan` for that of plans, `day` for a day file, or the JSON Schema itself as a mapping";
         sink.error_hint(node.pos, code::BAD_SCHEMA, message, hint);
         return None;
     }

@@ -120,7 +120,11 @@ pub(crate) static OUTPUT: Table = Table {
     keys: &[
         Key::new("name", Form::Line, "Its name."),
         Key::new("from", Form::Line, "`final` for the agent's last words, or a file in the workspace."),
-        Key::new("schema", Form::Schema, "A JSON Schema that it must meet, or `plan` for that of plans."),
+        Key::new(
+            "schema",
+            Form::Schema,
+            "A JSON Schema that it must meet; `plan` for that of plans, `day` for a day file.",
+        ),
         Key::new("items", Form::Line, "The list in it whose entries are items, dotted; `.` for all of it."),
     ],
 };

@@ -470,7 +470,7 @@ fn built_in_templates_are_good_and_fit_the_schema() {
     let library = read_all(&built_in_templates());
     assert!(library.nameless.is_empty());
     let names: Vec<&str> = library.templates.keys().map(String::as_str).collect();
-    assert_eq!(names, ["dev", "dev+test", "full", "plan only", "reviewed", "test existing"]);
+    assert_eq!(names, ["day plan", "dev", "dev+test", "full", "plan only", "reviewed", "test existing"]);
     for template in library.templates.values() {
         assert!(template.findings.is_empty(), "{:?}", template.findings);
         let value: serde_json::Value = serde_saphyr::from_str(&template.text).unwrap();

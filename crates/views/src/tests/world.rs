@@ -249,6 +249,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
         conflicts: Vec::new(),
+        proposal: None,
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::ids::AttemptId;
+use dayshift_core::ids::{AttemptId, RunId};
 use dayshift_core::input::Report;
 use dayshift_core::pipeline::{
-    Artifact, ArtifactKind, Condition, Does, Item, JobTemplate, Join, OnReject, OutputRef, OutputSource,
-    OutputSpec, Pipeline, Repair, Role, SpawnLimit, Stage, TemplateNeed, Test, Then, Verdict,
+    Artifact, ArtifactKind, Condition, Does, Item, JobTemplate, Join, OnReject, OutputForm, OutputRef,
+    OutputSource, OutputSpec, Pipeline, Repair, Role, SpawnLimit, Stage, TemplateNeed, Test, Then, Verdict,
 };
+use dayshift_core::proposal::{self, Proposal, Start};
+use dayshift_core::state::State;
 use dayshift_core::types::{Ask, Collected, Decision, When};
 
 use super::{number, words};
@@ -54,6 +56,7 @@ pub(super) fn add(pipeline: &mut Pipeline, line: &str) {
             "join" => row.join = Join::Completed,
             "each" => row.for_each = Some(plan_of(value)),
             "items" => job.outputs.push(output()),
+            "day" => job.outputs.push(OutputSpec { form: OutputForm::Day, ..output() }),
             "needs" => job.needs.push(need(value)),
             "tries" => job.tries = Some(number(value)),
             "back" => rule.repair = Repair::BackTo(value.to_owned()),
@@ -93,6 +96,7 @@ fn output() -> OutputSpec {
     OutputSpec {
         name: PLAN.to_owned(),
         from: OutputSource::FinalWords,
+        form: OutputForm::Any,
         schema: None,
         items: Some(String::new()),
     }
@@ -113,6 +117,31 @@ fn need(value: &str) -> TemplateNeed {
 fn condition(value: &str) -> Condition {
     let (field, wanted) = value.split_once(':').expect("field:value");
     Condition { output: plan_of("plan"), field: field.to_owned(), test: Test::Is(wanted.to_owned()) }
+}
+
+pub(super) fn proposal(start: &str) -> Proposal {
+    let start = match start {
+        "never" => Start::Never,
+        "engine" => Start::Engine,
+        _ => Start::Background,
+    };
+    Proposal { start }
+}
+
+/// That of the day file that planners leave.
+pub(super) fn fingerprint() -> String {
+    "0".repeat(64)
+}
+
+/// What becomes of the day that a run proposes.
+pub(super) fn day(state: &State, run: RunId) -> String {
+    let run = state.run(run).expect("a run");
+    match (proposal::owed(state, run), proposal::day_of(state, run), proposal::approved(state, run)) {
+        (Some(_), _, _) => "is owed".to_owned(),
+        (None, Some(day), _) => format!("became {day}"),
+        (None, None, Some(_)) => "is approved, and a person's to run".to_owned(),
+        (None, None, None) => "is not approved".to_owned(),
+    }
 }
 
 /// Whether a word says what an attempt of a pipeline left.
@@ -155,7 +184,7 @@ fn plan(count: u32, fields: BTreeMap<String, String>) -> Artifact {
     Artifact {
         name: PLAN.to_owned(),
         kind: ArtifactKind::Plan,
-        sha256: "0".repeat(64),
+        sha256: fingerprint(),
         bytes: 2,
         media_type: "application/json".to_owned(),
         fields,
