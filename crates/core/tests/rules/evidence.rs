@@ -735,12 +735,16 @@ fn the_gates_of_a_pipeline_are_red_on_the_base_before_its_first_job() {
             finished J13 succeeded
             finished J9 succeeded
             opened A6 for J10
+        > ready A6
+            has a place A6
         > exit A6 ok
             process of A6 ended
             ended A6 succeeded
             gate J10 green
             finished J10 succeeded
             opened A7 for J11
+        > ready A7
+            has a place A7
         > exit A7 ok
             process of A7 ended
             ended A7 succeeded
@@ -830,12 +834,16 @@ fn a_red_gate_of_a_pipeline_runs_again_before_it_sends_work_back() {
             ended A2 succeeded
             finished J2 succeeded
             opened A3 for J3
+        > ready A3
+            has a place A3
         > exit A3 work
             process of A3 ended
             ended A3 failed (Work): it said no
             gate J3 red
             retry J3 in 0, not counted: it said no
             opened A4 for J3
+        > ready A4
+            has a place A4
         > exit A4 work
             process of A4 ended
             ended A4 failed (Work): it said no
@@ -856,6 +864,8 @@ fn a_red_gate_of_a_pipeline_runs_again_before_it_sends_work_back() {
             ended A6 succeeded
             finished J2 succeeded
             opened A7 for J3
+        > ready A7
+            has a place A7
         > exit A7 ok
             process of A7 ended
             ended A7 succeeded
@@ -886,6 +896,8 @@ fn a_pipeline_that_begins_with_its_gates_has_them_run_again() {
             gate J1 red
             retry J1 in 0, not counted: it said no
             opened A2 for J1
+        > ready A2
+            has a place A2
         > exit A2 work
             process of A2 ended
             ended A2 failed (Work): it said no
