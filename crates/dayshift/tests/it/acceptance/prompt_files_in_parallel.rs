@@ -91,6 +91,71 @@ fn each_is_a_task_and_the_speed_up_is_measured_against_a_sequential_run() {
     site.wait_for_worker_to_leave();
 }
 
+/// Two change the same file, a third one keeps away from the first, and a fourth has nothing to do with them.
+const APART: [(&str, &str); 4] = [
+    ("one.md", "# One\n\nFix src/list.txt.\n"),
+    ("two.md", "---\ndeliverables: [Updated src/list.txt]\n---\n# Two\n\nMake it longer.\n"),
+    ("three.md", "---\nconflicts_with: [one]\n---\n# Three\n\nDo not meet the first.\n"),
+    ("four.md", "# Four\n\nDo something else.\n"),
+];
+
+/// Tells what was at work when it began, and ends when it is let go.
+const LINES: &str = r#"
+agent = "hand"
+[agents.hand]
+kind = "command"
+run = '''
+touch HOME/at-work-$DAYSHIFT_TASK
+ls HOME | grep ^at-work > HOME/seen-by-$DAYSHIFT_TASK
+until [ -e HOME/go-on ]; do sleep 0.05; done
+case $DAYSHIFT_TASK in one | two) echo $DAYSHIFT_TASK >> src/list.txt ;; *) echo x > $DAYSHIFT_TASK.txt ;; esac
+rm HOME/at-work-$DAYSHIFT_TASK
+'''
+"#;
+
+#[test]
+fn those_that_change_the_same_file_are_done_one_after_the_other_and_say_why() {
+    let site = Site::new();
+    settings(&site, LINES);
+    site.repo.write("src/list.txt", "begin\n");
+    site.repo.commit("A list");
+    let files = APART.map(|(name, text)| file(&site, name, text));
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let planned = site.run(run_of(&site, &files, &["--max-parallel", "4", "--dry-run"]));
+    assert_eq!(planned.code, 0, "{planned:?}");
+    in_order(
+        &planned.out,
+        &["Wave 1", "\n  one: ", "\n  four: ", "Wave 2", "waits for `one`: both change src/list.txt"],
+    );
+    assert!(!site.state().exists(), "nothing was begun");
+
+    let engine = site.start(run_of(&site, &files, &["--max-parallel", "4"]));
+    let is_at_work = |task: &str| site.home.path().join(format!("seen-by-{task}")).exists();
+    wait_until(LONG, "who may begin to begin", || is_at_work("one") && is_at_work("four"));
+    let tasks = site.tasks();
+    let waits = |key: &str| {
+        let task = tasks.iter().find(|task| task["key"] == key).unwrap();
+        task["waiting_for"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(waits("two"), "`one` to end: both change src/list.txt");
+    assert!(
+        waits("three").contains("`one` to end: they must not run at the same time"),
+        "{}",
+        waits("three")
+    );
+    assert!(!is_at_work("two") && !is_at_work("three"));
+
+    file(&site, "go-on", "");
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for task in ["two", "three"] {
+        let seen = fs::read_to_string(site.home.path().join(format!("seen-by-{task}"))).unwrap();
+        assert!(!seen.contains("at-work-one"), "{task} began beside the first: {seen}");
+    }
+    assert_eq!(site.repo.git(&["show", "dayshift/R1/two:src/list.txt"]).trim_end(), "begin\none\ntwo");
+    site.wait_for_worker_to_leave();
+}
+
 fn report(site: &Site, run: &str) -> String {
     let path = site.json(["report", run, "--json"])["report"].as_str().unwrap().to_owned();
     fs::read_to_string(site.path().join(path)).unwrap()
