@@ -74,9 +74,7 @@ pub(crate) fn run(
     let memory_max = settings::memory_max(config);
     let mut ending = None;
     let mut killer = None;
-    log::limit(log::Limits::of(config));
-    log::tidy(paths);
-    tell_begin(paths);
+    tell_begin(paths, config);
     let control = Arc::new(Control::new(paths.clone(), health.clone()));
     let begin = follower::read(paths, health.clone(), control.clone(), marks, memory_max, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
@@ -145,7 +143,9 @@ pub(crate) fn run(
     }
 }
 
-fn tell_begin(paths: &Paths) {
+fn tell_begin(paths: &Paths, config: &Config) {
+    log::limit(log::Limits::of(config));
+    log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
     if let Some(warning) = runtime_warning() {

@@ -11,7 +11,7 @@ use crate::common::{LONG, Ran, Site};
 use crate::pipelines::{prompt, state_of};
 
 /// The planner makes a mistake, forgets something, and then is right; the tasks of the day count how often they run.
-const CREW: &str = r##"
+const CREW: &str = r#"
 tasks:
   plan:
     jobs:
@@ -47,7 +47,7 @@ tasks:
     steps:
       - run: 'echo bye >> COUNT'
       - write: {path: bye.txt, text: "said\n"}
-"##;
+"#;
 
 const SECOND: &str = r#"
 tasks:
