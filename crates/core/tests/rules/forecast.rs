@@ -12,7 +12,9 @@ const HOUR: u64 = 3_600_000;
 
 fn spec(lines: &[&str]) -> RunSpec {
     let mut stage = Stage::new();
-    lines.iter().for_each(|line| stage.set(line));
+    for line in lines {
+        stage.set(line);
+    }
     stage.spec
 }
 

@@ -116,8 +116,8 @@ impl<'a> Plan<'a> {
         let _ = writeln!(
             text,
             "Expected in all: {} and {}; the waits and limits are those of the run itself",
-            told(self.cost),
-            told(self.duration)
+            told(&self.cost),
+            told(&self.duration)
         );
         if self.likely.decisions > 0 {
             let _ = writeln!(
@@ -141,8 +141,8 @@ impl<'a> Plan<'a> {
             text,
             "  {}: {}, {} ({} confidence, {from})",
             task.key,
-            told(expected.cost),
-            told(expected.duration),
+            told(&expected.cost),
+            told(&expected.duration),
             word(expected.confidence)
         );
         let waits = self.waits(index);
@@ -208,7 +208,7 @@ impl<'a> Plan<'a> {
 }
 
 /// `$1.00 ($0.50 to $2.00)`, or the figure alone where it is sure.
-fn told<T: std::fmt::Display + PartialEq>(range: Range<T>) -> String {
+fn told<T: std::fmt::Display + PartialEq>(range: &Range<T>) -> String {
     if range.low == range.high {
         return range.likely.to_string();
     }
