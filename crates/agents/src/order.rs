@@ -22,6 +22,8 @@ pub struct Brief<'a> {
     pub self_exe: &'a str,
     /// The file that holds the scenario of a scripted agent.
     pub scenario_file: &'a str,
+    /// The file that tells an agent of our own tools (MCP), beside the servers that its user has.
+    pub mcp_config: Option<&'a str>,
 }
 
 /// What to start, and how.

@@ -14,6 +14,7 @@ const BRIEF: Brief<'static> = Brief {
     budget_left: None,
     self_exe: "/bin/dayshift",
     scenario_file: "/state/A1/scenario.yaml",
+    mcp_config: None,
 };
 
 fn agent(dialect: Dialect) -> Agent {
@@ -25,6 +26,7 @@ fn agent(dialect: Dialect) -> Agent {
         pass_env: vec![],
         stall: None,
         repetition: dayshift_core::types::Repetition::default(),
+        slots: None,
     }
 }
 

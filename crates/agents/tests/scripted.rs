@@ -11,6 +11,8 @@ fn ctx(cwd: &Path) -> RunContext<'_> {
     RunContext {
         cwd,
         task: "task-001",
+        job: "work",
+        judges: false,
         try_number: 1,
         session: "s-1",
         resumed: false,

@@ -55,6 +55,8 @@ fn agent(args: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let ctx = RunContext {
         cwd: &std::env::current_dir()?,
         task: "task-001",
+        job: "work",
+        judges: false,
         try_number: 1,
         session: option("--resume").or(option("--session-id")).unwrap_or("s-0"),
         resumed: option("--resume").is_some(),

@@ -1,6 +1,7 @@
 //! All waiting has an end, and the next one is known: the shell sleeps until then.
 
-use crate::state::{Attempt, Phase, State};
+use crate::state::{Attempt, Job, Phase, State};
+use crate::step::people;
 use crate::step::settle;
 use crate::step::spending::{self, Allowance};
 use crate::time::{Millis, Timestamp};
@@ -12,13 +13,22 @@ pub(crate) fn time_limit(state: &State, attempt: &Attempt) -> Option<Timestamp> 
         Phase::Running { .. } => attempt.started_at?,
         Phase::Preparing | Phase::Starting | Phase::Collecting { .. } | Phase::Ended { .. } => return None,
     };
-    let job = state.job_of(attempt);
+    Some(started + timeout(state, state.job_of(attempt)))
+}
+
+/// How long one attempt of the job may take.
+pub(crate) fn timeout(state: &State, job: &Job) -> Millis {
     let task = state.task_of(job);
-    let limit = match &job.work {
-        JobWork::Work => state.spec(task).timeout,
-        JobWork::Check { gate } => state.run_of(task).gate(gate)?.timeout,
-    };
-    Some(started + limit)
+    let of_template = state.template_of(job).and_then(|template| template.timeout);
+    match &job.work {
+        JobWork::Check { gate } | JobWork::BaseCheck { gate } => {
+            let of_gate = state.run_of(task).gate(gate).map(|gate| gate.timeout);
+            of_template.or(of_gate).unwrap_or(state.spec(task).timeout)
+        }
+        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => {
+            of_template.unwrap_or(state.spec(task).timeout)
+        }
+    }
 }
 
 /// How long the attempt's agent may be silent and idle; `None` for ever, as commands and checks
@@ -27,8 +37,10 @@ pub(crate) fn stall_limit(state: &State, attempt: &Attempt) -> Option<Millis> {
     let job = state.job_of(attempt);
     let task = state.task_of(job);
     match &job.work {
-        JobWork::Work => state.spec(task).stall.or_else(|| state.agent_of(task)?.stall),
-        JobWork::Check { .. } => None,
+        JobWork::Work | JobWork::Agent { .. } => {
+            state.spec(task).stall.or_else(|| state.agent_of_job(job)?.stall)
+        }
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
     }
 }
 
@@ -63,5 +75,13 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
     let delays = state.delays().map(|(_, delay)| delay.not_before);
     let probes = state.live().filter_map(|attempt| probe_due(state, attempt));
     let another_day = spending::next_release(state, now);
-    limits.chain(backoffs).chain(delays).chain(probes).chain(another_day).filter(|moment| *moment > now).min()
+    let reminders = state.open_questions().filter_map(people::next_reminder);
+    limits
+        .chain(reminders)
+        .chain(backoffs)
+        .chain(delays)
+        .chain(probes)
+        .chain(another_day)
+        .filter(|moment| *moment > now)
+        .min()
 }

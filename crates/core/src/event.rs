@@ -3,16 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::host::Strain;
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Amount, Limit, Micros, Spend};
-use crate::time::Timestamp;
+use crate::pipeline::{Item, Spawned, TemplateRef};
+use crate::time::{Millis, Timestamp};
 use crate::types::{
-    Claim, Collected, DiskLevel, End, ErrorContext, Failure, GateResult, HoldReason, JobNeed, JobWork,
-    Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, Scope, StopReason, When,
+    Ask, Claim, Collected, Consumed, Decision, DiskLevel, End, ErrorContext, Failure, GateResult, HoldReason,
+    JobNeed, JobWork, Obligation, Outcome, Probe, ProcessEnd, ReadyWorkspace, Route, RunSpec, Scope,
+    StopReason, When,
 };
 
 /// The format version that new entries are written with.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// One journal entry: an event with when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,22 @@ pub struct JobSpec {
     pub work: JobWork,
     /// The jobs of the same task that it waits for.
     pub needs: Vec<JobNeed>,
+    /// Where its template is in the task's pipeline; `None`: it comes from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateRef>,
+    /// The item that it is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Item>,
+    /// Who asked for it, where it was not in the plan from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned: Option<Box<Spawned>>,
+}
+
+impl JobSpec {
+    /// A job that comes from no pipeline.
+    pub fn plain(job: JobId, name: impl Into<String>, work: JobWork, needs: Vec<JobNeed>) -> Self {
+        Self { job, name: name.into(), work, needs, template: None, item: None, spawned: None }
+    }
 }
 
 /// A dependency of a task on another task, by id.
@@ -45,6 +64,9 @@ pub struct TaskEdge {
     pub task: TaskId,
     /// When it counts as met.
     pub when: When,
+    /// The place in `RunSpec::conflicts` of what the two share, where nobody asked for the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<u32>,
 }
 
 /// A task as it is accepted: its place in the run's list, and its plan.
@@ -56,8 +78,16 @@ pub struct Plan {
     pub index: u32,
     /// The tasks it waits for.
     pub needs: Vec<TaskEdge>,
+    /// How long it and the longest way of tasks behind it are expected to take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ahead: Millis,
     /// Its jobs; the first is the work.
     pub jobs: Vec<JobSpec>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(span: &Millis) -> bool {
+    span.0 == 0
 }
 
 /// What happened.
@@ -123,6 +153,9 @@ pub enum Event {
         reserved: Amount,
         /// The session to go on with, where the agent can.
         resume: Option<String>,
+        /// What other jobs left that it gets to see.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        consumed: Vec<Consumed>,
     },
     /// The attempt has a place to work in.
     WorkspaceReady {
@@ -226,6 +259,64 @@ pub enum Event {
         because: Failure,
         /// What the next attempt is told.
         context: ErrorContext,
+        /// The job that rejected it; `None`: the gates of a task without a pipeline.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<JobId>,
+    },
+    /// The plan has grown: a job asked for others and waits for them, or a stage was made for each of
+    /// its items.
+    JobsAdded {
+        /// Whose plan.
+        task: TaskId,
+        /// The job that waits for them.
+        parent: JobId,
+        /// The jobs.
+        jobs: Vec<JobSpec>,
+        /// What its agent calls its wish: the same wish of the same attempt is carried out once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<String>,
+    },
+    /// An agent asked a person something.
+    QuestionAsked {
+        /// Its id.
+        question: QuestionId,
+        /// The attempt that asked.
+        attempt: AttemptId,
+        /// What.
+        ask: Box<Ask>,
+    },
+    /// It was answered.
+    QuestionAnswered {
+        /// Which.
+        question: QuestionId,
+        /// The answer.
+        text: String,
+        /// Who or what answered.
+        by: String,
+        /// Whether the same question is answered so from now on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        always: bool,
+    },
+    /// A live attempt got the answer.
+    AnswerDelivered {
+        /// To which question.
+        question: QuestionId,
+    },
+    /// People were told again that a question waits.
+    QuestionReminded {
+        /// Which.
+        question: QuestionId,
+        /// How often by now.
+        times: u32,
+    },
+    /// A person has decided about what was made.
+    ReviewDecided {
+        /// The job that waited for it.
+        job: JobId,
+        /// What they decided.
+        decision: Decision,
+        /// Who.
+        by: String,
     },
     /// The job waits for a person.
     JobHeld {
@@ -285,6 +376,15 @@ pub enum Event {
         /// What is free, in bytes.
         free_bytes: u64,
     },
+    /// The machine bears more or fewer live attempts than before.
+    CeilingSet {
+        /// Of what it has little, or enough again.
+        over: Strain,
+        /// How many may be live in all runs together; `None`: as many as the runs say.
+        slots: Option<u32>,
+        /// Why, for people.
+        because: String,
+    },
     /// Something owed could not be done now.
     ObligationFailed {
         /// What.
@@ -317,6 +417,8 @@ pub enum Subject {
     Day,
     /// The room on the disk.
     Disk,
+    /// What the machine bears.
+    Machine,
     /// A run as a whole.
     Run(RunId),
     /// A task as a whole.
@@ -325,6 +427,8 @@ pub enum Subject {
     Job(JobId),
     /// One attempt.
     Attempt(AttemptId),
+    /// One question.
+    Question(QuestionId),
 }
 
 impl From<Scope> for Subject {
@@ -346,6 +450,7 @@ impl From<Obligation> for Subject {
             | Obligation::StopAttempt(attempt)
             | Obligation::ProbeAgent(attempt)
             | Obligation::CollectArtifacts(attempt) => Self::Attempt(attempt),
+            Obligation::DeliverAnswer(question) => Self::Question(question),
             Obligation::ReleaseWorkspace(task) => Self::Task(task),
             Obligation::WriteReport(run) => Self::Run(run),
         }
@@ -370,6 +475,8 @@ impl Event {
             | Self::WorkSentBack { job, .. }
             | Self::JobHeld { job, .. }
             | Self::JobReleased { job }
+            | Self::JobsAdded { parent: job, .. }
+            | Self::ReviewDecided { job, .. }
             | Self::JobFinished { job, .. } => Subject::Job(*job),
             Self::AttemptOpened { attempt, .. }
             | Self::WorkspaceReady { attempt, .. }
@@ -382,7 +489,12 @@ impl Event {
             | Self::RepetitionSeen { attempt, .. }
             | Self::AttemptEnded { attempt, .. } => Subject::Attempt(*attempt),
             Self::BudgetWarned { scope, .. } | Self::BudgetSet { scope, .. } => (*scope).into(),
+            Self::QuestionAsked { question, .. }
+            | Self::QuestionAnswered { question, .. }
+            | Self::AnswerDelivered { question }
+            | Self::QuestionReminded { question, .. } => Subject::Question(*question),
             Self::DiskChanged { .. } => Subject::Disk,
+            Self::CeilingSet { .. } => Subject::Machine,
             Self::ObligationFailed { obligation, .. } => (*obligation).into(),
         }
     }
@@ -408,6 +520,12 @@ impl Event {
             Self::GateDecided { .. } => "gate_decided",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::WorkSentBack { .. } => "work_sent_back",
+            Self::JobsAdded { .. } => "jobs_added",
+            Self::QuestionAsked { .. } => "question_asked",
+            Self::QuestionAnswered { .. } => "question_answered",
+            Self::AnswerDelivered { .. } => "answer_delivered",
+            Self::QuestionReminded { .. } => "question_reminded",
+            Self::ReviewDecided { .. } => "review_decided",
             Self::JobHeld { .. } => "job_held",
             Self::JobFinished { .. } => "job_finished",
             Self::JobReleased { .. } => "job_released",
@@ -416,6 +534,7 @@ impl Event {
             Self::AttemptProbed { .. } => "attempt_probed",
             Self::RepetitionSeen { .. } => "repetition_seen",
             Self::DiskChanged { .. } => "disk_changed",
+            Self::CeilingSet { .. } => "ceiling_set",
             Self::ObligationFailed { .. } => "obligation_failed",
             Self::WorkspaceReleased { .. } => "workspace_released",
             Self::ReportWritten { .. } => "report_written",

@@ -99,6 +99,12 @@ id!(
     'A'
 );
 
+id!(
+    /// One question that an agent asked a person.
+    QuestionId,
+    'Q'
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::host::HostLoad;
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Spend};
+use crate::pipeline::Role;
 use crate::types::{
-    Claim, Collected, Failure, Obligation, Probe, ProcessEnd, ReadyWorkspace, RunSpec, Scope,
+    Ask, Claim, Collected, Decision, Failure, Obligation, Probe, ProcessEnd, ReadyWorkspace, RunSpec, Scope,
 };
 
 /// One thing for the core to decide on.
@@ -86,6 +88,26 @@ pub enum Request {
         /// Whose.
         task: TaskId,
     },
+    /// Decide about what waits for a person's review.
+    Decide {
+        /// The job that waits.
+        job: JobId,
+        /// What is decided.
+        decision: Decision,
+        /// Who decides.
+        by: String,
+    },
+    /// Answer an agent's question.
+    Answer {
+        /// Which.
+        question: QuestionId,
+        /// The answer.
+        text: String,
+        /// Whether the same question is to be answered so from now on.
+        always: bool,
+        /// Who answers.
+        by: String,
+    },
     /// dayshift is going down: stop the agents, keep the runs, count no try.
     Interrupt {
         /// Who asks.
@@ -151,6 +173,31 @@ pub enum Report {
         /// How often in a row, from 2.
         times: u32,
     },
+    /// The agent asks a person something.
+    Asked {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What.
+        ask: Box<Ask>,
+    },
+    /// The agent wants another job, which its own waits for.
+    SpawnWanted {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it calls its wish.
+        wish: String,
+        /// As what the new job's agent works.
+        role: Role,
+        /// Why it is wanted, one line, redacted.
+        reason: String,
+        /// What it is to do, redacted, at most 16 KiB.
+        brief: String,
+    },
+    /// The live attempt that asked has the answer.
+    AnswerDelivered {
+        /// To which question.
+        question: QuestionId,
+    },
     /// How much room the disk has.
     DiskFree {
         /// Free for us, in bytes.
@@ -160,6 +207,8 @@ pub enum Report {
         /// Below this, nothing starts.
         pause_bytes: u64,
     },
+    /// How the machine is while agents live.
+    HostLoad(HostLoad),
     /// The attempt's process tree is proven gone.
     ProcessEnded {
         /// Which.

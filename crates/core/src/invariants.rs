@@ -7,7 +7,7 @@ use std::fmt::Display;
 use crate::ids::{JobId, RunId, TaskId};
 use crate::input::Input;
 use crate::money::{Amount, Micros, Spend};
-use crate::state::{Account, JobState, Phase, RunMode, State, TaskState};
+use crate::state::{Account, Job, JobState, Phase, RunMode, State, Task, TaskState};
 use crate::time::Timestamp;
 use crate::types::{JobWork, Outcome, WorkspaceKind};
 
@@ -17,6 +17,7 @@ pub fn check(state: &State, now: Timestamp) -> Result<(), String> {
     sums(state)?;
     slots(state)?;
     workspaces(state)?;
+    conflicts(state)?;
     jobs(state)?;
     tasks(state)?;
     runs(state)?;
@@ -86,6 +87,15 @@ fn slots(state: &State) -> Result<(), String> {
         })?;
         ensure(live <= run.spec.slots_max, || format!("{} has {live} live attempts", run.id))?;
     }
+    let mut by_agent: BTreeMap<String, u32> = BTreeMap::new();
+    for attempt in state.attempts().filter(|attempt| attempt.is_live()) {
+        if let Some(agent) = state.agent_of_job(state.job_of(attempt)) {
+            *by_agent.entry(agent.name.clone()).or_default() += 1;
+        }
+    }
+    ensure(by_agent == *state.agents_at_work(), || {
+        format!("agents at work are {by_agent:?}, the counts say {:?}", state.agents_at_work())
+    })?;
     Ok(())
 }
 
@@ -105,6 +115,31 @@ fn workspaces(state: &State) -> Result<(), String> {
     for task in state.tasks() {
         ensure(task.live.is_none() || busy.contains(&task.id), || {
             format!("{} has a dead live attempt", task.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Who must be alone in a group is at work alone, and the counts say who is.
+fn conflicts(state: &State) -> Result<(), String> {
+    let mut at_work: BTreeMap<(RunId, u32), (u32, u32)> = BTreeMap::new();
+    for run in state.runs() {
+        for (group, conflict) in (0..).zip(&run.spec.conflicts) {
+            for (index, is_alone) in conflict.members() {
+                let task = run.tasks.get(index as usize).and_then(|task| state.task(*task));
+                if task.is_some_and(|task| task.is_begun && task.outcome().is_none()) {
+                    let (alone, beside) = at_work.entry((run.id, group)).or_default();
+                    *(if is_alone { alone } else { beside }) += 1;
+                }
+            }
+        }
+    }
+    ensure(at_work == *state.at_work(), || {
+        format!("at work in groups are {at_work:?}, the counts say {:?}", state.at_work())
+    })?;
+    for ((run, group), (alone, beside)) in at_work {
+        ensure(alone == 0 || alone + beside == 1, || {
+            format!("{alone} that must be alone and {beside} others are at work in group {group} of {run}")
         })?;
     }
     Ok(())
@@ -155,20 +190,31 @@ fn tasks(state: &State) -> Result<(), String> {
             TaskState::Closed { outcome, .. } => {
                 ensure(open == 0, || format!("{} has ended with {open} open jobs", task.id))?;
                 if *outcome == Outcome::Succeeded {
-                    let is_red = jobs().any(|job| {
-                        let JobWork::Check { gate } = &job.work else { return false };
-                        let is_required = state.run_of(task).gate(gate).is_none_or(|gate| gate.required);
-                        is_required && !job.gate.as_ref().is_some_and(|result| result.passed)
-                    });
+                    let is_red = jobs().any(|job| is_unproven(state, task, job));
                     ensure(!is_red, || format!("{} succeeded without its gates", task.id))?;
                 }
             }
             TaskState::Open => {
                 ensure(open > 0, || format!("{} is open and has nothing left to do", task.id))?;
+                let is_at_work =
+                    jobs().any(|job| !job.is_base_check() && matches!(job.state, JobState::Active { .. }));
+                let is_too_early =
+                    is_at_work && jobs().any(|job| job.is_base_check() && is_unproven(state, task, job));
+                ensure(!is_too_early, || format!("{} is worked on before its base was checked", task.id))?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether a gate that the task cannot do without has not said what it must: failed on the base,
+/// passed on the result.
+fn is_unproven(state: &State, task: &Task, job: &Job) -> bool {
+    job.gate_name().is_some_and(|gate| state.is_required(task, gate))
+        // Nobody waits for what is no part of the plan any more, and a person's word outweighs a gate's.
+        && !job.is_given_up
+        && !job.is_approved
+        && !job.gate.as_ref().is_some_and(|result| result.passed)
 }
 
 /// A run is closed exactly when all its tasks are.

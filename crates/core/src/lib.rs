@@ -1,15 +1,24 @@
 #![doc = include_str!("../README.md")]
 
+pub mod conflict;
 mod deadlines;
 pub mod estimate;
 pub mod event;
+pub mod evidence;
+pub mod explain;
+pub mod forecast;
 pub mod furnishing;
+pub mod host;
 pub mod ids;
 pub mod input;
 pub mod invariants;
 mod look;
 pub mod money;
 mod owed;
+pub mod pipeline;
+mod plan;
+pub mod proposal;
+pub mod schedule;
 pub mod state;
 mod step;
 pub mod time;
@@ -18,4 +27,4 @@ pub mod types;
 pub use deadlines::next_deadline;
 pub use look::Look;
 pub use owed::owed;
-pub use step::{Decided, cost_cap, step, validate};
+pub use step::{Decided, answers_for, cost_cap, step, validate};

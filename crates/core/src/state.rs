@@ -3,25 +3,35 @@
 
 mod account;
 mod apply;
+mod ceilings;
+mod conflicts;
+mod evidence;
+mod grown;
 mod index;
+mod lanes;
 mod needs;
+mod questions;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::event::TaskEdge;
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::look::Look;
 use crate::money::{Amount, Micros, Spend};
-use crate::time::Timestamp;
+use crate::pipeline::{Artifact, Item, JobTemplate, Pipeline, Role, Spawned, TemplateRef, Verdict};
+use crate::time::{Millis, Timestamp};
 use crate::types::{
-    Agent, Claim, Collected, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason, JobNeed,
-    JobWork, Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec, TaskWork,
-    WorkspaceKind,
+    Agent, Claim, Collected, Consumed, DiskLevel, End, ErrorContext, Failure, Gate, GateResult, HoldReason,
+    JobNeed, JobWork, Obligation, Outcome, ProcessEnd, ReadyWorkspace, Route, RunSpec, StopReason, TaskSpec,
+    TaskWork, WorkspaceKind,
 };
 pub use account::Account;
+pub use evidence::Heard;
 pub(crate) use index::ReadyKey;
+pub(crate) use needs::Needs;
+pub use questions::{Question, QuestionState};
 use table::Table;
 
 /// Whether a run may start things.
@@ -79,6 +89,11 @@ impl Run {
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<&Agent> {
         self.spec.agents.iter().find(|agent| agent.name == name)
+    }
+
+    /// The pipeline of this name.
+    pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
+        self.spec.pipelines.iter().find(|pipeline| pipeline.name == name)
     }
 
     /// The gate of this name.
@@ -149,10 +164,17 @@ pub struct Task {
     pub is_begun: bool,
     /// Needs that are not met yet.
     pub unmet: u32,
-    /// Its jobs; the first is the work.
+    /// How long it and the longest way of tasks behind it are expected to take; 0 where nobody said.
+    pub ahead: Millis,
+    /// Its jobs; the first is the work, where it has no pipeline.
     pub jobs: Vec<JobId>,
+    /// Jobs that have not ended.
+    pub open_jobs: u32,
     /// Where its files are.
     pub workspace: WorkspaceState,
+    /// Whether processes have run in its worktree, since something was collected there, whose changes
+    /// are no part of the result.
+    pub is_littered: bool,
     /// Its live attempt: at most one, because they share the workspace.
     pub live: Option<AttemptId>,
     /// What was used, and its own limit.
@@ -161,6 +183,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// The latest result.
     pub collected: Option<Box<Collected>>,
+    /// The attempt that ran last of those whose changes are part of the result.
+    pub worked: Option<AttemptId>,
 }
 
 impl Task {
@@ -205,6 +229,10 @@ pub enum JobState {
 }
 
 /// One step of a task's plan.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other, each told by its own event"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Its id.
@@ -217,6 +245,36 @@ pub struct Job {
     pub work: JobWork,
     /// The jobs of the same task that it waits for.
     pub needs: Vec<JobNeed>,
+    /// How many of its needs it had when the plan was made; the others came with jobs that it asked for.
+    pub needs_planned: usize,
+    /// The jobs of the same task that wait for it.
+    pub dependents: Vec<JobId>,
+    /// Where its template is in the task's pipeline.
+    pub template: Option<TemplateRef>,
+    /// The item that it is made for.
+    pub item: Option<Item>,
+    /// Who asked for it, where it was not in the plan from the beginning.
+    pub spawned: Option<Box<Spawned>>,
+    /// Whether its condition was found to hold.
+    pub is_let_in: bool,
+    /// Whether it was skipped, and nobody misses it: its condition does not hold, for instance.
+    pub is_left_out: bool,
+    /// Whether a person has approved what it rejected, or what it asks about.
+    pub is_approved: bool,
+    /// Jobs that it asked for, or that its stage was made into.
+    pub children: Vec<JobId>,
+    /// Whether it came with a job, or an item, that began anew since: it is no part of the plan any more.
+    pub is_given_up: bool,
+    /// How often it has rejected what it looked at since a person last had a say.
+    pub rejections: u32,
+    /// What it rejected last, as the commit that holds it, and how often in a row that was the same.
+    pub rejected: Option<(Option<String>, u32)>,
+    /// What its agents have asked people, oldest first.
+    pub questions: Vec<QuestionId>,
+    /// What it left for other jobs.
+    pub artifacts: Vec<Artifact>,
+    /// What it came to, where it had to judge.
+    pub verdict: Option<Verdict>,
     /// Where it stands.
     pub state: JobState,
     /// Its attempts, oldest first.
@@ -235,9 +293,20 @@ pub struct Job {
     pub session: Option<String>,
     /// What the gate said last.
     pub gate: Option<Box<GateResult>>,
+    /// What the gate has said of which results, oldest first.
+    pub heard: Vec<Heard>,
 }
 
 impl Job {
+    /// Whether what its attempts change in the workspace is part of the task's result.
+    pub fn keeps_changes(&self) -> bool {
+        match self.work {
+            JobWork::Work => true,
+            JobWork::Agent { role } => role.keeps_changes(),
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
+        }
+    }
+
     /// How it ended, if it has.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
@@ -254,7 +323,13 @@ impl Job {
     pub fn waits_as_gate(&self) -> bool {
         match &self.state {
             JobState::Held { reason: HoldReason::Gate { .. } } => true,
-            JobState::Held { reason: HoldReason::Workspace { .. } | HoldReason::Budget { .. } }
+            JobState::Held {
+                reason:
+                    HoldReason::Workspace { .. }
+                    | HoldReason::Budget { .. }
+                    | HoldReason::Review { .. }
+                    | HoldReason::Question { .. },
+            }
             | JobState::Blocked
             | JobState::Ready
             | JobState::Backoff { .. }
@@ -326,6 +401,8 @@ pub struct Attempt {
     pub disk_bytes: u64,
     /// The session it was told to go on with.
     pub resume: Option<String>,
+    /// What other jobs left that it gets to see.
+    pub consumed: Vec<Consumed>,
     /// The session it named.
     pub session: Option<String>,
     /// The model that answered.
@@ -363,10 +440,16 @@ pub struct State {
     tasks: Table<TaskId, Task>,
     jobs: Table<JobId, Job>,
     attempts: Table<AttemptId, Attempt>,
+    /// What agents have asked people.
+    asked: questions::Questions,
+    /// Jobs that wait for nothing but a decision of ours: their needs are met or can never be.
+    undecided: BTreeSet<JobId>,
+    /// Wishes of agents for other jobs that were carried out.
+    wishes: BTreeSet<String>,
     /// Attempts that are not over.
     live: BTreeSet<AttemptId>,
-    /// Jobs that wait for a slot, by run, in the order of starting.
-    ready: BTreeMap<RunId, BTreeSet<ReadyKey>>,
+    /// Jobs that wait for a slot, by run and lane, in the order of starting.
+    ready: BTreeMap<(RunId, lanes::Lane), BTreeSet<ReadyKey>>,
     /// Jobs that wait for a moment, the earliest first.
     backoff: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that wait for a person.
@@ -391,6 +474,12 @@ pub struct State {
     days: account::Days,
     /// How much room the disk has.
     disk: DiskLevel,
+    /// Which tasks that must be alone are at work.
+    conflicts: conflicts::Conflicts,
+    /// How many attempts of each agent are live.
+    agents_at_work: lanes::AgentsAtWork,
+    /// How many attempts the machine bears.
+    ceilings: ceilings::Ceilings,
 }
 
 impl State {
@@ -469,6 +558,38 @@ impl State {
         &self.runs[task.run]
     }
 
+    /// The pipeline that the task's plan was made from, if it was made from one.
+    pub fn pipeline_of(&self, task: &Task) -> Option<&Pipeline> {
+        self.run_of(task).pipeline(self.spec(task).pipeline.as_deref()?)
+    }
+
+    /// The template of a job that comes from a pipeline.
+    pub fn template_of(&self, job: &Job) -> Option<&JobTemplate> {
+        self.pipeline_of(self.task_of(job))?.template(job.template?)
+    }
+
+    /// As what the job's agent works; `None` for commands, checks and people.
+    pub fn role_of(&self, job: &Job) -> Option<Role> {
+        match job.work {
+            JobWork::Work => self.agent_of(self.task_of(job)).map(|_| Role::Implementer),
+            JobWork::Agent { role } => Some(role),
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
+        }
+    }
+
+    /// The agent that does the job; `None` for commands, checks and people. That of a live or ended
+    /// attempt is in its route.
+    pub fn agent_of_job(&self, job: &Job) -> Option<&Agent> {
+        match job.work {
+            JobWork::Work => self.agent_of(self.task_of(job)),
+            JobWork::Agent { role } => {
+                let name = crate::step::chosen(self, job, role).agent;
+                self.run_of(self.task_of(job)).agent(name)
+            }
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
+        }
+    }
+
     /// The agent that does the task's work; `None` for a plain command.
     pub fn agent_of(&self, task: &Task) -> Option<&Agent> {
         match &self.spec(task).work {
@@ -478,13 +599,22 @@ impl State {
     }
 
     /// Whether gates have run in the job's worktree since its own work ran there for the last time
-    /// before `attempt`: then what lies there is no longer only what the work left. A gate that
-    /// waits for its turn finds what the others left, and so does work in the user's own checkout.
+    /// before `attempt`: then what lies there is no longer only what the work left, or the base. In a
+    /// pipeline those count as well whose changes are no result, and a gate judges the result alone.
+    /// Without one, a gate that waits for its turn finds what the others left, and so does work in the
+    /// user's own checkout; a base check never does, for what the others left is not the base.
     pub fn is_littered(&self, job: JobId, attempt: AttemptId) -> bool {
         let row = &self.jobs[job];
         let task = &self.tasks[row.task];
-        if !matches!(row.work, JobWork::Work) || self.spec(task).workspace != WorkspaceKind::Worktree {
+        if self.spec(task).workspace != WorkspaceKind::Worktree {
             return false;
+        }
+        match row.work {
+            JobWork::Work | JobWork::BaseCheck { .. } => {}
+            // A pipeline may have thousands of jobs: there it is counted along.
+            JobWork::Agent { .. } => return task.is_littered,
+            JobWork::Check { .. } => return row.template.is_some() && task.is_littered,
+            JobWork::Human | JobWork::Join => return false,
         }
         let has_run = |id: &&AttemptId| **id < attempt && self.attempts[**id].process.is_some();
         let last = row.attempts.iter().rev().find(has_run);
@@ -509,9 +639,13 @@ impl State {
             && self.unreported.is_empty()
             && self.unreleased.is_empty()
             && self.doomed.is_empty()
+            && !self.asked.is_waited_for()
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_resting_checkout(job)
+                    // It goes on when the jobs that it has asked for have ended.
+                    || self.needs_of(&self.jobs[job]) != Needs::Met
+                    || self.waits_for_resting_work(job)
             })
     }
 
@@ -526,7 +660,7 @@ impl State {
 
     /// Whether a job waits for the user's checkout, which another task has to itself that waits for a
     /// person: its run is paused, or a gate that is to judge what lies there could not be run.
-    fn waits_for_resting_checkout(&self, job: JobId) -> bool {
+    pub(crate) fn waits_for_resting_checkout(&self, job: JobId) -> bool {
         let task = &self.tasks[self.jobs[job].task];
         let holder = match self.spec(task).workspace {
             WorkspaceKind::InPlace => self.in_place_holder(&self.runs[task.run].spec.repo),
@@ -536,7 +670,24 @@ impl State {
             let holder = &self.tasks[holder];
             matches!(self.runs[holder.run].mode, RunMode::Paused { .. })
                 || holder.jobs.iter().any(|job| self.jobs[*job].waits_as_gate())
+                || self.is_resting(holder)
         })
+    }
+
+    /// Whether nothing of a task moves before a person has decided something.
+    fn is_resting(&self, task: &Task) -> bool {
+        let mut is_held = false;
+        for job in &task.jobs {
+            let row = &self.jobs[*job];
+            match row.state {
+                // It may wait for jobs that it has asked for.
+                JobState::Backoff { .. } if self.needs_of(row) != Needs::Met => {}
+                JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => return false,
+                JobState::Held { .. } => is_held = true,
+                JobState::Blocked | JobState::Done { .. } => {}
+            }
+        }
+        is_held
     }
 
     pub(crate) fn spec_of_job(&self, job: JobId) -> &TaskSpec {
@@ -557,6 +708,21 @@ impl State {
 
     pub(crate) fn backoffs(&self) -> impl Iterator<Item = (Timestamp, JobId)> {
         self.backoff.iter().copied()
+    }
+
+    /// Whether this wish for another job was carried out before.
+    pub(crate) fn is_wish_known(&self, wish: &str) -> bool {
+        self.wishes.contains(wish)
+    }
+
+    /// Whether the agent of the job may add another job to the plan now.
+    pub fn may_spawn(&self, job: &Job) -> bool {
+        crate::step::may_spawn(self, job)
+    }
+
+    /// A job that waits for nothing but a decision of ours.
+    pub(crate) fn first_undecided(&self) -> Option<JobId> {
+        self.undecided.first().copied()
     }
 
     pub(crate) fn first_doomed(&self) -> Option<TaskId> {
@@ -585,14 +751,18 @@ impl State {
     }
 
     /// The first job in the order of starting behind `last`, of those whose run `may_start` one.
-    /// Jobs of other runs are not even looked at: a paused run may hold thousands.
+    /// Jobs of other runs, or of an agent without a free slot, are not even looked at: they may be thousands.
     pub(crate) fn next_ready(
         &self,
         last: Option<ReadyKey>,
         may_start: impl Fn(&Run) -> bool,
     ) -> Option<ReadyKey> {
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let first = |run: &Run| self.ready.get(&run.id)?.range(behind).next().copied();
+        let first = |run: &Run| {
+            let lanes = self.ready.range((run.id, None)..=(run.id, Some(u32::MAX)));
+            let free = lanes.filter(|((_, lane), _)| self.is_lane_free(run, *lane));
+            free.filter_map(|(_, jobs)| jobs.range(behind).next().copied()).min()
+        };
         self.open_runs().filter(|run| may_start(run)).filter_map(first).min()
     }
 

@@ -5,9 +5,14 @@
 //! are dropped.
 
 mod cancel;
+mod evidence;
+mod governing;
+mod growing;
+pub(crate) mod people;
 mod reports;
 mod requests;
 mod retry;
+mod routing;
 pub(crate) mod settle;
 pub(crate) mod spending;
 mod watching;
@@ -17,7 +22,11 @@ use crate::input::{Input, Refusal};
 use crate::state::State;
 use crate::time::Timestamp;
 
+pub(crate) use growing::may_spawn;
+pub use people::answers_for;
 pub use requests::validate;
+pub(crate) use routing::chosen;
+pub(crate) use settle::in_place_is_free;
 pub use spending::cost_cap;
 
 /// What one input led to.

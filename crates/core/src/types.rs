@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::Conflict;
+use crate::evidence::TestCount;
 use crate::furnishing::Furnishing;
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
+use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
+use crate::proposal::Proposal;
 use crate::time::{Millis, Timestamp};
 
 /// A three-step scale, used for risk and complexity.
@@ -118,6 +122,9 @@ pub struct Agent {
     /// How often it may get the same answer to the same call.
     #[serde(default)]
     pub repetition: Repetition,
+    /// How many attempts of it may be live at once, in all runs together; `None`: as many as the runs allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
 }
 
 /// The same tool call with the same result, over and over: what is done about it.
@@ -148,6 +155,17 @@ pub struct Gate {
     pub required: bool,
     /// The gate must fail on the base commit before it counts.
     pub red_on_base: bool,
+    /// How many tests it must run at least. `None`: one, where a count can be read; 0: whatever it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tests: Option<u32>,
+    /// How often it runs again on the same result before its red counts.
+    #[serde(default, skip_serializing_if = "is_zero_count")]
+    pub reruns: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero_count(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What the waiting times between attempts look like.
@@ -246,6 +264,12 @@ pub struct TaskSpec {
     pub env: BTreeMap<String, String>,
     /// Variables of our own environment that are passed on.
     pub pass_env: Vec<String>,
+    /// The pipeline that its plan is made from, in the run's table; `None`: its work, then its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Stages of the pipeline that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip_stages: Vec<String>,
     /// File and line it came from, for messages.
     pub source: String,
 }
@@ -292,15 +316,31 @@ pub struct RunSpec {
     pub warn_percent: u32,
     /// How many attempts may be live at once.
     pub slots_max: u32,
+    /// Whether a person said so for this run: then a machine that is busy does not lower them, only one that
+    /// is short of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slots_are_fixed: bool,
     /// The agents that tasks name.
     pub agents: Vec<Agent>,
     /// The gates that tasks name.
     pub gates: Vec<Gate>,
+    /// The pipelines that tasks name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pipelines: Vec<Pipeline>,
+    /// Which agent does what an agent of a role is to do, where the pipeline names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Role, String>,
     /// The tasks in file order.
     pub tasks: Vec<TaskSpec>,
     /// What its new worktrees get before work begins in them.
     #[serde(default, skip_serializing_if = "Furnishing::is_default")]
     pub furnishing: Furnishing,
+    /// What tasks share, so that some of them must be at work alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+    /// What becomes of the day file that it proposes, where it was handed in to have one planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
     /// Intake warnings, for the report.
     pub warnings: Vec<String>,
 }
@@ -494,6 +534,9 @@ pub struct ProcessEnd {
     pub output_sha256: Option<String>,
     /// The end of its output, redacted, at most 4 KiB.
     pub output_tail: String,
+    /// How many tests it ran, where its output is a gate's and tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCount>,
     /// Processes of its tree that had to be killed after it ended.
     pub leftovers: u32,
 }
@@ -516,6 +559,9 @@ pub struct Collected {
     pub snapshot: Option<String>,
     /// The commit on the task's branch that is the result, when there is a change.
     pub commit: Option<String>,
+    /// The git tree of all that, where it was stored: equal trees hold equal files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
     /// Files created since the base, at most 1,000 names.
     pub files_created: Vec<String>,
     /// Files modified since the base, at most 1,000 names.
@@ -538,6 +584,15 @@ pub struct Collected {
     /// 0 where nobody counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disk_bytes: u64,
+    /// What it left for other jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+    /// What is wrong with the outputs that it had to leave, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_faults: Vec<String>,
+    /// What it came to, where it had to judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -580,12 +635,37 @@ pub enum JobWork {
         /// The gate's name in the run's table.
         gate: String,
     },
+    /// A part of the work, by an agent, as a pipeline or a job before it asks for it.
+    Agent {
+        /// As what.
+        role: Role,
+    },
+    /// A person's decision. No attempt is opened for it.
+    Human,
+    /// The end of a stage: it waits for the jobs of the stage, and makes them first where the stage is
+    /// made for each item of an output. No attempt is opened for it.
+    Join,
+    /// The run of the gate of this name on the base commit, before the work: there it must fail.
+    BaseCheck {
+        /// The gate's name in the run's table.
+        gate: String,
+    },
+}
+
+/// What a gate looks at when it judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// What lay there before anything was done for the task: a pipeline may begin with its gates.
+    Base,
+    /// The result that this attempt left.
+    Result(AttemptId),
 }
 
 /// The evidence that a gate left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateResult {
-    /// Whether it counts as passed.
+    /// Whether it counts as passed. Of a base check: whether it failed, as it must there.
     pub passed: bool,
     /// How its process ended.
     pub exit: Exit,
@@ -597,6 +677,18 @@ pub struct GateResult {
     pub findings: String,
     /// The commit it ran on.
     pub commit: Option<String>,
+    /// The git tree of that commit, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// What it judged; `None` where it could not be run, and of a base check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+    /// How many tests it ran, where its output tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCount>,
+    /// Whether it has said the opposite of the same tree before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_flaky: bool,
 }
 
 /// Why an attempt is being stopped.
@@ -614,6 +706,8 @@ pub enum StopReason {
     TimedOut,
     /// A limit of money or tokens was reached.
     Budget,
+    /// The agents together used more memory than they may; the try does not count.
+    Memory,
     /// It printed nothing for so long, and its processes did nothing.
     Stalled {
         /// For how long.
@@ -655,17 +749,96 @@ pub enum HoldReason {
         /// Which gate, and what happened last.
         message: String,
     },
+    /// A person decides on what was made.
+    Review {
+        /// What is to be decided, one line.
+        message: String,
+        /// What a reviewer or gate had against it.
+        #[serde(default)]
+        concerns: Vec<String>,
+    },
+    /// Its agent has asked something.
+    Question {
+        /// The first of its questions without an answer.
+        question: QuestionId,
+        /// The question, one line.
+        message: String,
+    },
 }
 
 impl HoldReason {
     /// What to tell a person.
     pub fn message(&self) -> &str {
         match self {
-            Self::Workspace { message } | Self::Budget { message, scope: _ } | Self::Gate { message } => {
-                message
-            }
+            Self::Workspace { message }
+            | Self::Budget { message, scope: _ }
+            | Self::Gate { message }
+            | Self::Review { message, concerns: _ }
+            | Self::Question { question: _, message } => message,
         }
     }
+}
+
+/// A question as an agent put it. Texts are redacted and capped before they get here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// What the agent calls it: the stem of its file, or the id of its call. The same name of the same
+    /// attempt is the same question.
+    pub name: String,
+    /// What it is about.
+    #[serde(default)]
+    pub context: String,
+    /// The question itself; all of the text, where no heading says which part it is.
+    pub question: String,
+    /// What can be answered.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// What depends on the answer.
+    #[serde(default)]
+    pub impact: String,
+    /// Parts of the form that are missing.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// What a person decides about what was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It goes on.
+    Approve,
+    /// It ends as failed.
+    Reject {
+        /// Why.
+        text: String,
+    },
+    /// It is made again, with these words.
+    RequestChanges {
+        /// What is to be changed.
+        text: String,
+    },
+}
+
+impl Decision {
+    /// The word in files.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject { .. } => "reject",
+            Self::RequestChanges { .. } => "request_changes",
+        }
+    }
+}
+
+/// An artifact that an attempt got to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumed {
+    /// The job that left it.
+    pub job: JobId,
+    /// Its name there.
+    pub name: String,
+    /// sha256 of its bytes (hex).
+    pub sha256: String,
 }
 
 /// How an attempt ended.
@@ -680,6 +853,9 @@ pub enum End {
     Stopped(StopReason),
     /// Its worker died with it. Proven dead; the job tries again.
     Lost,
+    /// It ended well and has more to do once its questions are answered, or the jobs that it asked for
+    /// have ended. No try.
+    Parked,
 }
 
 /// What an attempt hands to the next one of the same job.
@@ -705,6 +881,8 @@ pub enum Obligation {
     StopAttempt(AttemptId),
     /// Find out whether a silent attempt still does anything.
     ProbeAgent(AttemptId),
+    /// Hand the answer to the live attempt that asked.
+    DeliverAnswer(QuestionId),
     /// Take the task's workspace down, or say why it is kept.
     ReleaseWorkspace(TaskId),
     /// Write the end-of-day report of the task's run.

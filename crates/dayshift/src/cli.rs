@@ -8,27 +8,33 @@ mod check;
 mod config;
 mod course;
 mod credentials;
+mod days;
 mod demo;
 mod diff;
 mod doctor;
 mod engine;
+mod forecast;
 mod fresh;
 mod gc;
 mod init;
-mod load;
+pub(crate) mod load;
 mod logs;
 mod look;
 mod manual;
+mod mcp;
 pub(crate) mod output;
-mod place;
+mod people;
+pub(crate) mod place;
+mod plan;
 mod repair;
-mod run;
+pub(crate) mod run;
 mod saved;
 mod settings;
 mod signals;
 mod standing;
 mod start;
 mod steer;
+mod templates;
 mod trust;
 mod worker;
 
@@ -80,7 +86,7 @@ pub(crate) struct RunArgs {
     /// What everything together may cost
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<f64>,
-    /// The template of tasks that name none (not acted on yet)
+    /// The template of tasks that name none themselves
     #[arg(long, value_name = "T")]
     pub(crate) template: Option<String>,
     /// The agent of tasks that name none
@@ -124,6 +130,8 @@ enum Command {
     Run(RunArgs),
     /// Go on with every unfinished run, or with those that are named
     Resume(ResumeArgs),
+    /// Have a day planned for a goal; once you approve it, it runs
+    Plan(plan::PlanArgs),
     /// Say everything that is wrong with files, and start nothing
     Check {
         /// The files
@@ -142,7 +150,13 @@ enum Command {
         layout: Option<String>,
     },
     /// Print the JSON Schema of day files
-    Schema,
+    Schema {
+        /// That of templates instead
+        #[arg(long)]
+        template: bool,
+    },
+    /// The pipelines that tasks can go through; with a name: one with its jobs
+    Templates(templates::TemplatesArgs),
     /// What is going on now
     Status {
         /// Print it again whenever it changes
@@ -159,9 +173,17 @@ enum Command {
         #[arg(id = "state", long = "state", value_name = "STATE|DIR")]
         only: Option<PathBuf>,
     },
-    /// One task whole: jobs, attempts, evidence, cost
-    Task {
-        /// Its id or key
+    /// One task whole: jobs, attempts, evidence, cost; or a decision about it
+    Task(people::TaskArgs),
+    /// Questions of agents that wait for an answer
+    Questions,
+    /// Answer a question of an agent
+    Answer(people::AnswerArgs),
+    /// What the jobs of a task left for others, and who got to see it
+    Artifacts(people::ArtifactsArgs),
+    /// Why a task or a job is where it is, and what it waits for
+    Explain {
+        /// The id or key of a task, or the id of a job
         id: String,
     },
     /// What a task printed
@@ -228,6 +250,9 @@ enum Command {
     },
     /// Print the manual page of dayshift or of one of its commands
     Man(manual::ManArgs),
+    /// Tools for an agent, as an MCP server on standard input and output
+    #[command(hide = true)]
+    Mcp(mcp::McpArgs),
     /// The process that owns agents; started by the engine
     #[command(hide = true)]
     Worker,
@@ -281,15 +306,22 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
     match cli.command {
         Command::Run(args) => run::run(&common, &args),
         Command::Resume(args) => run::resume(&common, &args),
+        Command::Plan(args) => plan::plan(&common, &args),
         Command::Check { files } => check::check(&common, &files),
         Command::Init { layout: Some(name), .. } => init::layout(&common, &name),
         Command::Init { file, force, layout: None } => init::init(&common, file, force),
-        Command::Schema => init::schema(),
+        Command::Schema { template: false } => init::schema(),
+        Command::Schema { template: true } => init::template_schema(),
+        Command::Templates(args) => templates::templates(&common, &args),
         Command::Status { watch } => look::status(&common, watch),
         Command::Summary => look::summary(&common),
         Command::Active => look::active(&common),
         Command::ListTasks { only } => look::list_tasks(common, only),
-        Command::Task { id } => look::task(&common, &id),
+        Command::Task(args) => people::task(&common, &args),
+        Command::Questions => people::questions(&common),
+        Command::Answer(args) => people::answer(&common, &args),
+        Command::Artifacts(args) => people::artifacts(&common, &args),
+        Command::Explain { id } => people::explain(&common, &id),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Diff(args) => diff::diff(&common, &args),
         Command::Restore(args) => saved::restore(&common, &args),
@@ -310,6 +342,7 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Config(args) => config::config(&common, &args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man(args) => manual::man(&common, &args),
+        Command::Mcp(args) => mcp::mcp(&common, &args),
         Command::Worker => worker::worker(&common),
         Command::Chore => worker::chore(),
         Command::Agent { kind } => worker::agent(&kind),

@@ -3,6 +3,7 @@
 //! for a terminal or a file.
 
 mod files;
+mod questions;
 mod queue;
 mod terminal;
 mod troubles;
@@ -24,6 +25,7 @@ use crate::control::Control;
 use crate::disk::{self, Marks};
 use crate::gc::Sweeper;
 use crate::health::Health;
+use crate::host::HostWatch;
 use crate::layout::Layout;
 use crate::paths::Paths;
 use crate::store;
@@ -112,6 +114,7 @@ struct Guard {
     health: Arc<Health>,
     control: Arc<Control>,
     marks: Marks,
+    host: HostWatch,
 }
 
 impl Guard {
@@ -133,20 +136,30 @@ impl Guard {
             handle.report(news);
         }
     }
+
+    /// Tells the engine how the machine is, when that is due.
+    fn look_at_host(&mut self, state: &State, handle: &Handle) {
+        if let Some(news) = self.host.news(state) {
+            handle.report(news);
+        }
+    }
 }
 
 /// Reads the journal for a follower. It must be done before the engine decides anything, else
 /// the follower would hear twice of what is decided meanwhile. Logs are freed when they do not fit
-/// into the disk budget of `marks`; `layout` says where files are written too.
+/// into the disk budget of `marks`; `memory_max` is what all agents may use together, in bytes; `layout` says
+/// where files are written too.
 pub(crate) fn read(
     paths: &Paths,
     health: Arc<Health>,
     control: Arc<Control>,
     marks: Marks,
+    memory_max: Option<u64>,
     layout: Layout,
 ) -> Result<Start, crate::failure::Failure> {
     let file = FileId::of(&paths.journal()).unwrap_or_default();
-    let guard = Guard { paths: paths.clone(), file, health, control, marks };
+    let host = HostWatch::new(paths.state.clone(), memory_max);
+    let guard = Guard { paths: paths.clone(), file, health, control, marks, host };
     let mut files = Files::new(paths.clone(), layout);
     let state = files.rebuild()?;
     Ok(Start { files, state, guard, sweeper: Sweeper::new(paths.clone(), marks.budget) })
@@ -156,10 +169,11 @@ pub(crate) fn read(
 pub(crate) fn start(begin: Start, style: Style, handle: Handle) -> std::io::Result<(Follower, Ending)> {
     let news = Arc::new(Queue::default());
     let heard = Arc::clone(&news);
-    let Start { mut files, state, guard, mut sweeper } = begin;
+    let Start { mut files, state, mut guard, mut sweeper } = begin;
     let mut terminal = Terminal::new(style);
+    files.listen(&state, handle.clone());
     let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || {
-        follow(state, &heard, &mut files, &mut terminal, &guard, &handle, &mut sweeper);
+        follow(state, &heard, &mut files, &mut terminal, &mut guard, &handle, &mut sweeper);
         sweeper.finish();
     })?;
     Ok((Follower { news: news.clone() }, Ending { news, thread }))
@@ -170,7 +184,7 @@ fn follow(
     news: &Queue<News>,
     files: &mut Files,
     terminal: &mut Terminal,
-    guard: &Guard,
+    guard: &mut Guard,
     handle: &Handle,
     sweeper: &mut Sweeper,
 ) {
@@ -178,6 +192,7 @@ fn follow(
     let mut is_stale = true;
     loop {
         let pause = pause(&state, is_stale, written.elapsed(), terminal);
+        let pause = guard.host.due_in(&state).map_or(pause, |due| pause.min(due));
         for message in news.take(pause) {
             match message {
                 News::Committed(entries) => {
@@ -213,6 +228,7 @@ fn follow(
             }
         }
         terminal.draw(&state);
+        guard.look_at_host(&state, handle);
         let is_due = is_stale && written.elapsed() >= FILES_EVERY;
         let is_beat = written.elapsed() >= beat_every(&state);
         if is_due || is_beat {

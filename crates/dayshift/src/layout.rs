@@ -22,7 +22,7 @@ const MARK: &str = "<!-- written by dayshift, and written again -->\n";
 const JSON_MARK: &str = "{\n  \"written_by\": \"dayshift\",\n";
 
 /// What a fresh start takes away; reports stay, as those of the state directory do.
-const PASSING: [&str; 4] = ["status", "state", "logs", "workspaces"];
+const PASSING: [&str; 5] = ["status", "state", "logs", "workspaces", "questions"];
 
 /// The names of a collect's lists are not complete from this number on.
 const NAMES_MAX: usize = 1_000;
@@ -131,6 +131,22 @@ impl Places {
         let Some(path) = self.path(what, Some(name)) else { return };
         let written = self.replace(&path, &format!("{MARK}{text}"));
         self.note(what, &path, written);
+    }
+
+    /// Where questions are written and answers are read: the repository, and the folder in it.
+    pub(crate) fn questions(&self) -> Option<(PathBuf, PathBuf)> {
+        Some((self.layout.root.clone(), self.path("questions", None)?))
+    }
+
+    /// Writes markdown; without a text, takes a file of ours away.
+    pub(crate) fn markdown_or_none(&mut self, what: &str, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            return self.markdown(what, name, text);
+        }
+        let Some(path) = self.path(what, Some(name)) else { return };
+        let taken = folder::split(&path)
+            .and_then(|(parent, name)| Folder::open(&self.layout.root, parent)?.take_away(name));
+        self.note(what, &path, taken);
     }
 
     /// Adds `more` to the run log; `whole` is the file with all of it, for when something is missing.

@@ -118,11 +118,14 @@ impl About {
     /// What is about the subject; `state` holds after the event.
     pub(crate) fn subject(state: &State, subject: Subject) -> Self {
         match subject {
-            Subject::Day | Subject::Disk => Self::default(),
+            Subject::Day | Subject::Disk | Subject::Machine => Self::default(),
             Subject::Run(run) => Self::run(run),
             Subject::Task(task) => Self::task(state, task),
             Subject::Job(job) => Self::job(state, job),
             Subject::Attempt(attempt) => Self::attempt(state, attempt),
+            Subject::Question(question) => {
+                state.question(question).map(|row| Self::attempt(state, row.attempt)).unwrap_or_default()
+            }
         }
     }
 
@@ -274,18 +277,25 @@ fn worth(event: &Event) -> Option<Level> {
         | Event::BudgetSet { .. }
         | Event::RunResumed { .. }
         | Event::RunClosed { .. }
+        | Event::CeilingSet { .. }
         | Event::TaskReopened { .. }
         | Event::WorkspaceReleased { kept: Some(_), .. }
         | Event::StopOrdered { .. }
         | Event::RetryScheduled { .. }
+        | Event::JobsAdded { .. }
+        | Event::QuestionAsked { .. }
+        | Event::QuestionAnswered { .. }
+        | Event::ReviewDecided { .. }
         | Event::WorkSentBack { .. } => Some(Level::Info),
         Event::AttemptEnded { end: End::Failed(_) | End::Stopped(_) | End::Lost, .. }
         | Event::JobHeld { .. }
+        | Event::QuestionReminded { .. }
         | Event::BudgetWarned { .. }
         | Event::RepetitionSeen { .. }
         | Event::DiskChanged { .. }
         | Event::ObligationFailed { .. } => Some(Level::Warn),
-        Event::AttemptEnded { end: End::Succeeded, .. }
+        Event::AttemptEnded { end: End::Succeeded | End::Parked, .. }
+        | Event::AnswerDelivered { .. }
         | Event::WorkspaceReleased { kept: None, .. }
         | Event::TaskClosed { .. }
         | Event::AttemptOpened { .. }

@@ -1,5 +1,6 @@
 //! dayshift: one binary that runs a crew of coding agents on a repository.
 
+mod artifacts;
 mod backup;
 mod cli;
 mod clock;
@@ -11,6 +12,7 @@ mod follower;
 mod former;
 mod gc;
 mod health;
+mod host;
 mod identity;
 mod layout;
 mod log;
@@ -18,6 +20,7 @@ mod outside;
 mod paths;
 mod ports;
 mod process;
+mod proposal;
 mod store;
 mod takedown;
 mod trust;

@@ -1,10 +1,14 @@
 //! Everything outside: one flat match from what is owed to the adapter that does it.
 
+mod brief;
 mod complaint;
 mod crew;
 mod furnish;
+mod handed;
 mod launch;
+mod left;
 mod link;
+pub(crate) mod mailbox;
 mod secrets;
 mod watch;
 
@@ -68,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     furnishings: Furnishings,
     watches: Mutex<BTreeMap<AttemptId, Watch>>,
+    post: mailbox::Post,
 }
 
 impl Shared {
@@ -105,12 +110,14 @@ impl World {
             ports: Ports::new(&paths),
             furnishings: Furnishings::default(),
             watches: Mutex::default(),
+            post: mailbox::Post::new(),
             paths,
             setting,
             handle,
             secrets,
             follower,
         });
+        mailbox::listen(&shared);
         let (link, crew) = (Link::new(shared.clone()), Crew::new(shared.clone()));
         Self { link, crew, shared, backups, are_ports_known: false }
     }
@@ -189,6 +196,7 @@ impl Outside for World {
             Obligation::StopAttempt(attempt) => self.stop(state, attempt),
             Obligation::ProbeAgent(attempt) => self.link.send(obligation, ToWorker::Probe { attempt }),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
+            Obligation::DeliverAnswer(question) => mailbox::deliver(&self.shared, state, question),
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }
@@ -202,6 +210,7 @@ impl Outside for World {
         for entry in entries {
             if let Event::AttemptEnded { attempt, .. } = entry.event {
                 self.shared.watches().remove(&attempt);
+                self.shared.post.disarm(attempt);
                 self.link.settled(attempt);
             }
             if let Event::AttemptEnded { attempt, .. } | Event::StopOrdered { attempt, .. } = entry.event {

@@ -19,13 +19,16 @@ pub(crate) const WORKSPACES: &str = "workspaces";
 const WORD: &str = "state";
 
 /// What a state directory holds, besides entries whose name begins like one of [`PREFIXES`].
-const OURS: [&str; 14] = [
+const OURS: [&str; 17] = [
     ".gitignore",
+    "artifacts",
     "attempts",
     "backup",
     "damaged",
+    "days",
     identity::FILE,
     "logs",
+    "messages",
     "monitoring",
     "previous",
     "previous.new",
@@ -234,6 +237,21 @@ impl Paths {
     /// What an attempt left: instructions, stream, log.
     pub(crate) fn attempt(&self, attempt: AttemptId) -> PathBuf {
         self.state.join("attempts").join(attempt.to_string())
+    }
+
+    /// What jobs left for others, by its content.
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.state.join("artifacts")
+    }
+
+    /// Days that were planned and approved.
+    pub(crate) fn days(&self) -> PathBuf {
+        self.state.join("days")
+    }
+
+    /// Questions of agents, and people's answers to them.
+    pub(crate) fn questions(&self) -> PathBuf {
+        self.state.join("questions")
     }
 
     /// The folder of all workspaces of this state directory.

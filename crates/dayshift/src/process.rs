@@ -60,7 +60,7 @@ impl Stat {
         matches!(self.state, 'T' | 't')
     }
 
-    fn parse(stat: &str) -> Option<Self> {
+    pub(crate) fn parse(stat: &str) -> Option<Self> {
         // A program's name may hold anything, brackets and blanks as well.
         let (_, rest) = stat.rsplit_once(") ")?;
         let words: Vec<&str> = rest.split(' ').collect();

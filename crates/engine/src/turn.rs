@@ -187,6 +187,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             Event::WorkspaceReleased { task, .. } => Obligation::ReleaseWorkspace(*task),
             // The next look at the same attempt is another one.
             Event::AttemptProbed { attempt, .. } => Obligation::ProbeAgent(*attempt),
+            Event::AnswerDelivered { question } => Obligation::DeliverAnswer(*question),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
             | Event::RunDraining { .. }
@@ -204,6 +205,11 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             | Event::GateDecided { .. }
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
+            | Event::JobsAdded { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::QuestionReminded { .. }
+            | Event::ReviewDecided { .. }
             | Event::JobHeld { .. }
             | Event::JobReleased { .. }
             | Event::JobFinished { .. }
@@ -211,6 +217,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             | Event::BudgetSet { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::ObligationFailed { .. } => return,
         };
         self.in_flight.remove(&settled);
@@ -319,6 +326,12 @@ fn is_lazy(event: &Event) -> bool {
         | Event::GateDecided { .. }
         | Event::RetryScheduled { .. }
         | Event::WorkSentBack { .. }
+        | Event::JobsAdded { .. }
+        | Event::QuestionAsked { .. }
+        | Event::QuestionAnswered { .. }
+        | Event::AnswerDelivered { .. }
+        | Event::QuestionReminded { .. }
+        | Event::ReviewDecided { .. }
         | Event::JobHeld { .. }
         | Event::JobReleased { .. }
         | Event::JobFinished { .. }
@@ -326,6 +339,7 @@ fn is_lazy(event: &Event) -> bool {
         | Event::BudgetSet { .. }
         | Event::RepetitionSeen { .. }
         | Event::DiskChanged { .. }
+        | Event::CeilingSet { .. }
         | Event::ObligationFailed { .. }
         | Event::WorkspaceReleased { .. }
         | Event::ReportWritten { .. } => false,

@@ -97,6 +97,8 @@ fn task(key: &str, needs: &[&str]) -> TaskSpec {
         backoff: Backoff::Immediate,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }
@@ -116,10 +118,15 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 2,
+        slots_are_fixed: false,
         agents: Vec::new(),
         gates: Vec::new(),
         tasks,
         furnishing: Furnishing::default(),
+        pipelines: Vec::new(),
+        roles: BTreeMap::new(),
+        conflicts: Vec::new(),
+        proposal: None,
         warnings: Vec::new(),
     };
     Request::SubmitRun(Box::new(spec))
@@ -139,6 +146,7 @@ fn fails(attempt: AttemptId) -> Input {
         output_bytes: 0,
         output_sha256: None,
         output_tail: String::new(),
+        tests: None,
         leftovers: 0,
     };
     Input::Report(Report::ProcessEnded {

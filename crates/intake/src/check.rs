@@ -21,6 +21,10 @@ pub(crate) fn check(sink: &mut Sink<'_>, node: &Node, form: Form, what: &str) {
             _ => check(sink, node, *plain, what),
         },
         Form::List(item) => check_list(sink, node, *item, what),
+        Form::Lines if matches!(node.kind, Kind::List(_)) => check_list(sink, node, Form::Line, what),
+        // A mapping is looked at where it is read.
+        Form::Schema if matches!(node.kind, Kind::Map(_)) => {}
+        Form::Schema | Form::Lines => check_plain(sink, node, Form::Line, what),
         Form::Named(item) => check_named(sink, node, *item, what),
         Form::Variables => check_variables(sink, node, what),
         _ => check_plain(sink, node, form, what),
@@ -295,7 +299,13 @@ fn fault(node: &Node, form: Form) -> Fault {
             value::is_variable(text) && !text.starts_with("DAYSHIFT_"),
             "give only the name; its value comes from your environment",
         ),
-        Form::List(_) | Form::Named(_) | Form::Variables | Form::Table(_) | Form::Either(..) => Fault::None,
+        Form::List(_)
+        | Form::Lines
+        | Form::Schema
+        | Form::Named(_)
+        | Form::Variables
+        | Form::Table(_)
+        | Form::Either(..) => Fault::None,
     }
 }
 
@@ -351,6 +361,8 @@ fn expected(form: Form) -> String {
         Form::Deliverable => "a path, or `Updated` and a path".to_owned(),
         Form::Variable => "the name of an environment variable".to_owned(),
         Form::List(_) => "a list".to_owned(),
+        Form::Lines => "one line of text, or a list of such".to_owned(),
+        Form::Schema => "a JSON Schema".to_owned(),
         Form::Named(_) | Form::Variables | Form::Table(_) | Form::Either(..) => "a mapping".to_owned(),
     }
 }

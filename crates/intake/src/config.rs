@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Role;
 use dayshift_core::types::{Agent, Gate};
 
 use crate::check::check;
@@ -12,10 +13,10 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::fields::Fields;
 use crate::form::Form;
 use crate::layout::read_layout;
-use crate::load::{Source, flag_error, read_agent, read_gate};
+use crate::load::{Source, flag_error, read_agent, read_gate, read_roles};
 use crate::named_secret::{SecretSource, read_secrets};
 use crate::sink::{Sink, code};
-use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, SLOTS_MAX};
+use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, MEMORY_MB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
 use crate::value;
 use crate::workspace::WorkspaceSettings;
@@ -73,6 +74,10 @@ pub struct Config {
     pub cost_warning_threshold: Setting<f64>,
     /// How many attempts may be live at once; 3 when nobody says.
     pub max_concurrent_agents: Setting<u32>,
+    /// Whether tasks that change the same files wait for each other; they do when nobody says.
+    pub detect_conflicts: Setting<bool>,
+    /// How much memory all agents may use together, in megabytes; three quarters of the machine's when nobody says.
+    pub memory_max_mb: Setting<Option<u32>>,
     /// How much disk state and workspaces may use before old logs are freed, in gigabytes (1,000
     /// megabytes); 20 when nobody says.
     pub disk_budget_gb: Setting<u32>,
@@ -95,6 +100,8 @@ pub struct Config {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// Agents that every day file may name, besides the built-in ones.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// The agents of the roles of templates.
+    pub roles: BTreeMap<Role, Setting<String>>,
     /// Where the user's secrets come from, by the variable that they are passed in.
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// What new worktrees get before work begins in them.
@@ -113,6 +120,8 @@ impl Default for Config {
             max_daily_tokens: Setting::new(None, Origin::BuiltIn),
             cost_warning_threshold: Setting::new(0.75, Origin::BuiltIn),
             max_concurrent_agents: Setting::new(3, Origin::BuiltIn),
+            detect_conflicts: Setting::new(true, Origin::BuiltIn),
+            memory_max_mb: Setting::new(None, Origin::BuiltIn),
             disk_budget_gb: Setting::new(20, Origin::BuiltIn),
             log_size_mb: Setting::new(10, Origin::BuiltIn),
             log_keep_days: Setting::new(30, Origin::BuiltIn),
@@ -123,6 +132,7 @@ impl Default for Config {
             tasks: Setting::new(Vec::new(), Origin::BuiltIn),
             gates: BTreeMap::new(),
             agents: BTreeMap::new(),
+            roles: BTreeMap::new(),
             secrets: BTreeMap::new(),
             workspace: WorkspaceSettings::default(),
             layout: BTreeMap::new(),
@@ -142,6 +152,10 @@ pub struct Partial {
     pub cost_warning_threshold: Option<Setting<f64>>,
     /// See [`Config::max_concurrent_agents`].
     pub max_concurrent_agents: Option<Setting<u32>>,
+    /// See [`Config::detect_conflicts`].
+    pub detect_conflicts: Option<Setting<bool>>,
+    /// See [`Config::memory_max_mb`].
+    pub memory_max_mb: Option<Setting<Option<u32>>>,
     /// See [`Config::disk_budget_gb`].
     pub disk_budget_gb: Option<Setting<u32>>,
     /// See [`Config::log_size_mb`].
@@ -162,6 +176,8 @@ pub struct Partial {
     pub gates: BTreeMap<String, Setting<Gate>>,
     /// See [`Config::agents`]; an agent of the same name is replaced.
     pub agents: BTreeMap<String, Setting<Agent>>,
+    /// See [`Config::roles`].
+    pub roles: BTreeMap<Role, Setting<String>>,
     /// See [`Config::secrets`].
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// See [`Config::workspace`]; each key by itself.
@@ -185,6 +201,8 @@ impl Config {
         put(&mut self.max_daily_tokens, layer.max_daily_tokens);
         put(&mut self.cost_warning_threshold, layer.cost_warning_threshold);
         put(&mut self.max_concurrent_agents, layer.max_concurrent_agents);
+        put(&mut self.detect_conflicts, layer.detect_conflicts);
+        put(&mut self.memory_max_mb, layer.memory_max_mb);
         put(&mut self.disk_budget_gb, layer.disk_budget_gb);
         put(&mut self.log_size_mb, layer.log_size_mb);
         put(&mut self.log_keep_days, layer.log_keep_days);
@@ -195,6 +213,7 @@ impl Config {
         put(&mut self.tasks, layer.tasks);
         self.gates.extend(layer.gates);
         self.agents.extend(layer.agents);
+        self.roles.extend(layer.roles);
         self.secrets.extend(layer.secrets);
         self.workspace = self.workspace.with(layer.workspace);
         self.layout.extend(layer.layout);
@@ -237,6 +256,12 @@ impl Config {
                 self.max_concurrent_agents.value.to_string(),
                 &self.max_concurrent_agents.origin,
             ),
+            row("detect_conflicts", self.detect_conflicts.value.to_string(), &self.detect_conflicts.origin),
+            row(
+                "memory_max_mb",
+                self.memory_max_mb.value.map_or("75 % of the machine".to_owned(), |mb| mb.to_string()),
+                &self.memory_max_mb.origin,
+            ),
             row("disk_budget_gb", self.disk_budget_gb.value.to_string(), &self.disk_budget_gb.origin),
             row("log_size_mb", self.log_size_mb.value.to_string(), &self.log_size_mb.origin),
             row("log_keep_days", self.log_keep_days.value.to_string(), &self.log_keep_days.origin),
@@ -255,6 +280,12 @@ impl Config {
             agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
         );
         rows.extend(self.workspace.rows());
+        let roles = self.roles.iter();
+        rows.extend(
+            roles.map(|(role, agent)| {
+                row(&format!("roles.{}", role.word()), agent.value.clone(), &agent.origin)
+            }),
+        );
         let secrets = self.secrets.iter();
         rows.extend(
             secrets.map(|(name, secret)| row(&format!("secrets.{name}"), "(set)".to_owned(), &secret.origin)),
@@ -329,6 +360,7 @@ pub fn read_config(
     if failed { Err(Report { diagnostics, left_out }) } else { Ok(Layer { partial, warnings: diagnostics }) }
 }
 
+#[expect(clippy::too_many_lines, reason = "one key after the other")]
 fn read_partial(
     sink: &mut Sink<'_>,
     root: &Node,
@@ -357,6 +389,12 @@ fn read_partial(
         max_concurrent_agents: fields
             .count("max_concurrent_agents")
             .map(|value| Setting::new(value, origin("max_concurrent_agents"))),
+        detect_conflicts: fields
+            .bool("detect_conflicts")
+            .map(|value| Setting::new(value, origin("detect_conflicts"))),
+        memory_max_mb: fields
+            .count("memory_max_mb")
+            .map(|value| Setting::new(Some(value), origin("memory_max_mb"))),
         disk_budget_gb: fields
             .count("disk_budget_gb")
             .map(|value| Setting::new(value, origin("disk_budget_gb"))),
@@ -383,6 +421,9 @@ fn read_partial(
     }
     if let Some(entry) = fields.entry("workspace") {
         partial.workspace = WorkspaceSettings::read(sink, entry, place);
+    }
+    for (pos, role, agent) in read_roles(fields) {
+        partial.roles.insert(role, Setting::new(agent, place(pos)));
     }
     for (entry, path) in read_layout(sink, &fields.named("layout")) {
         partial.layout.insert(entry.key.clone(), Setting::new(path, place(entry.pos)));
@@ -426,10 +467,13 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
     let is_more = |limit: &Setting<Option<u64>>| {
         below.max_daily_tokens.value.is_some_and(|mine| limit.value > Some(mine))
     };
+    let is_larger =
+        |limit: &Setting<Option<u32>>| below.memory_max_mb.value.is_none_or(|mine| limit.value > Some(mine));
     let needs_trust = [
         ("gates", true),
         ("agents", true),
         ("agent", partial.agent.as_ref().is_some_and(|agent| agent.value != below.agent.value)),
+        ("roles", true),
         ("telegram", true),
         ("workspace", fields.entry("workspace").is_some_and(WorkspaceSettings::needs_trust)),
         ("layout", true),
@@ -438,6 +482,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("disk_warn_mb", is_lower(partial.disk_warn_mb.as_ref(), &below.disk_warn_mb)),
         ("disk_pause_mb", is_lower(partial.disk_pause_mb.as_ref(), &below.disk_pause_mb)),
         ("max_daily_tokens", partial.max_daily_tokens.as_ref().is_some_and(is_more)),
+        // Without a word the cap depends on the machine, so any number may be a looser one.
+        ("memory_max_mb", partial.memory_max_mb.as_ref().is_some_and(is_larger)),
     ];
     let said: Vec<_> = needs_trust
         .iter()
@@ -456,8 +502,8 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
 }
 
 /// Reads the layer of environment variables through `get`: `DAYSHIFT_MAX_DAILY_COST_USD`,
-/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_DISK_BUDGET_GB`,
-/// `DAYSHIFT_AGENT`.
+/// `DAYSHIFT_COST_WARNING_THRESHOLD`, `DAYSHIFT_MAX_CONCURRENT_AGENTS`, `DAYSHIFT_MEMORY_MAX_MB`,
+/// `DAYSHIFT_DISK_BUDGET_GB`, `DAYSHIFT_AGENT`.
 /// Empty ones count as absent; every bad one is in the report.
 pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, Report> {
     let mut diagnostics = Vec::new();
@@ -489,6 +535,13 @@ pub fn read_variables(get: &dyn Fn(&str) -> Option<String>) -> Result<Partial, R
         match text.parse::<u32>().ok().filter(|count| (1..=SLOTS_MAX).contains(count)) {
             Some(count) => partial.max_concurrent_agents = Some(Setting::new(count, origin(name))),
             None => bad(name, &text, &format!("give a whole number from 1 to {SLOTS_MAX}")),
+        }
+    }
+    let name = "DAYSHIFT_MEMORY_MAX_MB";
+    if let Some(text) = given(name) {
+        match text.parse::<u32>().ok().filter(|count| (1..=MEMORY_MB_MAX).contains(count)) {
+            Some(count) => partial.memory_max_mb = Some(Setting::new(Some(count), origin(name))),
+            None => bad(name, &text, &format!("give whole megabytes from 1 to {MEMORY_MB_MAX}")),
         }
     }
     let name = "DAYSHIFT_DISK_BUDGET_GB";

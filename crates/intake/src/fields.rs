@@ -115,6 +115,14 @@ impl<'n> Fields<'n> {
         items.filter_map(|item| Some((item.pos, value::text(item)?.trim().to_owned()))).collect()
     }
 
+    /// One line, or the lines of a list, with their places.
+    pub(crate) fn lines(&self, name: &str) -> Vec<(Pos, String)> {
+        match self.node(name).and_then(|node| Some((node.pos, value::text(node)?.trim().to_owned()))) {
+            Some(one) => vec![one],
+            None => self.texts(name),
+        }
+    }
+
     /// The plain items of a list.
     pub(crate) fn words(&self, name: &str) -> Vec<String> {
         self.texts(name).into_iter().map(|(_, text)| text).collect()

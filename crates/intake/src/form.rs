@@ -42,6 +42,10 @@ pub(crate) enum Form {
     Variable,
     /// A list of such values.
     List(&'static Form),
+    /// One line, or a list of lines.
+    Lines,
+    /// The name of a JSON Schema, or one as a mapping.
+    Schema,
     /// A mapping from names that people choose to such values.
     Named(&'static Form),
     /// A mapping from variable names to text.

@@ -14,6 +14,7 @@ const NAMED: &[(&str, &[(&str, &str)])] = &[
             ("status", "agent_status"),
             ("logs", "agent_logs"),
             ("reports", "results"),
+            ("questions", "agent_questions"),
             ("workspaces", "agent_workspaces"),
         ],
     ),

@@ -5,6 +5,7 @@ pub mod init;
 pub mod layout;
 pub mod prompt;
 
+mod analysis;
 mod check;
 mod diagnostic;
 mod fields;
@@ -16,6 +17,7 @@ mod schema;
 mod secret;
 mod sink;
 mod tables;
+pub mod template;
 mod tree;
 mod value;
 mod workspace;
@@ -27,5 +29,5 @@ pub use load::{
     Source, TASKS_MAX, built_in_agent, load,
 };
 pub use named_secret::SecretSource;
-pub use schema::schema;
+pub use schema::{schema, template_schema};
 pub use workspace::{WorkspacePart, WorkspaceSettings};

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::form::{Form, Table};
 use crate::tables::{AGENT, BACKOFF, BACKOFF_ON, DAY, GATE, NEED, POLICY, TASK, WORKSPACE};
+use crate::template::tables::{JOB, JOB_NEED, MAY_SPAWN, ON_REJECT, OUTPUT, ROLE_AGENTS, STAGE, TEMPLATE};
 use crate::value;
 
 /// The JSON Schema (draft 2020-12) of day files and task lists, for editors.
@@ -12,7 +13,9 @@ use crate::value;
 /// nowhere, a circle, an unknown agent) is left to the load.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    for table in [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT, &WORKSPACE] {
+    let tables =
+        [&DAY, &TASK, &NEED, &BACKOFF, &BACKOFF_ON, &POLICY, &GATE, &AGENT, &WORKSPACE, &ROLE_AGENTS];
+    for table in tables {
         definitions.insert(table.definition.to_owned(), table_schema(table));
     }
     json!({
@@ -24,6 +27,22 @@ pub fn schema() -> Value {
             reference(&DAY),
             {"type": "array", "minItems": 1, "items": reference(&TASK)},
         ],
+        "$defs": definitions,
+    })
+}
+
+/// The JSON Schema (draft 2020-12) of templates, for editors. Names that lead nowhere are left to the load.
+pub fn template_schema() -> Value {
+    let mut definitions = Map::new();
+    for table in [&TEMPLATE, &STAGE, &JOB, &JOB_NEED, &ON_REJECT, &MAY_SPAWN, &OUTPUT, &BACKOFF] {
+        definitions.insert(table.definition.to_owned(), table_schema(table));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://dayshift.invalid/schema/template.json",
+        "title": "dayshift template",
+        "description": "A pipeline that tasks can go through.",
+        "$ref": "#/$defs/template",
         "$defs": definitions,
     })
 }
@@ -77,6 +96,8 @@ fn form_schema(form: Form) -> Value {
         Form::Path | Form::Deliverable => json!({"type": plain, "minLength": 1}),
         Form::Variable => json!({"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
         Form::List(item) => json!({"type": ["array", "null"], "items": form_schema(*item)}),
+        Form::Lines => json!({"anyOf": [{"type": plain}, {"type": "array", "items": {"type": plain}}]}),
+        Form::Schema => json!({"type": ["string", "object"], "additionalProperties": {}}),
         Form::Named(item) => json!({
             "type": ["object", "null"],
             "propertyNames": {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},

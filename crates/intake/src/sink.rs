@@ -28,6 +28,13 @@ pub(crate) mod code {
     pub(crate) const MISSING_FILE: &str = "missing-file";
     pub(crate) const IN_PLACE: &str = "in-place";
     pub(crate) const UNTRUSTED: &str = "untrusted";
+    pub(crate) const UNKNOWN_TEMPLATE: &str = "unknown-template";
+    pub(crate) const UNKNOWN_STAGE: &str = "unknown-stage";
+    pub(crate) const UNKNOWN_JOB: &str = "unknown-job";
+    pub(crate) const UNKNOWN_OUTPUT: &str = "unknown-output";
+    pub(crate) const DUPLICATE_NAME: &str = "duplicate-name";
+    pub(crate) const BAD_PROMPT: &str = "bad-prompt";
+    pub(crate) const BAD_SCHEMA: &str = "bad-schema";
     pub(crate) const NOTICE: &str = "notice";
 }
 
@@ -109,6 +116,11 @@ impl<'s> Sink<'s> {
     /// Whether the text could not be read as it stands, so that parts of it may be missing.
     pub(crate) fn is_torn(&self) -> bool {
         self.found.iter().any(|found| matches!(found.code, code::SYNTAX | code::TOO_LARGE))
+    }
+
+    /// The text of a line, counted from 1.
+    pub(crate) fn line(&self, number: usize) -> Option<&'s str> {
+        self.lines.get(number.checked_sub(1)?).copied()
     }
 
     pub(crate) fn has_errors(&self) -> bool {

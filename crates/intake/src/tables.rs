@@ -1,6 +1,7 @@
 //! The closed tables of keys of a day file and of the configuration.
 
 use crate::form::{Form, Key, Table};
+use crate::template::tables::ROLE_AGENTS;
 
 /// The largest number of attempts live at once that can be asked for.
 pub(crate) const SLOTS_MAX: u32 = 1_000;
@@ -16,6 +17,9 @@ const LOG_DAYS_MAX: u32 = 3_650;
 /// The highest mark for a disk's free room, in megabytes: a petabyte.
 pub(crate) const DISK_MB_MAX: u32 = 1_000_000_000;
 
+/// The most memory that can be named, in megabytes: no machine has more.
+pub(crate) const MEMORY_MB_MAX: u32 = 1_000_000_000;
+
 /// The largest number of attempts a task may ask for.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
@@ -25,12 +29,20 @@ const PORTS_MAX: u32 = 1_000;
 /// The most equal answers to the same call that can be waited for.
 const REPEATS_MAX: u32 = 1_000;
 
+/// The most tests that a gate can be asked to run.
+const TESTS_MAX: u32 = 1_000_000;
+
+/// How often a red gate may run again on the same result.
+const RERUNS_MAX: u32 = 20;
+
 pub(crate) const LEVELS: [&str; 3] = ["low", "medium", "high"];
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
-const WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
+pub(crate) const NEED_WHENS: [&str; 4] = ["success", "failure", "always", "completed"];
 const WORKSPACES: [&str; 3] = ["worktree", "in_place", "scratch"];
 const BACKOFFS: [&str; 4] = ["immediate", "exponential", "fixed", "never"];
 const KINDS: [&str; 4] = ["claude", "command", "scripted", "acp"];
+
+const DETECT_CONFLICTS: &str = "Whether tasks that change the same files wait for each other.";
 
 /// A day file.
 pub(crate) static DAY: Table = Table {
@@ -44,7 +56,8 @@ pub(crate) static DAY: Table = Table {
         Key::new("max_parallel", Form::Count { max: SLOTS_MAX }, "How many attempts may be live at once."),
         Key::new("priority", Form::OneOf(&PRIORITIES), "The priority of tasks that give none."),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
-        Key::new("template", Form::Line, "The template of tasks that give none.").later(),
+        Key::new("template", Form::Line, "The template of tasks that give none."),
+        Key::new("roles", Form::Table(&ROLE_AGENTS), "The agents of the roles of templates."),
         Key::new("env", Form::Variables, "Variables set for the processes of every task."),
         Key::new(
             "pass_env",
@@ -54,13 +67,14 @@ pub(crate) static DAY: Table = Table {
         Key::new("agents", Form::Named(&Form::Table(&AGENT)), "Agents of your own, by name."),
         Key::new("gates", Form::Named(&Form::Either(&Form::Text, &GATE)), "Checks of the result, by name."),
         Key::new("workspace", Form::Table(&WORKSPACE), "What new worktrees get before work begins in them."),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
         Key::new("tasks", Form::List(&Form::Table(&TASK)), "The tasks."),
     ],
 };
 
 static NEED_OR_ID: Form = Form::Either(&Form::Line, &NEED);
 
-static TASK_KEYS: [Key; 30] = [
+static TASK_KEYS: [Key; 31] = [
     Key::new("id", Form::Id, "The task's own id, unique in its run."),
     Key::new("name", Form::Line, "A short name."),
     Key::new("description", Form::Text, "What has to be done, in full."),
@@ -92,8 +106,9 @@ static TASK_KEYS: [Key; 30] = [
     Key::new("stall", Form::Duration, "How long its agent may be silent and idle before it is stopped."),
     Key::new("env", Form::Variables, "Variables set for the task's processes."),
     Key::new("pass_env", Form::List(&Form::Variable), "Variables of your environment passed on."),
-    Key::new("template", Form::Line, "The pipeline the task goes through.").later(),
-    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time.").later(),
+    Key::new("template", Form::Line, "The template of the pipeline that the task goes through."),
+    Key::new("skip_stages", Form::List(&Form::Line), "Stages of the template that are left out."),
+    Key::new("conflicts_with", Form::List(&Form::Line), "Tasks that must not run at the same time."),
     Key::new("policy", Form::Table(&POLICY), "Exceptions from the safety rules.").later(),
 ];
 
@@ -112,7 +127,7 @@ pub(crate) static NEED: Table = Table {
     required: &["task"],
     keys: &[
         Key::new("task", Form::Line, "The id of the other task."),
-        Key::new("when", Form::OneOf(&WHENS), "How the other task must have ended."),
+        Key::new("when", Form::OneOf(&NEED_WHENS), "How the other task must have ended."),
     ],
 };
 
@@ -128,7 +143,7 @@ pub(crate) static BACKOFF: Table = Table {
     ],
 };
 
-static BACKOFF_FORM: Form = Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF);
+pub(crate) static BACKOFF_FORM: Form = Form::Either(&Form::OneOf(&BACKOFFS), &BACKOFF);
 
 /// Waits by the kind of failure. Failures of other kinds are never tried again.
 pub(crate) static BACKOFF_ON: Table = Table {
@@ -159,7 +174,17 @@ pub(crate) static GATE: Table = Table {
         Key::new("run", Form::Text, "The command line."),
         Key::new("timeout", Form::Duration, "How long one run of it may take."),
         Key::new("required", Form::Bool, "Whether its failure fails the task."),
-        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count.").later(),
+        Key::new("red_on_base", Form::Bool, "Whether it must fail before the work to count."),
+        Key::new(
+            "min_tests",
+            Form::FromZero { max: TESTS_MAX },
+            "How many tests it must run at least; 0 for a gate that may run none.",
+        ),
+        Key::new(
+            "reruns",
+            Form::FromZero { max: RERUNS_MAX },
+            "How often it runs again on the same result before its red counts.",
+        ),
     ],
 };
 
@@ -178,6 +203,7 @@ pub(crate) static AGENT: Table = Table {
         Key::new("scenario_file", Form::Line, "A scenario beside this file, for kind scripted."),
         Key::new("model", Form::Line, "The model to ask for."),
         Key::new("stall", Form::Duration, "How long it may be silent and idle before it is stopped."),
+        Key::new("slots", Form::Count { max: SLOTS_MAX }, "How many attempts of it may be live at once."),
         Key::new(
             "repeats_told_at",
             Form::Count { max: REPEATS_MAX },
@@ -206,6 +232,12 @@ pub(crate) static CONFIG: Table = Table {
             "max_concurrent_agents",
             Form::Count { max: SLOTS_MAX },
             "How many attempts may be live at once.",
+        ),
+        Key::new("detect_conflicts", Form::Bool, DETECT_CONFLICTS),
+        Key::new(
+            "memory_max_mb",
+            Form::Count { max: MEMORY_MB_MAX },
+            "How much memory all agents may use together, in megabytes.",
         ),
         Key::new(
             "disk_budget_gb",
@@ -238,6 +270,7 @@ pub(crate) static CONFIG: Table = Table {
             "Below how many free megabytes nothing new starts; 0 is never.",
         ),
         Key::new("agent", Form::Line, "The agent of tasks that give none."),
+        Key::new("roles", Form::Table(&ROLE_AGENTS), "The agents of the roles of templates."),
         Key::new("tasks", Form::List(&Form::Line), "The files that `run` without files reads."),
         Key::new(
             "gates",
@@ -300,6 +333,7 @@ pub(crate) static LAYOUT: Table = Table {
         Key::new("state", Form::Line, "The folder of state files, one per task."),
         Key::new("logs", Form::Line, "The folder of links to the tasks' logs."),
         Key::new("reports", Form::Line, "The folder of reports."),
+        Key::new("questions", Form::Line, "The folder of agents' questions; answers are read there too."),
         Key::new("run_log", Form::Line, "The run log."),
         Key::new("processes", Form::Line, "The registry of processes."),
         Key::new(

@@ -1,11 +1,12 @@
 //! People and programs that ask for things, and ask again until they hear an answer.
 
-use dayshift_core::ids::{JobId, RunId, TaskId};
+use dayshift_core::ids::{JobId, QuestionId, RunId, TaskId};
 use dayshift_core::input::{Input, Refusal, Request};
 use dayshift_core::money::Limit;
+use dayshift_core::pipeline::{OnReject, Repair};
 use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{HoldReason, Outcome, Scope, StopReason};
+use dayshift_core::types::{Decision, HoldReason, JobWork, Outcome, Scope, StopReason};
 use dayshift_core::validate;
 
 use crate::check::{Broken, ensure};
@@ -119,6 +120,18 @@ impl Client {
                 ensure(!state.task(*task).is_some_and(is_kept), "request-done", found)
             }
             Request::SubmitRun(_) | Request::RetryTask { .. } | Request::DrainRun { .. } => Ok(()),
+            Request::Answer { question, text, .. } => {
+                // What is reported in the same turn comes first: who asked may be gone before it is answered.
+                let is_done = state.question(*question).is_some_and(|row| match row.answer() {
+                    Some(answer) => answer == text,
+                    None => !row.is_open(),
+                });
+                ensure(is_done, "request-done", found)
+            }
+            Request::Decide { job, .. } => {
+                let is_waiting = state.job(*job).is_some_and(waits_for_review);
+                ensure(!is_waiting, "request-done", found)
+            }
             Request::CancelJob { job, by: _ } => {
                 let row = state.job(*job);
                 ensure(row.is_some_and(|row| is_given_up(state, row)), "request-done", found)
@@ -184,6 +197,7 @@ impl Client {
         let by = "somebody".to_owned();
         let resume = if is_paused { 20 } else { 1 };
         let [drain, cancel_job, budget, forget] = swarm.asks;
+        let [answer, decide] = swarm.helps;
         let kind = rng.weighted(&[
             (14, 0),
             (4, 1),
@@ -195,6 +209,8 @@ impl Client {
             (cancel_job, 7),
             (budget, 8),
             (forget, 9),
+            (answer, 10),
+            (decide, 11),
         ]);
         // Of those for which it makes sense, where there are any.
         let mut choose = |makes_sense: &dyn Fn(&Task) -> bool| {
@@ -225,6 +241,8 @@ impl Client {
             9 => Request::ForgetWorkspace {
                 task: choose(&|task| matches!(task.workspace, WorkspaceState::Kept(..))),
             },
+            10 => answer_to(state, rng, by),
+            11 => decision(state, rng, by),
             _ => Request::ResumeRun(run),
         };
         self.ask(now + rng.between(0, 500), request);
@@ -249,6 +267,14 @@ fn makes_sense(state: &State, request: &Request) -> bool {
         Request::SetBudget { scope, limit, .. } => {
             *limit != Limit::NONE && state.account(*scope, Timestamp(0)).is_some()
         }
+        Request::Answer { question, .. } => {
+            state.question(*question).is_some_and(dayshift_core::state::Question::is_open)
+        }
+        Request::Decide { job, decision, .. } => state.job(*job).is_some_and(|job| {
+            let is_change = matches!(decision, Decision::RequestChanges { .. });
+            let task = state.task_of(job);
+            waits_for_review(job) && (!is_change || (task.live.is_none() && has_author(state, job)))
+        }),
         Request::ForgetWorkspace { task } => state.task(*task).is_some_and(|task| {
             task.outcome().is_some() && matches!(task.workspace, WorkspaceState::Kept(..))
         }),
@@ -272,13 +298,60 @@ fn is_true(ask: &Ask, answer: Option<&RequestAnswer>, state: &State) -> Result<(
     ensure(is_true, "answer", || format!("{ask:?} is answered by {answer:?}, known is {known:?}"))
 }
 
+/// An answer to a question that waits, if one does.
+fn answer_to(state: &State, rng: &mut Rng, by: String) -> Request {
+    let open: Vec<QuestionId> = state.open_questions().map(|row| row.id).collect();
+    let question = if open.is_empty() { QuestionId(rng.small(1, 9)) } else { rng.pick(&open) };
+    Request::Answer { question, text: "the second".to_owned(), always: rng.chance(150), by }
+}
+
+/// A decision about what waits for one, if anything does.
+fn decision(state: &State, rng: &mut Rng, by: String) -> Request {
+    let waiting: Vec<JobId> = state.held().filter(|job| waits_for_review(job)).map(|job| job.id).collect();
+    let job = if waiting.is_empty() { JobId(rng.small(1, 9)) } else { rng.pick(&waiting) };
+    let text = "not like that".to_owned();
+    let decision = match rng.below(5) {
+        0 => Decision::Reject { text },
+        1 | 2 => Decision::RequestChanges { text },
+        _ => Decision::Approve,
+    };
+    Request::Decide { job, decision, by }
+}
+
+fn waits_for_review(job: &Job) -> bool {
+    matches!(job.state, JobState::Held { reason: HoldReason::Review { .. } })
+}
+
+/// Whether some agent has made what the job is about.
+fn has_author(state: &State, job: &Job) -> bool {
+    let is_told = state.template_of(job).and_then(|template| template.on_reject.as_ref());
+    if let Some(OnReject { repair: Repair::BackTo(_), .. }) = is_told {
+        return true;
+    }
+    let mut pending: Vec<JobId> = job.needs.iter().map(|need| need.job).collect();
+    while let Some(other) = pending.pop().and_then(|id| state.job(id)) {
+        if matches!(other.work, JobWork::Agent { role } if !role.judges()) {
+            // One that was asked for has no template to be made again by.
+            return state.template_of(other).is_some();
+        }
+        pending.extend(other.needs.iter().map(|need| need.job));
+    }
+    false
+}
+
 /// Whose limit is to be set: often one that somebody waits for.
 fn scope(state: &State, rng: &mut Rng, task: TaskId, run: RunId) -> Scope {
     let waited: Vec<Scope> = state
         .held()
         .filter_map(|job| match &job.state {
             JobState::Held { reason: HoldReason::Budget { scope, .. } } => *scope,
-            JobState::Held { reason: HoldReason::Workspace { .. } | HoldReason::Gate { .. } }
+            JobState::Held {
+                reason:
+                    HoldReason::Workspace { .. }
+                    | HoldReason::Gate { .. }
+                    | HoldReason::Review { .. }
+                    | HoldReason::Question { .. },
+            }
             | JobState::Blocked
             | JobState::Ready
             | JobState::Backoff { .. }
@@ -321,7 +394,18 @@ fn is_given_up(state: &State, job: &Job) -> bool {
 }
 
 fn may_retry(state: &State, task: &Task) -> bool {
-    let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
-    let is_held = jobs.any(|job| matches!(job.state, JobState::Held { .. }));
+    let holds = |is_it: fn(&HoldReason) -> bool| {
+        task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| match &job.state {
+            JobState::Held { reason } => is_it(reason),
+            JobState::Blocked
+            | JobState::Ready
+            | JobState::Backoff { .. }
+            | JobState::Active { .. }
+            | JobState::Done { .. } => false,
+        })
+    };
+    // Beside a live one only a gate goes on.
+    let has_gate = holds(|reason| matches!(reason, HoldReason::Gate { .. }));
+    let is_held = has_gate || (holds(|_| true) && task.live.is_none());
     task.outcome().map_or(is_held, |outcome| *outcome != Outcome::Succeeded)
 }

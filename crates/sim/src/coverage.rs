@@ -5,9 +5,10 @@ mod pairs;
 use std::collections::BTreeMap;
 
 use dayshift_core::event::{Entry, Event, Subject};
-use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::host::Strain;
+use dayshift_core::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use dayshift_core::input::Report;
-use dayshift_core::state::{JobState, Phase, RunMode, State, TaskState};
+use dayshift_core::state::{JobState, Phase, QuestionState, RunMode, State, TaskState};
 use dayshift_core::types::{DiskLevel, Obligation};
 
 pub use pairs::Gaps;
@@ -93,10 +94,22 @@ fn of(state: &State, subject: Subject) -> &'static str {
     match subject {
         Subject::Day => "day",
         Subject::Disk => disk(state),
+        Subject::Machine => machine(state),
         Subject::Run(id) => run(state, id),
         Subject::Task(id) => task(state, id),
         Subject::Job(id) => job(state, id),
         Subject::Attempt(id) => phase(state, id),
+        Subject::Question(id) => question(state, id),
+    }
+}
+
+fn question(state: &State, id: QuestionId) -> &'static str {
+    match state.question(id).map(|row| &row.state) {
+        None => "unknown",
+        Some(QuestionState::Open) => "question open",
+        Some(QuestionState::Answered { is_delivered: false, .. }) => "question answered",
+        Some(QuestionState::Answered { is_delivered: true, .. }) => "question delivered",
+        Some(QuestionState::Dropped) => "question dropped",
     }
 }
 
@@ -105,6 +118,15 @@ fn disk(state: &State) -> &'static str {
         DiskLevel::Fine => "disk fine",
         DiskLevel::Low => "disk low",
         DiskLevel::Short => "disk short",
+    }
+}
+
+fn machine(state: &State) -> &'static str {
+    match (state.ceiling(Strain::Load), state.ceiling(Strain::Memory)) {
+        (None, None) => "machine free",
+        (Some(_), None) => "machine busy",
+        (None, Some(_)) => "machine short of memory",
+        (Some(_), Some(_)) => "machine busy and short of memory",
     }
 }
 
@@ -124,7 +146,11 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::Spent { attempt, .. } => ("spent", phase(state, *attempt)),
         Report::Probed { attempt, .. } => ("probed", phase(state, *attempt)),
         Report::Repeated { attempt, .. } => ("repeated", phase(state, *attempt)),
+        Report::Asked { attempt, .. } => ("asked", phase(state, *attempt)),
+        Report::SpawnWanted { attempt, .. } => ("spawn wanted", phase(state, *attempt)),
+        Report::AnswerDelivered { question: id } => ("answer delivered", question(state, *id)),
         Report::DiskFree { .. } => ("disk free", disk(state)),
+        Report::HostLoad(_) => ("host load", machine(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
         Report::Collected { attempt, .. } => ("collected", phase(state, *attempt)),
         Report::WorkspaceReleased { task: id, .. } => ("workspace released", task(state, *id)),
@@ -136,6 +162,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
                 Obligation::CollectArtifacts(_) => "collect failed",
                 Obligation::StopAttempt(_) => "stop failed",
                 Obligation::ProbeAgent(_) => "probe failed",
+                Obligation::DeliverAnswer(_) => "delivery failed",
                 Obligation::ReleaseWorkspace(_) => "release failed",
                 Obligation::WriteReport(_) => "writing failed",
             };

@@ -263,9 +263,13 @@ impl Sim {
             self.shared.slow.set(self.rng.pick(&[150, 4_000, 45_000]));
         }
         let is_moved = self.rng.chance(self.swarm.disk_moves);
+        let is_strained = self.rng.chance(self.swarm.host_moves);
         if let Some(world) = self.world() {
             if is_moved {
                 world.disk_moves();
+            }
+            if is_strained {
+                world.host_moves();
             }
             if dies {
                 world.worker_dies();
@@ -398,6 +402,7 @@ impl Sim {
         let world = engine.outside();
         world.books.settled()?;
         world.disk_is_known()?;
+        world.host_is_known(wall)?;
         let is_whole = engine.lazy().is_empty();
         if is_whole {
             let books = &engine.outside().books;
@@ -416,6 +421,7 @@ impl Sim {
         if self.is_thorough || self.shared.step.get().is_multiple_of(4 + tasks) {
             invariants::check(state, wall).map_err(|found| ("invariant", found))?;
             turn::nothing_is_stuck(state, wall)?;
+            turn::everything_is_explained(state, wall)?;
             engine.outside().books.cancelled_stay_closed()?;
             engine.outside().books_agree()?;
             self.same_as_journal()?;

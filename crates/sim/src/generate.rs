@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::Millis;
@@ -10,6 +11,7 @@ use dayshift_core::types::{
     TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 
+use crate::pipelines;
 use crate::rng::Rng;
 use crate::swarm::Swarm;
 
@@ -37,12 +39,33 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
     let gates: Vec<Gate> = (0..3).map(|index| gate(rng, swarm, index)).collect();
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for index in 0..count {
-        let task = task(rng, swarm, index, &tasks);
+        let mut task = task(rng, swarm, index, &tasks);
+        if task.workspace != WorkspaceKind::Worktree {
+            // There is no base to be red on.
+            let needs_base = |name: &String| gates.iter().any(|gate| gate.red_on_base && gate.name == *name);
+            task.gates.retain(|name| !needs_base(name));
+        }
         tasks.push(task);
     }
     if rng.chance(200) {
         tasks.reverse();
     }
+    let pipelines = pipelines::draw(rng);
+    for task in &mut tasks {
+        let is_agents = matches!(task.work, TaskWork::Agent { .. });
+        if is_agents && rng.chance(swarm.pipelines) {
+            let pipeline = rng.pick(&[0, 1]);
+            // There is no base to be red on.
+            let is_red = |name: &String| gates.iter().any(|gate| gate.red_on_base && gate.name == *name);
+            let is_based = task.workspace == WorkspaceKind::Worktree;
+            if !is_based && pipelines::own_gates(&pipelines[pipeline]).any(is_red) {
+                continue;
+            }
+            task.skip_stages = pipelines::skipped(rng, &pipelines[pipeline], task);
+            task.pipeline = Some(pipelines[pipeline].name.clone());
+        }
+    }
+    let conflicts = (0..3).filter_map(|_| conflict(rng, swarm, count)).collect();
     RunSpec {
         label: format!("run {number}"),
         sources: Vec::new(),
@@ -56,12 +79,38 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         },
         warn_percent: rng.pick(&[50, 75, 75, 90]),
         slots_max: rng.small(1, 8),
+        slots_are_fixed: rng.chance(300),
         agents,
         gates,
+        pipelines,
+        roles: pipelines::roles(rng),
         tasks,
         furnishing: Furnishing::default(),
+        conflicts,
+        proposal: None,
         warnings: Vec::new(),
     }
+}
+
+/// A group of tasks that share something, if there is one: each of them alone, some beside each other,
+/// or not in it.
+fn conflict(rng: &mut Rng, swarm: &Swarm, tasks: u32) -> Option<Conflict> {
+    let weights = rng.pick(&[[1, 0, 4], [3, 1, 2], [1, 3, 1]]);
+    let over = match rng.below(4) {
+        0 => Shared::File { path: "list.rs".to_owned(), is_new: false },
+        1 => Shared::File { path: "new.md".to_owned(), is_new: true },
+        2 => Shared::Folder { path: "docs/".to_owned() },
+        _ => Shared::Declared,
+    };
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for task in 0..tasks {
+        match rng.weighted(&[(weights[0], 0), (weights[1], 1), (weights[2], 2)]) {
+            0 => alone.push(task),
+            1 => beside.push(task),
+            _ => {}
+        }
+    }
+    rng.chance(swarm.conflicts).then_some(Conflict { over, alone, beside })
 }
 
 fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
@@ -78,6 +127,7 @@ fn agents(rng: &mut Rng, swarm: &Swarm) -> Vec<Agent> {
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         stall: rng.chance(swarm.stalls).then(|| Millis(rng.pick(&[200_000, 900_000]))),
+        slots: rng.chance(swarm.agent_slots).then(|| rng.small(1, 3)),
         repetition: rng.pick(&[
             Repetition { told_at: 2, stopped_at: 3 },
             Repetition { told_at: 3, stopped_at: 6 },
@@ -93,7 +143,9 @@ fn gate(rng: &mut Rng, swarm: &Swarm, index: u32) -> Gate {
         run: "true".to_owned(),
         timeout: Millis(rng.weighted(&[(1, 50), (2, 5_000), (5, 600_000)])),
         required: !rng.chance(swarm.optional_gates),
-        red_on_base: false,
+        red_on_base: rng.chance(swarm.red_on_base),
+        min_tests: if rng.chance(swarm.counts) { rng.pick(&[None, Some(0), Some(2)]) } else { None },
+        reruns: if rng.chance(swarm.reruns) { rng.small(1, 3) } else { 0 },
     }
 }
 
@@ -157,6 +209,8 @@ fn task(rng: &mut Rng, swarm: &Swarm, index: u32, before: &[TaskSpec]) -> TaskSp
         stall: rng.chance(swarm.stalls).then(|| Millis(timeout / rng.pick(&[2, 5, 10]))),
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }

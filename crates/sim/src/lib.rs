@@ -7,6 +7,7 @@ mod defect;
 mod driver;
 mod generate;
 mod journal;
+mod pipelines;
 mod refusals;
 mod rng;
 mod shared;

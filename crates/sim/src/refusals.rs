@@ -1,11 +1,12 @@
 //! Requests that make no sense: each must be refused, and change nothing when it comes through.
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::ids::{JobId, RunId, TaskId};
 use dayshift_core::input::{Input, Request};
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{RunSpec, Scope, TaskNeed, TaskWork, When};
+use dayshift_core::types::{RunSpec, Scope, TaskNeed, TaskWork, When, WorkspaceKind};
 use dayshift_core::{step, validate};
 
 use crate::check::{Broken, ensure};
@@ -72,7 +73,7 @@ fn breaks(spec: &mut RunSpec, rng: &mut Rng) {
     let index = usize::try_from(rng.below(spec.tasks.len() as u64)).unwrap_or(0);
     let (key, name) = (spec.tasks[index].key.clone(), "nobody".to_owned());
     let task = &mut spec.tasks[index];
-    match rng.below(8) {
+    match rng.below(11) {
         0 => spec.tasks.clear(),
         1 => spec.slots_max = 0,
         2 => {
@@ -83,6 +84,17 @@ fn breaks(spec: &mut RunSpec, rng: &mut Rng) {
         4 => task.work = TaskWork::Agent { agent: name },
         5 => task.gates.push(name),
         6 => task.attempts_max = 0,
+        7 => {
+            // There is no base in the user's own checkout.
+            let Some(gate) = spec.gates.first_mut() else { return spec.tasks.clear() };
+            (gate.red_on_base, task.workspace, task.pipeline) = (true, WorkspaceKind::InPlace, None);
+            task.gates.push(gate.name.clone());
+        }
+        8 => spec.agents[0].slots = Some(0),
+        9 => {
+            let beside = vec![u32::try_from(last).unwrap_or(0) + 1];
+            spec.conflicts.push(Conflict { over: Shared::Declared, alone: vec![0], beside });
+        }
         _ => {
             // A circle: the last one waits for this one, and this one for the last.
             let other = spec.tasks[last].key.clone();

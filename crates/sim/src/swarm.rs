@@ -67,10 +67,20 @@ pub(crate) struct Swarm {
     pub(crate) needs: u32,
     /// Weights of needs on success, failure, any end, a real end.
     pub(crate) whens: [u32; 4],
+    /// An agent has slots of its own.
+    pub(crate) agent_slots: u32,
+    /// Tasks share something, for each of three groups.
+    pub(crate) conflicts: u32,
     /// A task has a gate, for each of three.
     pub(crate) gates: u32,
     /// A gate is not required.
     pub(crate) optional_gates: u32,
+    /// A gate must be red on the base.
+    pub(crate) red_on_base: u32,
+    /// A red gate runs again.
+    pub(crate) reruns: u32,
+    /// A gate tells how many tests it ran; a gate wants some number of them.
+    pub(crate) counts: u32,
     /// A run or task has a limit in money.
     pub(crate) budgets: u32,
     /// A day has a limit in money.
@@ -97,6 +107,8 @@ pub(crate) struct Swarm {
     pub(crate) repeats: u32,
     /// The room on the disk changes, per turn.
     pub(crate) disk_moves: u32,
+    /// The machine becomes busy or short of memory, or free again, per turn.
+    pub(crate) host_moves: u32,
     /// A task waits differently for a class of failures.
     pub(crate) waits_by_class: u32,
     /// A wait is for ever.
@@ -112,6 +124,18 @@ pub(crate) struct Swarm {
     pub(crate) works: [u32; 4],
     /// The most tasks of a world.
     pub(crate) tasks_max: u32,
+    /// An agent's task has a pipeline.
+    pub(crate) pipelines: u32,
+    /// An agent asks a person something, per attempt.
+    pub(crate) questions: u32,
+    /// A reviewer rejects.
+    pub(crate) rejections: u32,
+    /// An agent wants another job, per attempt.
+    pub(crate) wishes: u32,
+    /// An output is missing or wrong.
+    pub(crate) output_faults: u32,
+    /// Weights of what people do for agents: answer a question, decide about what was made.
+    pub(crate) helps: [u32; 2],
 }
 
 /// Off in half of the worlds, else one of the rates.
@@ -146,8 +170,13 @@ impl Swarm {
             is_git: rng.pick(&[0, 700, 1_000]),
             needs: sometimes(rng, &[60, 250, 700]),
             whens: rng.pick(&[[1, 0, 0, 0], [6, 2, 2, 2], [1, 6, 3, 3]]),
+            agent_slots: sometimes(rng, &[300, 900]),
+            conflicts: sometimes(rng, &[200, 700]),
             gates: sometimes(rng, &[300, 800]),
             optional_gates: sometimes(rng, &[300, 800]),
+            red_on_base: sometimes(rng, &[300, 800]),
+            reruns: sometimes(rng, &[300, 800]),
+            counts: sometimes(rng, &[200, 600]),
             budgets: sometimes(rng, &[300, 900]),
             day_budgets: sometimes(rng, &[600, 1_000]),
             job_budgets: sometimes(rng, &[200, 700]),
@@ -161,6 +190,7 @@ impl Swarm {
             probe_fails: sometimes(rng, &[100, 600]),
             repeats: sometimes(rng, &[400, 950]),
             disk_moves: sometimes(rng, &[20, 120]),
+            host_moves: sometimes(rng, &[10, 60]),
             waits_by_class: sometimes(rng, &[300, 800]),
             never: sometimes(rng, &[100, 500]),
             slow_disk: sometimes(rng, &[10, 150]),
@@ -168,6 +198,12 @@ impl Swarm {
             asks: rng.pick(&[[0, 0, 0, 0], [4, 0, 0, 0], [0, 6, 0, 1], [0, 0, 12, 1], [2, 4, 6, 1]]),
             works: rng.pick(&[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [4, 2, 2, 2]]),
             tasks_max: rng.weighted(&[(45, 8), (32, 12), (17, 24), (6, 60)]),
+            pipelines: sometimes(rng, &[300, 900]),
+            questions: sometimes(rng, &[50, 400]),
+            rejections: sometimes(rng, &[200, 600]),
+            wishes: sometimes(rng, &[100, 500]),
+            output_faults: sometimes(rng, &[50, 300]),
+            helps: rng.pick(&[[0, 0], [30, 0], [0, 30], [30, 30]]),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use dayshift_core::event::{Entry, Event};
+use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
@@ -54,6 +55,8 @@ enum Happening {
     Look(AttemptId),
     /// The engine is told how much room the disk has.
     Disk,
+    /// The machine was looked at.
+    Host,
 }
 
 /// Counts of one or many worlds.
@@ -103,6 +106,17 @@ pub struct Tally {
     pub held: u64,
 }
 
+/// A machine that has enough of everything.
+const WELL: HostLoad = HostLoad {
+    agents_bytes: 0,
+    largest_bytes: 0,
+    cap_bytes: 64_000_000_000,
+    free_bytes: 64_000_000_000,
+    total_bytes: 64_000_000_000,
+    pressure: Some(Pressure { cpu: 0, memory: 0, io: 0 }),
+    load_percent: 0,
+};
+
 /// The world. It outlives engines.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -139,6 +153,10 @@ pub(crate) struct World {
     free_bytes: u64,
     /// What the engine was told of it in this turn.
     free_told: Option<u64>,
+    /// How the machine is.
+    host: HostLoad,
+    /// What the engine was told of it in this turn.
+    host_told: Option<HostLoad>,
     places: places::Places,
     worker: worker::Worker,
 }
@@ -166,6 +184,8 @@ impl World {
             unwritten_looks: BTreeSet::new(),
             free_bytes: u64::MAX,
             free_told: None,
+            host: WELL,
+            host_told: None,
             places: places::Places::default(),
             worker: worker::Worker::default(),
         }
@@ -226,6 +246,7 @@ impl World {
                 Happening::Exit(attempt) => self.process_exits(attempt),
                 Happening::Kill(attempt) => self.process_is_killed(attempt),
                 Happening::Look(attempt) => self.look(attempt),
+                Happening::Host => arrived.push(Report::HostLoad(self.host)),
                 Happening::Disk => arrived.push(Report::DiskFree {
                     free_bytes: self.free_bytes,
                     warn_bytes: DISK_WARN,
@@ -244,6 +265,12 @@ impl World {
             // It may be deaf for a while, until its journal can be written.
             for wait in [1, 5_000, 100_000] {
                 self.push(self.now() + wait, Happening::Disk);
+            }
+        }
+        self.host = WELL;
+        if self.swarm.host_moves > 0 {
+            for look in 0..20 {
+                self.push(self.now() + 1 + look * 20_000, Happening::Host);
             }
         }
     }
@@ -266,6 +293,7 @@ impl World {
     pub(crate) fn deaf(&mut self) {
         self.news.clear();
         self.free_told = None;
+        self.host_told = None;
     }
 
     /// What the engine was told of the disk in this turn is what it goes by.
@@ -274,14 +302,56 @@ impl World {
         self.books.knows_disk(free)
     }
 
+    /// The machine becomes busy, short of memory or free, and is looked at every five seconds.
+    pub(crate) fn host_moves(&mut self) {
+        let mb = |mb: u64| mb * 1_000_000;
+        let pressure = Pressure {
+            cpu: self.rng.pick(&[0, 39, 40, 79, 80, 100]),
+            memory: self.rng.pick(&[0, 0, 0, 4, 19, 20]),
+            io: self.rng.pick(&[0, 0, 0, 29, 59, 60]),
+        };
+        let agents_bytes = mb(self.rng.pick(&[0, 300, 900, 1_500, 2_000, 2_001, 4_000]));
+        self.host = HostLoad {
+            agents_bytes,
+            largest_bytes: agents_bytes / self.rng.between(1, 4),
+            cap_bytes: mb(2_000),
+            total_bytes: mb(16_000),
+            free_bytes: mb(self.rng.pick(&[9_000, 9_000, 9_000, 2_000, 100])),
+            pressure: self.rng.chance(800).then_some(pressure),
+            load_percent: self.rng.pick(&[0, 149, 150, 299, 300]),
+        };
+        if self.rng.chance(300) {
+            self.host = WELL;
+        }
+        let looks = self.rng.between(1, 9);
+        for look in 0..looks {
+            self.push(self.now() + 1 + look * 5_000, Happening::Host);
+        }
+        if self.rng.chance(500) {
+            self.push(self.now() + 50_000, Happening::Host);
+        }
+    }
+
+    /// What the engine was told of the machine in this turn is what it goes by.
+    pub(crate) fn host_is_known(&mut self, now: Timestamp) -> Result<(), Broken> {
+        match self.host_told.take() {
+            Some(told) if told == WELL => self.books.ceilings_rise(now),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Everything that is on its way to the engine arrives now, some of it twice.
     pub(crate) fn pile_up(&mut self) {
         let now = self.now();
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
             match happening {
                 Happening::Arrives(report) => {
-                    let is_of_attempt =
-                        !matches!(*report, Report::WorkspaceReleased { .. } | Report::ReportWritten { .. });
+                    let is_of_attempt = !matches!(
+                        *report,
+                        Report::WorkspaceReleased { .. }
+                            | Report::ReportWritten { .. }
+                            | Report::AnswerDelivered { .. }
+                    );
                     if is_of_attempt && self.rng.chance(500) {
                         self.tally.repeated_reports += 1;
                         let later = now + self.rng.between(1, 3_000);
@@ -296,7 +366,8 @@ impl World {
                 | Happening::Exit(_)
                 | Happening::Kill(_)
                 | Happening::Look(_)
-                | Happening::Disk => {
+                | Happening::Disk
+                | Happening::Host => {
                     self.queue.insert((at, number), happening);
                 }
             }
@@ -318,7 +389,9 @@ impl World {
             // What speaks of a task or run carries no number of the time that is meant: it is
             // repeated at once or not at all, as a connection inside one process would do it.
             let later = match report {
-                Report::WorkspaceReleased { .. } | Report::ReportWritten { .. } => at,
+                Report::WorkspaceReleased { .. }
+                | Report::ReportWritten { .. }
+                | Report::AnswerDelivered { .. } => at,
                 Report::WorkspaceReady { .. }
                 | Report::AgentStarted { .. }
                 | Report::SessionNamed { .. }
@@ -327,6 +400,9 @@ impl World {
                 | Report::Probed { .. }
                 | Report::Repeated { .. }
                 | Report::DiskFree { .. }
+                | Report::Asked { .. }
+                | Report::SpawnWanted { .. }
+                | Report::HostLoad(_)
                 | Report::Collected { .. }
                 | Report::Failed { .. } => at + self.rng.between(0, longest * 3),
             };
@@ -379,6 +455,16 @@ impl World {
                 self.shared.note("  disk", About::Nothing);
                 self.free_told = Some(*free_bytes);
             }
+            Report::Asked { attempt, .. } => self.shared.note("  asked", About::Attempt(*attempt)),
+            Report::SpawnWanted { attempt, .. } => self.shared.note("  wants", About::Attempt(*attempt)),
+            Report::AnswerDelivered { question } => {
+                self.shared.note("  delivered", About::Nothing);
+                self.asked.remove(&Obligation::DeliverAnswer(*question));
+            }
+            Report::HostLoad(load) => {
+                self.shared.note("  host", About::Nothing);
+                self.host_told = Some(*load);
+            }
             Report::ProcessEnded { attempt, .. } => self.shared.note("  ended", About::Attempt(*attempt)),
             Report::Collected { attempt, .. } => self.shared.note("  collected", About::Attempt(*attempt)),
         }
@@ -394,9 +480,10 @@ impl World {
         self.unwritten_looks.clear();
         self.performs_left = None;
         self.free_told = None;
+        self.host_told = None;
         for ((at, number), happening) in std::mem::take(&mut self.queue) {
             match happening {
-                Happening::Arrives(_) | Happening::Look(_) | Happening::Disk => {}
+                Happening::Arrives(_) | Happening::Look(_) | Happening::Disk | Happening::Host => {}
                 Happening::Done(obligation) => {
                     if self.rng.chance(400) {
                         self.take_effect(obligation);
@@ -514,7 +601,7 @@ impl Outside for World {
                 self.send(obligation, attempt);
             }
             Obligation::ReleaseWorkspace(task) => self.begin(obligation, Some(places::Key::Own(task))),
-            Obligation::WriteReport(_) => self.begin(obligation, None),
+            Obligation::DeliverAnswer(_) | Obligation::WriteReport(_) => self.begin(obligation, None),
         }
     }
 

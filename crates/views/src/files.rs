@@ -52,7 +52,7 @@ pub fn agent_status(state: &State, task: TaskId, now: Timestamp) -> Value {
         "files_created": names(collected.map(|collected| &collected.files_created)),
         "files_modified": names(collected.map(|collected| &collected.files_modified)),
         "files_deleted": names(collected.map(|collected| &collected.files_deleted)),
-        "questions_asked": [],
+        "questions_asked": questions_asked(state, task),
         "tokens_used": {
             "input": tokens.input,
             "output": tokens.output,
@@ -100,6 +100,10 @@ fn steps_completed(state: &State, task: &Task) -> Vec<String> {
         .filter(|job| matches!(job.state, JobState::Done { outcome: Outcome::Succeeded }))
         .map(|job| line(&job.name))
         .collect()
+}
+
+fn questions_asked(state: &State, task: &Task) -> Vec<String> {
+    jobs(state, task).flat_map(|job| state.questions_of(job.id)).map(|row| line(&row.ask.question)).collect()
 }
 
 /// The state file of a task: where it stands, its steps and what it cost. `null` when there
@@ -233,10 +237,14 @@ fn process_word(attempt: &Attempt) -> &'static str {
             End::Failed(_) => "failed",
             End::Stopped(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }) => "cancelled",
             End::Stopped(StopReason::TimedOut | StopReason::Stalled { .. }) => "timed_out",
-            End::Stopped(StopReason::Interrupted | StopReason::Budget | StopReason::Repeating { .. }) => {
-                "stopped"
-            }
+            End::Stopped(
+                StopReason::Interrupted
+                | StopReason::Budget
+                | StopReason::Memory
+                | StopReason::Repeating { .. },
+            ) => "stopped",
             End::Lost => "lost",
+            End::Parked => "parked",
         },
     }
 }

@@ -4,19 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayshift_core::event::{Entry, Event};
-use dayshift_core::ids::{RunId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Outcome, Scope, StopReason};
+use dayshift_core::types::{Ask, HoldReason, Outcome, Scope, StopReason};
 
 use crate::money;
 use crate::text::{line, line_of};
-use crate::words::key;
+use crate::words::{decision_word, key};
 
 /// How many questions and decisions are remembered; of later ones only the number is known.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// A hold: something that waited, or waits, for a person.
+/// A hold or a question: something that waited, or waits, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) run: RunId,
@@ -49,8 +49,8 @@ pub(crate) struct Decision {
 pub struct People {
     pub(crate) asked: Vec<Asked>,
     pub(crate) decisions: Vec<Decision>,
-    /// Which of `asked` are open, by task.
-    open: BTreeMap<TaskId, Vec<usize>>,
+    /// Which of `asked` are open, by task; those that are questions with their ids.
+    open: BTreeMap<TaskId, Vec<(usize, Option<QuestionId>)>>,
     /// What came after the limit.
     pub(crate) forgotten: u64,
     /// The request that reopened a task last: what it reopened besides was no second decision.
@@ -64,18 +64,37 @@ impl People {
     }
 
     /// Takes note of an entry; `state` is what holds after it.
+    #[expect(clippy::too_many_lines, reason = "one flat match over all events")]
     pub fn push(&mut self, state: &State, entry: &Entry) {
         let at = entry.at;
         match &entry.event {
+            // It was asked when its agent asked.
+            Event::JobHeld { reason: HoldReason::Question { .. }, .. } => {}
             Event::JobHeld { job, reason } => {
                 if let Some(task) = state.job(*job).and_then(|job| state.task(job.task)) {
                     let why = line(reason.message());
-                    self.ask(Asked { run: task.run, task: task.id, why, at, decided: None });
+                    let asked = Asked { run: task.run, task: task.id, why, at, decided: None };
+                    self.ask(asked, None);
+                }
+            }
+            Event::QuestionAsked { question, attempt, ask } => {
+                self.question(state, *question, *attempt, ask, at);
+            }
+            Event::QuestionAnswered { question, text, .. } => {
+                if let Some(row) = state.question(*question).and_then(|row| state.job(row.job)) {
+                    let what = format!("answered: {}", line_of(text, 200));
+                    self.close(row.task, at, &what, |other| other == Some(*question));
                 }
             }
             Event::JobReleased { job } => {
-                if let Some(job) = state.job(*job) {
-                    self.answer(job.task, at, "its limit let it go on");
+                if let Some(row) = state.job(*job) {
+                    self.close(row.task, at, "its limit let it go on", |question| question.is_none());
+                }
+            }
+            Event::ReviewDecided { job, decision, by } => {
+                if let Some(row) = state.job(*job) {
+                    let what = format!("{} by {}", decision_word(decision), line_of(by, 80));
+                    self.decide_task(state, row.task, at, &what);
                 }
             }
             Event::TaskReopened { task } => self.reopened(state, *task, entry),
@@ -97,6 +116,7 @@ impl People {
                     self.answer(job.task, at, &format!("cancelled by {}", line_of(by, 80)));
                 }
             }
+            Event::JobFinished { job, .. } | Event::WorkSentBack { job, .. } => self.dropped(state, *job, at),
             Event::BudgetSet { scope, limit, by } => {
                 if let Some((run, whose)) = money::whose(state, *scope) {
                     let what = format!("{whose} limit set to {limit} by {}", line_of(by, 80));
@@ -122,12 +142,14 @@ impl People {
             | Event::AttemptEnded { .. }
             | Event::GateDecided { .. }
             | Event::RetryScheduled { .. }
-            | Event::WorkSentBack { .. }
-            | Event::JobFinished { .. }
+            | Event::JobsAdded { .. }
+            | Event::AnswerDelivered { .. }
+            | Event::QuestionReminded { .. }
             | Event::BudgetWarned { .. }
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::ObligationFailed { .. }
             | Event::WorkspaceReleased { .. }
             | Event::ReportWritten { .. } => {}
@@ -167,20 +189,62 @@ impl People {
         self.decide(Decision { run, task: None, at, what: format!("{run}: {what}") });
     }
 
+    /// What an agent asks, unless it is answered by itself.
+    fn question(
+        &mut self,
+        state: &State,
+        question: QuestionId,
+        attempt: AttemptId,
+        ask: &Ask,
+        at: Timestamp,
+    ) {
+        let Some(row) = state.attempt(attempt).filter(|_| state.standing_answer(ask).is_none()) else {
+            return;
+        };
+        let task = state.task_of(state.job_of(row));
+        let first = ask.question.lines().find(|line| !line.trim().is_empty()).unwrap_or("(no text)");
+        let asked = Asked { run: task.run, task: task.id, why: line(first.trim()), at, decided: None };
+        self.ask(asked, Some(question));
+    }
+
+    /// Nobody waits any more for answers to questions that are open no longer.
+    fn dropped(&mut self, state: &State, job: JobId, at: Timestamp) {
+        let Some(task) = state.job(job).map(|job| job.task) else { return };
+        let is_over = |question| state.question(question).is_none_or(|row| !row.is_open());
+        self.close(task, at, "nobody waits for it any more", |question| question.is_some_and(is_over));
+    }
+
     /// Ends what the task waits for; whether it waited for anything.
     fn answer(&mut self, task: TaskId, at: Timestamp, what: &str) -> bool {
-        let open = self.open.remove(&task).unwrap_or_default();
-        for index in &open {
+        self.close(task, at, what, |_| true)
+    }
+
+    /// Ends that of what the task waits for which is meant; whether there was any.
+    fn close(
+        &mut self,
+        task: TaskId,
+        at: Timestamp,
+        what: &str,
+        is_meant: impl Fn(Option<QuestionId>) -> bool,
+    ) -> bool {
+        let Some(open) = self.open.get_mut(&task) else { return false };
+        let (closed, left): (Vec<_>, Vec<_>) =
+            open.iter().copied().partition(|(_, question)| is_meant(*question));
+        *open = left;
+        if open.is_empty() {
+            self.open.remove(&task);
+        }
+        for (index, _) in &closed {
             if let Some(asked) = self.asked.get_mut(*index) {
                 asked.decided = Some((at, what.to_owned()));
             }
         }
-        !open.is_empty()
+        !closed.is_empty()
     }
 
-    fn ask(&mut self, asked: Asked) {
+    fn ask(&mut self, asked: Asked, question: Option<QuestionId>) {
         if self.asked.len() < REMEMBERED_MAX {
-            self.open.entry(asked.task).or_default().push(self.asked.len());
+            self.open.entry(asked.task).or_default().push((self.asked.len(), question));
             self.asked.push(asked);
         } else {
             self.forgotten = self.forgotten.saturating_add(1);

@@ -12,8 +12,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
-    disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word, phase_word, reason, run_word,
-    span, stop_line, trouble,
+    ceiling_line, decision_word, disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word,
+    phase_word, reason, run_word, span, stop_line, trouble, verdict_word,
 };
 
 /// How many live tasks are shown.
@@ -21,6 +21,7 @@ const LIVE_LINES_MAX: usize = 30;
 
 /// One plain line for an event that people care about, `None` for the others. `state` is
 /// what holds after the entry; the line starts with the time since `started`.
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<String> {
     let text = match &entry.event {
         Event::RunSubmitted { run, spec, .. } => format!("{run} running  {}", intent(spec)),
@@ -41,9 +42,10 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             attempt_ended(state, *attempt, end, collected.as_deref())?
         }
         Event::GateDecided { job, result } => {
-            let verdict = if result.passed { "passed" } else { "failed" };
+            let verdict = verdict_word(state.job(*job)?, result);
             let exit = exit_line(&result.exit);
-            format!("{}: {verdict} in {} ({exit})", of_job(state, *job)?, result.elapsed)
+            let flaky = if result.is_flaky { ", flaky" } else { "" };
+            format!("{}: {verdict} in {} ({exit}{flaky})", of_job(state, *job)?, result.elapsed)
         }
         Event::RetryScheduled { job, until, because, .. } => {
             format!("{}: {}: {}", of_job(state, *job)?, retry(*until - entry.at), trouble(because))
@@ -58,6 +60,33 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             format!("{}: waits for a person: {why}; go on with: {next}", of_job(state, *job)?)
         }
         Event::JobReleased { job } => format!("{}: goes on", of_job(state, *job)?),
+        Event::JobsAdded { parent, jobs, .. } => {
+            let names: Vec<String> = jobs.iter().take(5).map(|job| line_of(&job.name, 80)).collect();
+            let more = jobs.len().saturating_sub(names.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}: waits for new jobs: {}{more}", of_job(state, *parent)?, names.join(", "))
+        }
+        Event::QuestionAsked { question, attempt, ask } => {
+            let job = state.attempt(*attempt)?.job;
+            format!("{}: asks {question}: {}", of_job(state, job)?, line(&ask.question))
+        }
+        Event::QuestionAnswered { question, text, by, .. } => {
+            let job = state.question(*question)?.job;
+            let by = line_of(by, 80);
+            format!("{}: {question} answered by {by}: {}", of_job(state, job)?, line(text))
+        }
+        Event::QuestionReminded { question, .. } => {
+            let row = state.question(*question)?;
+            let since = entry.at - row.asked_at;
+            format!(
+                "{}: {question} waits since {since}: {}",
+                of_job(state, row.job)?,
+                line(&row.ask.question)
+            )
+        }
+        Event::ReviewDecided { job, decision, by } => {
+            format!("{}: {} by {}", of_job(state, *job)?, decision_word(decision), line_of(by, 80))
+        }
         Event::BudgetWarned { scope, percent } => {
             let (run, whose) = money::whose(state, *scope)?;
             let account = state.account(*scope, entry.at)?;
@@ -73,6 +102,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
             format!("{}: the same answer to the same call {times} times: {call}", of_job(state, job)?)
         }
         Event::DiskChanged { level, free_bytes } => disk_line(*level, *free_bytes),
+        Event::CeilingSet { slots, because, .. } => ceiling_line(*slots, because),
         Event::ObligationFailed { obligation, failure, .. } => {
             format!("{}: {}", obligation_line(state, *obligation), line(&failure.message))
         }
@@ -87,6 +117,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         | Event::CostCharged { .. }
         | Event::AttemptProbed { .. }
         | Event::ProcessEnded { .. }
+        | Event::AnswerDelivered { .. }
         | Event::JobFinished { .. } => return None,
     };
     Some(format!("[{}] {text}", seconds(entry.at - started)))
@@ -133,13 +164,13 @@ fn started_line(state: &State, attempt: AttemptId) -> Option<String> {
     let attempt = state.attempt(attempt)?;
     let job = state.job_of(attempt);
     match job.work {
-        JobWork::Work => {
+        JobWork::Work | JobWork::Agent { .. } => {
             let agent = line_of(&attempt.route.agent, 80);
             let resumed = if attempt.resume.is_some() { ", goes on with its session" } else { "" };
             let number = attempt.number;
             Some(format!("{}: running ({agent}, attempt {number}{resumed})", of_job(state, job.id)?))
         }
-        JobWork::Check { .. } => None,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
     }
 }
 
@@ -154,8 +185,8 @@ fn attempt_ended(
     let attempt = state.attempt(attempt)?;
     let job = state.job_of(attempt);
     match job.work {
-        JobWork::Work => {}
-        JobWork::Check { .. } => return None,
+        JobWork::Work | JobWork::Agent { .. } => {}
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => return None,
     }
     let head = of_job(state, job.id)?;
     let took = attempt.process.as_ref().map(|process| process.elapsed);
@@ -164,6 +195,7 @@ fn attempt_ended(
         End::Failed(_) => format!("{head}: failed"),
         End::Stopped(reason) => return Some(format!("{head}: stopped: {}", stop_line(reason))),
         End::Lost => return Some(format!("{head}: lost with its worker")),
+        End::Parked => format!("{head}: parked"),
     };
     if let Some(took) = took {
         put!(text, " in {took}");

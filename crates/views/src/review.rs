@@ -1,9 +1,11 @@
 //! What needs a person: one list, what blocks most first.
 
-use dayshift_core::state::{Job, State, Task};
-use dayshift_core::types::{HoldReason, Outcome, Scope};
+use dayshift_core::proposal::of_task;
+use dayshift_core::state::{Job, JobState, State, Task};
+use dayshift_core::types::{HoldReason, JobWork, Outcome, Scope};
 use serde_json::{Value, json};
 
+use crate::proposal::proposal;
 use crate::text::{line, line_of, put, shell_word};
 use crate::words::{go_on, held, key, name, raise};
 
@@ -35,6 +37,8 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             HoldReason::Budget { .. } => "budget",
             HoldReason::Workspace { .. } => "workspace",
             HoldReason::Gate { .. } => "gate",
+            HoldReason::Review { .. } => "review",
+            HoldReason::Question { .. } => "question",
         };
         let (why, next) = (line(reason.message()), go_on(state, job, reason));
         return Some(Item { task, job: Some(job), why, next, blocks, kind });
@@ -48,10 +52,16 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             blocks,
             kind: "deferred",
         }),
-        Some(
-            Outcome::Succeeded | Outcome::Failed(_) | Outcome::Skipped { .. } | Outcome::Cancelled { .. },
-        )
-        | None => None,
+        // What has failed for good can try again.
+        Some(Outcome::Failed(failure)) => Some(Item {
+            task,
+            job: None,
+            why: line(&failure.message),
+            next: format!("dayshift retry {}", shell_word(&state.spec(task).key)),
+            blocks,
+            kind: "failed",
+        }),
+        Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) | None => None,
     }
 }
 
@@ -80,6 +90,19 @@ pub fn review(state: &State) -> String {
         put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
         put!(text, "Goal: {}\n", name(state, item.task));
         put!(text, "Error: {}\n", item.why);
+        if let Some(status) = plan_review(state, item.task) {
+            put!(text, "Plan Review Status: {status}\n");
+        }
+        let concerns = concerns(item.job);
+        if !concerns.is_empty() {
+            text.push_str("Concerns:\n");
+        }
+        for concern in concerns {
+            put!(text, "  - {}\n", line(concern));
+        }
+        if let Some(proposed) = item.job.and_then(|_| proposal(state, item.task)) {
+            text.push_str(&proposed);
+        }
         if item.blocks > 0 {
             put!(text, "Blocks: {} task(s)\n", item.blocks);
         }
@@ -91,8 +114,31 @@ pub fn review(state: &State) -> String {
     text
 }
 
+/// How the plan of a task was judged last, where it has one.
+fn plan_review(state: &State, task: &Task) -> Option<&'static str> {
+    let jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+    let review = jobs.filter(|job| !job.is_given_up).find(|job| {
+        matches!(job.work, JobWork::Agent { role: dayshift_core::pipeline::Role::PlanReviewer })
+    })?;
+    match &review.verdict {
+        _ if review.is_approved => Some("approved by a person"),
+        Some(verdict) if verdict.approved => Some("approved"),
+        Some(_) => Some("rejected"),
+        None => None,
+    }
+}
+
+/// What a reviewer has against what waits for a person.
+fn concerns(job: Option<&Job>) -> &[String] {
+    match job.map(|job| &job.state) {
+        Some(JobState::Held { reason: HoldReason::Review { concerns, .. } }) => concerns,
+        Some(_) | None => &[],
+    }
+}
+
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
-/// `kind` (budget, workspace, gate, deferred), `goal`, `error`, `blocks` (tasks), `next` (a command).
+/// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `proposal` (the tasks of a day
+/// that it proposes, or null), `blocks` (tasks), `next` (a command).
 pub fn review_json(state: &State) -> Value {
     let rows: Vec<Value> = items(state)
         .into_iter()
@@ -105,6 +151,9 @@ pub fn review_json(state: &State) -> Value {
                 "kind": item.kind,
                 "goal": name(state, item.task),
                 "error": item.why,
+                "concerns": concerns(item.job),
+                "proposal": of_task(state, item.task).map(|(_, day)| &day.items),
+                "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
                 "next": item.next,
             })

@@ -1,9 +1,9 @@
 //! The run log: markdown that only grows, one block per run.
 
-use dayshift_core::event::{Entry, Event};
+use dayshift_core::event::{Entry, Event, JobSpec};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Micros, Spend};
-use dayshift_core::state::{Attempt, State};
+use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
@@ -13,8 +13,9 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
-    agent_model, attempts_max, class_word, disk_line, end_line, exit_line, has_many_runs, job_label,
-    obligation_line, outcome_word, reason, span, stop_line, wall_time,
+    agent_model, attempts_max, ceiling_line, class_word, decision_word, disk_line, end_line, gate_check,
+    gate_label, has_many_runs, job_label, obligation_line, outcome_word, reason, span, stop_line,
+    verdict_word, wall_time,
 };
 
 /// How many of a run's tasks its heading names.
@@ -59,6 +60,7 @@ fn continued(run: RunId, at: Timestamp) -> String {
 }
 
 /// The text of an entry, and the run it belongs to.
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
     let at = entry.at;
     match &entry.event {
@@ -109,6 +111,34 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let mark = if *level == DiskLevel::Fine { GOOD } else { CARE };
             Some((money::current_run(state)?, log(at, mark, "task", &disk_line(*level, *free_bytes))))
         }
+        Event::JobsAdded { parent, jobs, wish, .. } => jobs_added(state, *parent, jobs, wish.is_some(), at),
+        Event::QuestionAsked { question, attempt, ask } => {
+            let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
+            let text = format!("Question {question}: {} ({tail})", md(&ask.question));
+            Some((run, log(at, LOOK, "human_review", &text)))
+        }
+        Event::QuestionAnswered { question, text, by, .. } => {
+            let (run, tail) = of_task(state, state.job(state.question(*question)?.job)?.task)?;
+            let text = format!("{question} answered by {}: {} ({tail})", md_of(by, 80), md(text));
+            Some((run, log(at, GOOD, "human_review", &text)))
+        }
+        Event::QuestionReminded { question, times } => {
+            let row = state.question(*question)?;
+            let (run, tail) = of_task(state, state.job(row.job)?.task)?;
+            let text = format!("{question} waits since {}, told {times} times ({tail})", iso(row.asked_at));
+            Some((run, log(at, CARE, "human_review", &text)))
+        }
+        Event::ReviewDecided { job, decision, by } => {
+            let row = state.job(*job)?;
+            let (run, tail) = of_task(state, row.task)?;
+            let word = decision_word(decision);
+            let text = format!("{} {word} by {} ({tail})", md(&job_label(row)), md_of(by, 80));
+            Some((run, log(at, LOOK, "human_review", &text)))
+        }
+        Event::CeilingSet { slots, because, .. } => {
+            let mark = if slots.is_none() { GOOD } else { CARE };
+            Some((money::current_run(state)?, log(at, mark, "task", &md(&ceiling_line(*slots, because)))))
+        }
         Event::StopOrdered { attempt, reason } => {
             let (run, tail) = of_task(state, state.job_of(state.attempt(*attempt)?).task)?;
             let text = format!("Stopping {attempt}: {} ({tail})", md(&stop_line(reason)));
@@ -124,6 +154,7 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }
         | Event::AttemptProbed { .. }
+        | Event::AnswerDelivered { .. }
         | Event::ProcessEnded { .. }
         | Event::JobFinished { .. }
         | Event::WorkspaceReleased { .. }
@@ -164,17 +195,25 @@ fn attempt_opened(state: &State, id: AttemptId, route: &Route, at: Timestamp) ->
     let (run, tail) = of_task(state, job.task)?;
     let spec = state.spec(state.task_of(job));
     let mut text = String::new();
-    if job.work == JobWork::Work && attempt.number == 1 {
+    let is_first = state
+        .task_of(job)
+        .jobs
+        .iter()
+        .filter_map(|id| state.job(*id))
+        .all(|other| other.attempts.iter().all(|id| *id >= attempt.id));
+    if is_first && !matches!(job.work, JobWork::Check { .. }) {
         let started = format!("Task {} started: {}", md_of(&spec.key, 100), md_of(&spec.name, 200));
         text.push_str(&log(at, INFO, "task", &started));
     }
     match (&job.work, &spec.work) {
-        (JobWork::Work, TaskWork::Agent { .. }) => {
+        (JobWork::Work, TaskWork::Agent { .. }) | (JobWork::Agent { .. }, _) => {
             let agent = md(&agent_model(attempt));
-            let routing = format!("Routing [work] → {agent}: {} ({tail})", md(&route.reason));
+            let role = role(job);
+            let routing = format!("Routing [{role}] → {agent}: {} ({tail})", md(&route.reason));
             text.push_str(&log(at, INFO, "routing", &routing));
         }
-        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => {}
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _)
+        | (JobWork::Work, TaskWork::Run { .. }) => {}
     }
     (!text.is_empty()).then_some((run, text))
 }
@@ -185,13 +224,14 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     let job = state.job_of(attempt);
     let (run, tail) = of_task(state, job.task)?;
     match (&job.work, &state.spec(state.task_of(job)).work) {
-        (JobWork::Work, TaskWork::Agent { .. }) => {}
-        (JobWork::Check { .. }, _) | (JobWork::Work, TaskWork::Run { .. }) => return None,
+        (JobWork::Work, TaskWork::Agent { .. }) | (JobWork::Agent { .. }, _) => {}
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _)
+        | (JobWork::Work, TaskWork::Run { .. }) => return None,
     }
     let mark = match end {
         End::Succeeded => GOOD,
         End::Failed(_) => BAD,
-        End::Stopped(_) | End::Lost => CARE,
+        End::Stopped(_) | End::Lost | End::Parked => CARE,
     };
     if attempt.started_at.is_none() {
         let text = format!("Attempt {id} did not start ({tail}): {}", md(&end_line(end)));
@@ -200,7 +240,8 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     let took = took(attempt, at);
     let Spend { cost, tokens, .. } = attempt.spend;
     let mut text = format!(
-        "LLM call [work] {} (cost={}, {took}, tokens={}/{}, {tail})",
+        "LLM call [{}] {} (cost={}, {took}, tokens={}/{}, {tail})",
+        role(job),
         md(&agent_model(attempt)),
         usd(cost),
         tokens.input,
@@ -212,6 +253,18 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     Some((run, log(at, mark, "llm_call", &text)))
 }
 
+/// `work`, or the role in a pipeline.
+fn role(job: &Job) -> &'static str {
+    match job.work {
+        JobWork::Agent { role } => role.word(),
+        JobWork::Work
+        | JobWork::Check { .. }
+        | JobWork::BaseCheck { .. }
+        | JobWork::Human
+        | JobWork::Join => "work",
+    }
+}
+
 fn took(attempt: &Attempt, at: Timestamp) -> String {
     let elapsed = attempt.process.as_ref().map_or_else(|| span(attempt, at), |process| process.elapsed);
     tenths(elapsed)
@@ -221,10 +274,14 @@ fn gate_decided(state: &State, job: JobId, result: &GateResult, at: Timestamp) -
     let job = state.job(job)?;
     let (run, tail) = of_task(state, job.task)?;
     let (mark, word) = if result.passed { (GOOD, "PASSED") } else { (BAD, "FAILED") };
-    let name = md(job_label(job).trim_start_matches("gate "));
+    let name = md(&gate_label(job));
     let took = tenths(result.elapsed);
     let head = format!("Quality Gate {mark} {word}: {name} ({tail}, {took})");
-    let check = format!("  - {mark} {name}: {}\n", md(&exit_line(&result.exit)));
+    let mut check = format!("  - {mark} {name}: {}", md(&gate_check(result)));
+    if job.is_base_check() {
+        put!(check, "; {}", verdict_word(job, result));
+    }
+    check.push('\n');
     Some((run, log(at, mark, "quality_gate", &head) + &check))
 }
 
@@ -247,6 +304,35 @@ fn retry(
         format!("Retry (not counted) for step {label}: {message} ({tail})")
     };
     Some((run, log(at, if counted { CARE } else { AGAIN }, "retry", &text)))
+}
+
+/// Jobs that another one waits for. One that its agent did not wish for is a repair of what was rejected.
+fn jobs_added(
+    state: &State,
+    parent: JobId,
+    jobs: &[JobSpec],
+    is_wish: bool,
+    at: Timestamp,
+) -> Option<(RunId, String)> {
+    let row = state.job(parent)?;
+    let (run, tail) = of_task(state, row.task)?;
+    let names: Vec<String> = jobs.iter().take(10).map(|job| md_of(&job.name, 80)).collect();
+    let names = names.join(", ");
+    let label = md(&job_label(row));
+    let why = jobs.iter().find_map(|job| Some(md(&job.spawned.as_ref()?.reason)));
+    let limit = state.template_of(row).and_then(|template| template.on_reject.as_ref()).map(|on| on.max);
+    match (why, limit) {
+        (Some(why), Some(limit)) if !is_wish => {
+            let next = row.rejections.saturating_add(1);
+            let text =
+                format!("Retry attempt {next}/{limit} for step {label}: {why}; {names} repairs it ({tail})");
+            Some((run, log(at, CARE, "retry", &text)))
+        }
+        (why, _) => {
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            Some((run, log(at, AGAIN, "task", &format!("{label} waits for {names}{why} ({tail})"))))
+        }
+    }
 }
 
 fn held(state: &State, job: JobId, why: &HoldReason, at: Timestamp) -> Option<(RunId, String)> {

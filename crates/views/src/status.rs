@@ -1,6 +1,7 @@
 //! What is going on now.
 
-use dayshift_core::state::{Run, State, Task};
+use dayshift_core::host::Strain;
+use dayshift_core::state::{Run, RunMode, State, Task};
 use dayshift_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -8,7 +9,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{line, line_of, put};
 use crate::words::{
-    key, name, outcome_word, phase_word, reason, run_word, span, task_state_word, waiting_for, work_attempts,
+    ceiling_line, key, name, outcome_word, phase_word, reason, run_word, span, task_state_word, waiting_for,
+    work_attempts,
 };
 
 /// How many tasks of a run are listed in the text; JSON has them all.
@@ -20,12 +22,11 @@ pub fn status_json(state: &State) -> Value {
 }
 
 fn run_json(state: &State, run: &Run) -> Value {
-    use dayshift_core::state::RunMode;
     let outcome = match &run.mode {
         RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => None,
         RunMode::Closed { outcome, .. } => Some(outcome_word(outcome)),
     };
-    json!({
+    let mut value = json!({
         "id": run.id.to_string(),
         "label": line(&run.spec.label),
         "state": run_word(run),
@@ -33,7 +34,13 @@ fn run_json(state: &State, run: &Run) -> Value {
         "cost_usd": run.account.spent.cost.usd(),
         "budget_usd": run.account.limit.cost.map(dayshift_core::money::Micros::usd),
         "tasks": tasks_of(state, run).map(|task| task_status(state, task)).collect::<Vec<_>>(),
-    })
+    });
+    let ceiling =
+        state.ceiling_of(run).filter(|ceiling| outcome.is_none() && ceiling.slots < run.spec.slots_max);
+    if let Some(ceiling) = ceiling {
+        value["ceiling"] = json!({ "slots": ceiling.slots, "because": line(&ceiling.because) });
+    }
+    value
 }
 
 /// A task as lists hold it.
@@ -67,12 +74,30 @@ pub fn status_text(state: &State, now: Timestamp) -> String {
     text
 }
 
+/// How many attempts the machine bears, where that may hold the run up, or does not because a person
+/// said how many are to be live.
+fn ceiling_word(state: &State, run: &Run) -> Option<String> {
+    match run.mode {
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => {}
+        RunMode::Closed { .. } => return None,
+    }
+    if let Some(ceiling) = state.ceiling_of(run).filter(|ceiling| ceiling.slots < run.spec.slots_max) {
+        return Some(ceiling_line(Some(ceiling.slots), &ceiling.because));
+    }
+    let busy = state.ceiling(Strain::Load).filter(|_| run.spec.slots_are_fixed)?;
+    let because = line_of(&busy.because, 200);
+    Some(format!("at most {} at once as you said, though the machine is busy: {because}", run.spec.slots_max))
+}
+
 fn run_text(text: &mut String, state: &State, run: &Run, now: Timestamp) {
     let tally = Tally::of(state, tasks_of(state, run));
     let money = money::of_limit(&run.account);
     let label = line_of(&run.spec.label, 100);
     put!(text, "{} {label}: {}, {money}\n", run.id, run_word(run));
     put!(text, "  {}\n", tally.line());
+    if let Some(word) = ceiling_word(state, run) {
+        put!(text, "  {word}\n");
+    }
     for task in tasks_of(state, run).take(TASKS_LISTED_MAX) {
         put!(text, "  {}\n", task_line(state, task, now));
     }

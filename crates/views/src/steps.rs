@@ -10,16 +10,23 @@ use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, re
 /// A task's jobs as steps, in order: id, name, state, attempt, `max_attempts`,
 /// `implementer_model`, `reviewer_model`, error.
 pub(crate) fn steps(state: &State, task: &Task) -> Vec<Value> {
+    let has_pipeline = state.pipeline_of(task).is_some();
+    let is_step = |job: &&Job| !has_pipeline || crate::pipeline::step_word(state, task, job).is_some();
     jobs(state, task)
+        .filter(|job| !job.is_given_up)
+        .filter(is_step)
         .map(|job| {
+            let review = crate::pipeline::review_of(state, task, job).filter(|_| has_pipeline);
+            let word = crate::pipeline::step_word(state, task, job);
             json!({
-                "id": job.id.to_string(),
+                "id": job.item.as_ref().map_or_else(|| job.id.to_string(), |item| line(&item.id)),
+                "job": job.id.to_string(),
                 "name": line(&job.name),
-                "state": step_word(job),
+                "state": word.unwrap_or_else(|| step_word(job)),
                 "attempt": job.attempts.len(),
                 "max_attempts": attempts_max(state, job),
                 "implementer_model": model(state, task, job),
-                "reviewer_model": Value::Null,
+                "reviewer_model": review.and_then(|review| model(state, task, review)),
                 "error": error(job),
             })
         })
@@ -41,14 +48,31 @@ pub(crate) fn jobs_json(state: &State, task: &Task) -> Vec<Value> {
                 "status": job_word(job),
                 "retry_count": job.attempts.len().saturating_sub(1),
                 "max_retries": attempts_max(state, job).saturating_sub(1),
-                "parent_job_id": Value::Null,
-                "regression_context": job.context.as_ref().map(|context| safe(&context.text)),
+                "stage": state.pipeline_of(task).zip(job.template).and_then(|(pipeline, place)| {
+                    pipeline.stages.get(place.stage as usize).map(|stage| line(&stage.name))
+                }),
+                "role": state.role_of(job).map(dayshift_core::pipeline::Role::word),
+                "item": job.item.as_ref().map(|item| line(&item.id)),
+                "parent_job_id": job.spawned.as_ref().map(|spawned| spawned.parent.to_string()),
+                "regression_context": regression(job),
+                "verdict": job.verdict,
+                "approved_by_person": job.is_approved,
+                "questions": state
+                    .questions_of(job.id)
+                    .map(|row| crate::pipeline::question_json(state, row))
+                    .collect::<Vec<_>>(),
                 "needs": job.needs.iter().map(|need| need.job.to_string()).collect::<Vec<_>>(),
                 "session": job.session.as_deref().map(line),
                 "attempts": attempts,
             })
         })
         .collect()
+}
+
+/// Why a job is there, where another one asked for it, or is done again.
+fn regression(job: &Job) -> Option<String> {
+    let asked = job.spawned.as_ref().map(|spawned| format!("{}\n\n{}", spawned.reason, spawned.brief));
+    asked.or_else(|| job.context.as_ref().map(|context| context.text.clone())).map(|text| safe(&text))
 }
 
 /// The jobs of a task, the work first.

@@ -7,12 +7,14 @@ use dayshift_core::types::{Collected, JobWork, Level, Outcome, TaskWork};
 use serde_json::{Value, json};
 
 use crate::money;
+use crate::proposal;
 use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
 use crate::words::{
-    agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, held, key, name,
-    outcome_line, phase_word, short, span, task_state_word, waiting_for, wall_time,
+    agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, gate_label, held, key,
+    name, outcome_line, phase_word, shared, short, span, task_state_word, verdict_word, waiting_for,
+    wall_time,
 };
 
 /// How many attempts of a job are listed.
@@ -50,7 +52,18 @@ pub fn task_tree(state: &State, task: TaskId, now: Timestamp) -> String {
     below.extend(
         jobs(state, task).filter(|job| job.work == JobWork::Work).map(|job| work(state, task, job, now)),
     );
+    below.extend(
+        jobs(state, task)
+            .filter(|job| !job.is_given_up)
+            .filter(|job| matches!(job.work, JobWork::Agent { .. } | JobWork::Human))
+            .map(|job| part(state, job, now)),
+    );
+    below.extend(
+        proposal::lines(state, task)
+            .map(|(text, lines)| Node { text, below: lines.into_iter().map(Node::leaf).collect() }),
+    );
     below.extend(gates(state, task, now));
+    below.extend(asked(state, task));
     below.extend(deliverables(state, task));
     below.extend(
         task.collected.as_deref().filter(|found| found.changed).map(|found| Node::leaf(files(found))),
@@ -140,6 +153,46 @@ fn work(state: &State, task: &Task, job: &Job, now: Timestamp) -> Node {
     Node { text, below: attempt_nodes(&attempts, now) }
 }
 
+/// A job of a pipeline: who does it, how often, what came of it.
+fn part(state: &State, job: &Job, now: Timestamp) -> Node {
+    let attempts: Vec<&Attempt> = job.attempts.iter().filter_map(|id| state.attempt(*id)).collect();
+    let who = attempts.last().map(|attempt| agent_model(attempt));
+    let end = match &job.state {
+        JobState::Done { outcome } => outcome_line(outcome),
+        JobState::Held { reason } => format!("waits for a person: {}", line(reason.message())),
+        JobState::Blocked | JobState::Ready if attempts.is_empty() => "not begun".to_owned(),
+        JobState::Blocked | JobState::Ready | JobState::Backoff { .. } => "to go on".to_owned(),
+        JobState::Active { .. } => "at work".to_owned(),
+    };
+    let made = count(attempts.len(), "attempt");
+    let cost = job.account.spent.cost;
+    let head = match (&job.work, who) {
+        (JobWork::Agent { .. }, Some(who)) => {
+            format!("{} {}: {who} ({made}, {cost}): {end}", job.id, line_of(&job.name, 80))
+        }
+        (_, _) => format!("{} {}: {end}", job.id, line_of(&job.name, 80)),
+    };
+    let mut below: Vec<Node> = crate::pipeline::remarks(state, job).into_iter().map(Node::leaf).collect();
+    below.extend(attempt_nodes(&attempts, now));
+    Node { text: head, below }
+}
+
+/// What its agents have asked.
+fn asked(state: &State, task: &Task) -> Option<Node> {
+    let rows: Vec<Node> = jobs(state, task)
+        .flat_map(|job| state.questions_of(job.id))
+        .map(|row| {
+            let answer = match row.answer() {
+                Some(answer) => format!("answered: {}", line(answer)),
+                None if row.is_open() => format!("open: dayshift answer {} TEXT", row.id),
+                None => "nobody waits for it any more".to_owned(),
+            };
+            Node::leaf(format!("{}: {} ({answer})", row.id, line(&row.ask.question)))
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Node { text: format!("Questions: {}", rows.len()), below: rows })
+}
+
 fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
     let skipped = attempts.len().saturating_sub(ATTEMPTS_LISTED_MAX);
     let mut nodes = Vec::new();
@@ -167,15 +220,19 @@ fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
 }
 
 fn gates(state: &State, task: &Task, now: Timestamp) -> Option<Node> {
-    let checks: Vec<&Job> = jobs(state, task).filter(|job| job.work != JobWork::Work).collect();
+    let checks: Vec<&Job> = jobs(state, task).filter(|job| is_check(job)).collect();
     if checks.is_empty() {
         return None;
     }
     let names: Vec<String> =
-        checks.iter().map(|job| line_of(job.name.trim_start_matches("gate:"), 80)).collect();
+        checks.iter().filter(|job| !job.is_base_check()).map(|job| gate_label(job)).collect();
     let verdict = verdict(&checks);
     let below = checks.iter().map(|job| Node::leaf(gate_line(state, job, now))).collect();
     Some(Node { text: format!("Quality Gate: {} ({verdict})", names.join(" + ")), below })
+}
+
+fn is_check(job: &Job) -> bool {
+    !job.is_given_up && job.gate_name().is_some()
 }
 
 fn verdict(checks: &[&Job]) -> &'static str {
@@ -191,7 +248,7 @@ fn verdict(checks: &[&Job]) -> &'static str {
 }
 
 fn gate_line(state: &State, job: &Job, now: Timestamp) -> String {
-    let name = line_of(job.name.trim_start_matches("gate:"), 80);
+    let name = gate_label(job);
     if let JobState::Active { attempt } = job.state
         && let Some(attempt) = state.attempt(attempt)
     {
@@ -199,8 +256,7 @@ fn gate_line(state: &State, job: &Job, now: Timestamp) -> String {
     }
     match &job.gate {
         Some(gate) => {
-            let word = if gate.passed { "passed" } else { "failed" };
-            format!("{name}: {word} ({})", gate_check(gate))
+            format!("{name}: {} ({})", verdict_word(job, gate), gate_check(gate))
         }
         None => format!("{name}: not run"),
     }
@@ -279,6 +335,7 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "constraints": lines(&spec.constraints),
         "context_files": lines(&spec.context_files),
         "needs": spec.needs.iter().map(|need| json!({"task": line(&need.key), "when": need.when})).collect::<Vec<_>>(),
+        "waits": waits(state, task),
         "source": line(&spec.source),
         "budget_usd": task.account.limit.cost.map(dayshift_core::money::Micros::usd),
         "tokens": tokens(task.account.spent.tokens),
@@ -288,7 +345,7 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         "held": held(state, task).map(|(_, reason)| line(reason.message())),
         "workspace": workspace(task),
         "deliverables": wanted(state, task).into_iter().map(|(path, is_there)| json!({"path": path, "done": is_there})).collect::<Vec<_>>(),
-        "gates": jobs(state, task).filter(|job| job.work != JobWork::Work).map(gate_json).collect::<Vec<_>>(),
+        "gates": gates_json(state, task),
         "result": task.collected.as_deref().map(collected_json),
         "steps": steps(state, task),
         "jobs": jobs_json(state, task),
@@ -297,6 +354,15 @@ pub fn task_json(state: &State, task: TaskId) -> Value {
         value.extend(more);
     }
     value
+}
+
+/// Whom the task waits for because they share something, and why.
+fn waits(state: &State, task: &Task) -> Vec<Value> {
+    let waits = task.needs.iter().filter_map(|edge| {
+        let (other, group) = (state.task(edge.task)?, edge.conflict?);
+        Some(json!({"task": key(state, other), "because": shared(state, other, task, group)}))
+    });
+    waits.collect()
 }
 
 fn lines(texts: &[String]) -> Vec<String> {
@@ -328,15 +394,34 @@ fn workspace(task: &Task) -> Value {
     })
 }
 
+/// Each gate with its evidence, and under `base` what it said of the base, where it had to fail there.
+fn gates_json(state: &State, task: &Task) -> Vec<Value> {
+    let checks = jobs(state, task).filter(|job| is_check(job) && !job.is_base_check());
+    checks
+        .map(|job| {
+            let mut value = gate_json(job);
+            if let Some(base) = state.base_check_of(job) {
+                value["base"] = gate_json(base);
+            }
+            value
+        })
+        .collect()
+}
+
 fn gate_json(job: &Job) -> Value {
     let gate = job.gate.as_deref();
     json!({
-        "name": line(job.name.trim_start_matches("gate:")),
+        "name": line(job.gate_name().unwrap_or_default()),
+        "job": job.id.to_string(),
+        "attempt": job.attempts.last().map(ToString::to_string),
         "passed": gate.map(|gate| gate.passed),
         "exit": gate.map(|gate| exit_line(&gate.exit)),
         "elapsed_ms": gate.map(|gate| gate.elapsed.0),
+        "tests": gate.and_then(|gate| gate.tests),
+        "flaky": gate.map(|gate| gate.is_flaky),
         "output_sha256": gate.and_then(|gate| gate.output_sha256.as_deref()).map(line),
         "commit": gate.and_then(|gate| gate.commit.as_deref()).map(line),
+        "tree": gate.and_then(|gate| gate.tree.as_deref()).map(line),
         "findings": gate.map(|gate| safe(&gate.findings)),
     })
 }

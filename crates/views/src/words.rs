@@ -5,8 +5,8 @@ use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Dialect, DiskLevel, End, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork, Obligation,
-    Outcome, Scope, StopReason, TaskWork, When, WorkspaceKind,
+    Decision, Dialect, DiskLevel, End, Exit, Failure, FailureClass, GateResult, HoldReason, JobWork,
+    Obligation, Outcome, Scope, StopReason, TaskWork, When, WorkspaceKind,
 };
 use jiff::tz::TimeZone;
 
@@ -45,6 +45,9 @@ pub fn task_state_word(state: &State, task: &Task) -> &'static str {
     }
     if held(state, task).is_some() {
         return "awaiting_human";
+    }
+    if state.pipeline_of(task).is_some() {
+        return crate::pipeline::state_word(state, task);
     }
     let work = task.jobs.first().and_then(|job| state.job(*job));
     match work.map(|job| &job.state) {
@@ -100,14 +103,15 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     let open: Vec<String> = task
         .needs
         .iter()
-        .filter_map(|need| Some((state.task(need.task)?, need.when)))
+        .filter_map(|edge| Some((state.task(edge.task)?, edge)))
         .filter(|(other, _)| other.outcome().is_none())
-        .map(|(other, when)| {
+        .map(|(other, edge)| {
             let key = line_of(&state.spec(other).key, 80);
-            match when {
-                When::Success => format!("`{key}`"),
-                When::Failure => format!("`{key}` to fail"),
-                When::Completed | When::Always => format!("`{key}` to end"),
+            match (edge.conflict, edge.when) {
+                (Some(group), _) => format!("`{key}` to end: {}", shared(state, other, task, group)),
+                (None, When::Success) => format!("`{key}`"),
+                (None, When::Failure) => format!("`{key}` to fail"),
+                (None, When::Completed | When::Always) => format!("`{key}` to end"),
             }
         })
         .collect();
@@ -119,13 +123,31 @@ fn unmet_needs(state: &State, task: &Task) -> String {
     }
 }
 
+/// Why `later` waits for `earlier`, with which it shares something: `both change src/list.rs`.
+pub(crate) fn shared(state: &State, earlier: &Task, later: &Task, group: u32) -> String {
+    let conflict = state.run_of(later).spec.conflicts.get(group as usize);
+    let key = &state.spec(earlier).key;
+    let because = conflict.map(|conflict| conflict.because(earlier.index, later.index, key));
+    line_of(&because.unwrap_or_default(), 200)
+}
+
 /// What a ready job waits for.
 fn start_of(state: &State, run: &Run, task: &Task, job: &Job) -> String {
     if run.live >= run.spec.slots_max {
         return format!("a free slot ({} of {} in use)", run.live, run.spec.slots_max);
     }
+    if let Some(ceiling) = state.ceiling_of(run).filter(|_| !state.is_under_ceiling(run)) {
+        return format!("the machine: {}", ceiling_line(Some(ceiling.slots), &ceiling.because));
+    }
     if let Some(holder) = in_place_holder(state, run, task) {
         return format!("the checkout, which `{}` works in", line_of(&state.spec(holder).key, 80));
+    }
+    if let Some((live, slots)) = state.agent_slots(job).filter(|(live, slots)| live >= slots) {
+        return format!("a free slot of its agent ({live} of {slots} in use)");
+    }
+    if let Some((other, group)) = state.in_the_way(task) {
+        let key = line_of(&state.spec(other).key, 80);
+        return format!("`{key}` to end: {}", shared(state, other, task, group));
     }
     if state.disk() == DiskLevel::Short {
         return "room on the disk".to_owned();
@@ -168,7 +190,7 @@ pub(crate) fn held<'a>(state: &'a State, task: &Task) -> Option<(&'a Job, &'a Ho
 
 /// Whether a task is being worked on or is about to be again: begun, not ended, not held.
 pub(crate) fn is_active(state: &State, task: &Task) -> bool {
-    matches!(task_state_word(state, task), "implementing" | "quality_gate")
+    !matches!(task_state_word(state, task), "new" | "awaiting_human" | "done" | "failed")
 }
 
 /// The user's own name for a task, safe, on one line.
@@ -241,6 +263,7 @@ pub(crate) fn end_line(end: &End) -> String {
         End::Failed(failure) => format!("failed ({}): {}", class_word(failure.class), line(&failure.message)),
         End::Stopped(reason) => format!("stopped: {}", stop_line(reason)),
         End::Lost => "lost with its worker".to_owned(),
+        End::Parked => "parked: it goes on when what it waits for is there".to_owned(),
     }
 }
 
@@ -253,6 +276,15 @@ pub(crate) fn trouble(failure: &Failure) -> String {
     }
 }
 
+/// How many attempts the machine bears, and why: `2 at once for now: programs wait for disks …`.
+pub(crate) fn ceiling_line(slots: Option<u32>, because: &str) -> String {
+    let because = line_of(because, 200);
+    match slots {
+        Some(slots) => format!("at most {slots} at once for now: {because}"),
+        None => format!("as many at once as the runs say: {because}"),
+    }
+}
+
 /// Why an attempt is stopped, on one line.
 pub(crate) fn stop_line(reason: &StopReason) -> String {
     match reason {
@@ -260,11 +292,21 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
         StopReason::Interrupted => "dayshift was stopped".to_owned(),
         StopReason::TimedOut => "the time limit was reached".to_owned(),
         StopReason::Budget => "the budget is used up".to_owned(),
+        StopReason::Memory => "the agents together used too much memory".to_owned(),
         StopReason::Stalled { silent } => format!("silent for {silent}, and doing nothing"),
         StopReason::Repeating { call, times } => {
             format!("the same answer to the same call {times} times: {}", line(call))
         }
         StopReason::JobCancelled { by } => format!("its job was cancelled by {}", line_of(by, 80)),
+    }
+}
+
+/// What a person decided, in one word.
+pub(crate) fn decision_word(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approved",
+        Decision::Reject { .. } => "rejected",
+        Decision::RequestChanges { .. } => "sent back with changes",
     }
 }
 
@@ -275,6 +317,10 @@ pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
         HoldReason::Budget { scope: None, .. } | HoldReason::Workspace { .. } | HoldReason::Gate { .. } => {
             format!("dayshift retry {}", shell_word(&state.spec(state.task_of(job)).key))
         }
+        HoldReason::Review { .. } => {
+            format!("dayshift task {} --approve", shell_word(&state.spec(state.task_of(job)).key))
+        }
+        HoldReason::Question { question, .. } => format!("dayshift answer {question} TEXT"),
     }
 }
 
@@ -341,7 +387,27 @@ pub(crate) fn phase_word(attempt: &Attempt) -> &'static str {
 pub(crate) fn job_label(job: &Job) -> String {
     match &job.work {
         JobWork::Work => "work".to_owned(),
-        JobWork::Check { gate } => format!("gate {}", line_of(gate, 80)),
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } => format!("gate {}", gate_label(job)),
+        JobWork::Agent { .. } | JobWork::Human | JobWork::Join => line_of(&job.name, 80),
+    }
+}
+
+/// The name of the gate that a job runs, and where that is not the result: `unit`, `unit on the base`.
+pub(crate) fn gate_label(job: &Job) -> String {
+    let name = line_of(job.gate_name().unwrap_or_default(), 80);
+    if job.is_base_check() { format!("{name} on the base") } else { name }
+}
+
+/// What a gate said, as a verb; on the base it must fail.
+pub(crate) fn verdict_word(job: &Job, gate: &GateResult) -> &'static str {
+    match (job.is_base_check(), gate.passed, &gate.exit) {
+        (false, true, _) => "passed",
+        (false, false, _) => "failed",
+        (true, true, _) => "failed, as it must",
+        (true, false, Exit::Code(0)) => "passed already, so it proves nothing",
+        (true, false, Exit::Code(_) | Exit::Signal(_) | Exit::NotStarted { .. } | Exit::Lost) => {
+            "could not be told"
+        }
     }
 }
 
@@ -359,13 +425,18 @@ pub(crate) fn command(state: &State, attempt: &Attempt) -> Option<String> {
     let job = state.job_of(attempt);
     let task = state.task_of(job);
     let text = match (&job.work, &state.spec(task).work) {
-        (JobWork::Check { gate }, _) => state.run_of(task).gate(gate).map(|gate| gate.run.as_str()),
+        (JobWork::Check { gate } | JobWork::BaseCheck { gate }, _) => {
+            state.run_of(task).gate(gate).map(|gate| gate.run.as_str())
+        }
         (JobWork::Work, TaskWork::Run { command }) => Some(command.as_str()),
-        (JobWork::Work, TaskWork::Agent { .. }) => state.agent_of(task).map(|agent| match &agent.dialect {
-            Dialect::Claude { program, .. } => program.as_str(),
-            Dialect::Command { run, .. } => run.as_str(),
-            Dialect::Scripted { .. } => "scripted",
-        }),
+        (JobWork::Human | JobWork::Join, _) => None,
+        (JobWork::Work | JobWork::Agent { .. }, _) => {
+            state.agent_of_job(job).map(|agent| match &agent.dialect {
+                Dialect::Claude { program, .. } => program.as_str(),
+                Dialect::Command { run, .. } => run.as_str(),
+                Dialect::Scripted { .. } => "scripted",
+            })
+        }
     };
     text.map(line)
 }
@@ -393,7 +464,11 @@ pub(crate) fn attempts_max(state: &State, job: &Job) -> u32 {
     match job.work {
         JobWork::Work => state.spec(state.task_of(job)).attempts_max,
         // Gates are tried again only after troubles that are not their own.
-        JobWork::Check { .. } => 3,
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => 3,
+        JobWork::Agent { .. } => {
+            let asked = state.template_of(job).and_then(|template| template.tries);
+            asked.unwrap_or(state.spec(state.task_of(job)).attempts_max)
+        }
     }
 }
 
@@ -447,6 +522,9 @@ pub(crate) fn run_of_obligation(state: &State, obligation: Obligation) -> Option
         | Obligation::CollectArtifacts(attempt)
         | Obligation::StopAttempt(attempt)
         | Obligation::ProbeAgent(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
+        Obligation::DeliverAnswer(question) => {
+            Some(state.task_of(state.job(state.question(question)?.job)?).run)
+        }
         Obligation::ReleaseWorkspace(task) => Some(state.task(task)?.run),
         Obligation::WriteReport(run) => Some(state.run(run)?.id),
     }
@@ -474,6 +552,7 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
         Obligation::ProbeAgent(attempt) => {
             format!("{}: whether it still does anything is unknown", of_attempt(attempt))
         }
+        Obligation::DeliverAnswer(question) => format!("{question}: the answer could not be handed over"),
         Obligation::ReleaseWorkspace(task) => {
             let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));
             format!("{key}: its workspace could not be taken down")
@@ -495,14 +574,20 @@ pub(crate) fn outcome_line(outcome: &Outcome) -> String {
     }
 }
 
-/// A gate's evidence: `exit code 0, 3.1s, output 0123456789ab, on 0123456789ab`.
+/// A gate's evidence: `exit code 0, 3.1s, 12 tests, output 0123456789ab, on 0123456789ab, flaky: …`.
 pub(crate) fn gate_check(gate: &GateResult) -> String {
     let mut text = format!("{}, {}", exit_line(&gate.exit), gate.elapsed);
+    if let Some(tests) = gate.tests {
+        put!(text, ", {tests}");
+    }
     if let Some(hash) = &gate.output_sha256 {
         put!(text, ", output {}", short(hash));
     }
     if let Some(commit) = &gate.commit {
         put!(text, ", on {}", short(commit));
+    }
+    if gate.is_flaky {
+        text.push_str(", flaky: it has said the opposite of the same files");
     }
     text
 }

@@ -81,6 +81,7 @@ fn lost_end() -> ProcessEnd {
         output_bytes: 0,
         output_sha256: None,
         output_tail: String::new(),
+        tests: None,
         leftovers: 0,
     }
 }

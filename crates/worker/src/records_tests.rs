@@ -23,6 +23,7 @@ fn exited(number: u32) -> Record {
         output_bytes: 4,
         output_sha256: None,
         output_tail: "täil\n".into(),
+        tests: None,
         leftovers: 0,
     };
     Record::Exited { attempt: AttemptId(number), end: Box::new(end) }

@@ -8,13 +8,14 @@ use dayshift_core::types::{Collected, Deliverable, WorkspaceKind};
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::WorkspaceError;
-use crate::order::{CollectOrder, Source};
+use crate::order::{ChangesFate, CollectOrder, Source};
 use crate::overrides::Filters;
 use crate::paths;
 use crate::plain::{self, Manifest};
 use crate::record::{Place, Record, Stage};
 use crate::repository::Repository;
 use crate::session::Session;
+use crate::tidy::settled_tree;
 use crate::{deliverables, include, left, result, snapshot, submodule, worktree};
 
 /// The words an agent leaves, both files together.
@@ -86,6 +87,9 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     if record.branch.is_some() && is_gone(root) {
         return deleted_folder(repository, &session, order, &place, &mut record);
     }
+    if order.changes == ChangesFate::PutBack && record.branch.is_some() {
+        return put_back_later(repository, &session, order, &place, &record);
+    }
     let mut collected = Collected::default();
     record.wanted = deliverables::paths(&order.deliverables);
     let tree = snapshot::tree(&session, root, &place.index(), Some(&record.base), record.scope())?;
@@ -110,6 +114,7 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     }
     note_submodules(submodules, &mut collected);
     collected.snapshot = Some(kept.commit.clone());
+    collected.tree = Some(own);
     collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
     collected.notes.extend(tree.notes);
     record.snapshot = Some(kept.commit);
@@ -119,6 +124,32 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     place.save(&record)?;
     result::move_branch(&session, &record)?;
     worktree::settle(repository, &place, &record)?;
+    Ok(collected)
+}
+
+/// What the attempt changed is told and kept in a snapshot of its own; record, branch and result stay as
+/// they are.
+fn put_back_later(
+    repository: &Repository,
+    session: &Session,
+    order: &CollectOrder,
+    place: &Place,
+    record: &Record,
+) -> Result<Collected, WorkspaceError> {
+    let mut collected = Collected::default();
+    let settled = settled_tree(session, place, record)?;
+    let tree = snapshot::tree(session, &record.root, &place.index(), Some(&record.base), record.scope())?;
+    result::changed_files(session, &settled, &tree.id, &mut collected)?;
+    let strangers = strangers(repository, session, record, &mut collected.notes)?;
+    if collected.changed || !strangers.is_empty() {
+        let reference = format!("refs/dayshift/snapshots/{}/{}", order.task, order.attempt);
+        let message = format!("What {} left, which is no part of the result", order.attempt);
+        let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
+        let kept = snapshot::keep(session, &reference, &tree.id, &parents, &message)?;
+        collected.snapshot = Some(kept.commit);
+    }
+    collected.notes.extend(tree.unsaved.iter().map(|name| format!("not stored: {name}")));
+    collected.notes.extend(tree.notes);
     Ok(collected)
 }
 

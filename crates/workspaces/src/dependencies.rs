@@ -18,10 +18,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::beneath::{self, Beneath};
 use crate::error::{At, WorkspaceError};
 use crate::furnish::{Furnish, Furnished};
 use crate::include::is_ignored;
-use crate::inside::{self, Inside};
 use crate::remove::remove_all;
 use crate::repository::Repository;
 use crate::session::Session;
@@ -69,7 +69,7 @@ pub(crate) fn clone_all(
     if furnish.dependencies.is_empty() && furnish.hard_links.is_empty() {
         return Ok(());
     }
-    let (checkout, inside) = (Inside::open(&repository.top)?, Inside::open(root)?);
+    let (checkout, inside) = (Beneath::open(&repository.top)?, Beneath::open(root)?);
     let own = furnish.dependencies.iter().map(|path| (path, [Way::Clone, Way::Copy]));
     let linked = furnish.hard_links.iter().map(|path| (path, [Way::Clone, Way::Link]));
     for (path, [way, next]) in own.chain(linked) {
@@ -81,7 +81,7 @@ pub(crate) fn clone_all(
                 continue;
             }
             Err(error) => {
-                furnished.left_out.push(format!("`{name}` is left out: {}", inside::reason(error)));
+                furnished.left_out.push(format!("`{name}` is left out: {}", beneath::reason(error)));
                 continue;
             }
         };
@@ -105,7 +105,7 @@ pub(crate) fn clone_all(
 /// The new folder in the worktree, or why there is none: only what git ignores there stays out of the
 /// result.
 fn target(
-    inside: &Inside,
+    inside: &Beneath,
     worktree: &Session,
     root: &Path,
     path: &Path,
@@ -115,7 +115,7 @@ fn target(
         inside.make_parent(path).and_then(|parent| mkdirat(&parent, name, Mode::RWXU).map(|()| parent));
     let parent = match made {
         Ok(parent) => parent,
-        Err(error) => return Ok(Err(inside::reason(error))),
+        Err(error) => return Ok(Err(beneath::reason(error))),
     };
     if !is_ignored(worktree, root, path)? {
         unlinkat(&parent, name, AtFlags::REMOVEDIR)
@@ -125,7 +125,7 @@ fn target(
             "git does not ignore it where the work starts from; add it to `.gitignore`".to_owned()
         ));
     }
-    Ok(inside.folder(path).map_err(inside::reason))
+    Ok(inside.folder(path).map_err(beneath::reason))
 }
 
 /// One folder that is being cloned.
@@ -203,7 +203,7 @@ impl Copier {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let source = openat(from, name, flags, Mode::empty())?;
         let name_here = Path::new(OsStr::from_bytes(name.to_bytes()));
-        let target = inside::new_file(to, name_here, stat.st_mode)?;
+        let target = beneath::new_file(to, name_here, stat.st_mode)?;
         if self.way == Way::Clone {
             match ioctl_ficlone(&target, &source) {
                 Ok(()) => {
@@ -255,7 +255,7 @@ impl Copier {
                  that are copied (`copy_mb`)",
                 self.copy_bytes_max / MB
             ),
-            Fault::System(error) => format!("`{name}` is left out: {}", inside::reason(*error)),
+            Fault::System(error) => format!("`{name}` is left out: {}", beneath::reason(*error)),
             Fault::Other(why) => format!("`{name}` is left out: {why}"),
         }
     }

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::beneath::{self, Beneath};
 use crate::error::{At, WorkspaceError};
 use crate::furnish::Furnished;
-use crate::inside::{self, Inside};
 use crate::overrides::Filters;
 use crate::paths::{self, fields, lossy, native};
 use crate::record::{Place, Record};
@@ -46,7 +46,7 @@ pub(crate) fn include(
     more: &[String],
     furnished: &mut Furnished,
 ) -> Result<(), WorkspaceError> {
-    let checkout = Inside::open(&repository.top)?;
+    let checkout = Beneath::open(&repository.top)?;
     let patterns = patterns(&checkout, more, furnished)?;
     record.included.clear();
     if patterns.trim().is_empty() {
@@ -60,21 +60,25 @@ pub(crate) fn include(
     let chosen = fitting(worktree, record, chosen?, furnished)?;
     record.included = chosen.iter().filter_map(|path| String::from_utf8(path.clone()).ok()).collect();
     place.save(record)?;
-    copy(&checkout, &Inside::open(&record.root)?, &record.included, furnished);
+    copy(&checkout, &Beneath::open(&record.root)?, &record.included, furnished);
     Ok(())
 }
 
 /// The lines of the repository's file and of the settings.
-fn patterns(checkout: &Inside, more: &[String], furnished: &mut Furnished) -> Result<String, WorkspaceError> {
+fn patterns(
+    checkout: &Beneath,
+    more: &[String],
+    furnished: &mut Furnished,
+) -> Result<String, WorkspaceError> {
     let mut refuse = |why: &str| furnished.left_out.push(format!("`{PATTERNS}` is not read: {why}"));
     let mut text = String::new();
     match checkout.file(Path::new(PATTERNS)) {
-        Ok(file) => match inside::text(file, PATTERNS_BYTES_MAX).at("read", Path::new(PATTERNS))? {
+        Ok(file) => match beneath::text(file, PATTERNS_BYTES_MAX).at("read", Path::new(PATTERNS))? {
             Some(own) => text = own,
             None => refuse("it is larger than 64 KiB, or no UTF-8"),
         },
         Err(Errno::NOENT) => {}
-        Err(error) => refuse(&inside::reason(error)),
+        Err(error) => refuse(&beneath::reason(error)),
     }
     for pattern in more {
         text.push('\n');
@@ -155,7 +159,7 @@ pub(crate) fn is_ignored(session: &Session, root: &Path, path: &Path) -> Result<
     Ok(!ignored(session, root, &[path.as_os_str().as_bytes().to_vec()])?.is_empty())
 }
 
-fn copy(from: &Inside, to: &Inside, included: &[String], furnished: &mut Furnished) {
+fn copy(from: &Beneath, to: &Beneath, included: &[String], furnished: &mut Furnished) {
     let (mut copied, mut bytes) = (Vec::new(), 0);
     for path in included {
         match copy_one(from, to, path, ALL_BYTES_MAX - bytes) {
@@ -176,18 +180,18 @@ fn copy(from: &Inside, to: &Inside, included: &[String], furnished: &mut Furnish
 }
 
 /// Copies one file with its rights; a link is not followed and no file replaced.
-fn copy_one(from: &Inside, to: &Inside, path: &str, room: u64) -> Result<u64, String> {
+fn copy_one(from: &Beneath, to: &Beneath, path: &str, room: u64) -> Result<u64, String> {
     let path = native(path.as_bytes());
-    let mut source = from.file(path).map_err(inside::reason)?;
+    let mut source = from.file(path).map_err(beneath::reason)?;
     let metadata = source.metadata().map_err(|error| error.to_string())?;
     let size = metadata.len();
     if size > FILE_BYTES_MAX.min(room) {
         return Err(format!("{size} bytes are more than is copied"));
     }
     let name = path.file_name().ok_or("it has no name")?;
-    let folder = to.make_parent(path).map_err(inside::reason)?;
+    let folder = to.make_parent(path).map_err(beneath::reason)?;
     let mode = metadata.permissions().mode();
-    let mut copy = inside::new_file(&folder, Path::new(name), mode).map_err(inside::reason)?;
+    let mut copy = beneath::new_file(&folder, Path::new(name), mode).map_err(beneath::reason)?;
     let copied = io::copy(&mut io::Read::take(&mut source, size), &mut copy);
     copied.map_err(|error: io::Error| error.to_string())
 }

@@ -1,91 +1,187 @@
-//! Files below a folder, opened so that no link leads out of it.
+//! Files in a folder where an agent has the say: no link is followed, neither on the way nor at its end,
+//! and nothing is read without a limit.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{At, WorkspaceError};
+use crate::paths;
 
-/// Links on the way, and at the end of it, are refused by the kernel.
-const STAY: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// How deep folders are looked into.
+const DEPTH_MAX: u32 = 16;
 
-/// Files are opened without waiting: a pipe would keep us until somebody writes into it.
-const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+/// Entries of one folder that are looked at.
+const ENTRIES_MAX: usize = 10_000;
 
-/// A folder in which paths are looked up.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// An open folder. Paths are relative to it; those that lead out of it are refused.
 #[derive(Debug)]
-pub(crate) struct Inside(OwnedFd);
+pub struct Inside {
+    root: OwnedFd,
+}
 
 impl Inside {
-    /// Opens the folder itself.
-    pub(crate) fn open(folder: &Path) -> Result<Self, WorkspaceError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(folder, flags, Mode::empty()).map_err(io::Error::from);
-        opened.map(Self).at("open", folder)
-    }
-
-    /// Opens a regular file to be read.
+    /// Opens the folder itself, which may be reached by a link.
     ///
     /// # Errors
-    /// `Errno::LOOP` for a link on the way, `Errno::INVAL` for what is no regular file.
-    pub(crate) fn file(&self, path: &Path) -> rustix::io::Result<File> {
-        let file = File::from(openat2(&self.0, path, LOOK, Mode::empty(), STAY)?);
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if is_file { Ok(file) } else { Err(Errno::INVAL) }
+    /// Those of the system.
+    pub fn open(root: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: rustix::fs::open(root, flags, Mode::empty())? })
     }
 
-    /// Opens a folder below.
-    pub(crate) fn folder(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        openat2(&self.0, path, LOOK | OFlags::DIRECTORY, Mode::empty(), STAY)
+    /// The bytes of a file; `None` where nothing lies there.
+    ///
+    /// # Errors
+    /// A path that leads out, a link, something that is no file, a file of more than `bytes_max` bytes.
+    pub fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>> {
+        let (folder, name) = match self.parent(path, &|_, _| Err(Errno::NOENT)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        let file = match rustix::fs::openat(&folder, &name, READ, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(told(error, path)),
+            Ok(file) => File::from(file),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Error::other(format!("`{path}` is no file")));
+        }
+        if metadata.len() > bytes_max {
+            let message = format!("`{path}` has {} bytes; at most {bytes_max} are read", metadata.len());
+            return Err(Error::other(message));
+        }
+        let mut bytes = Vec::new();
+        file.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
-    /// Opens the folder that `path` lies in, made with those above it where it is missing.
-    pub(crate) fn make_parent(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        self.make_folder(path.parent().unwrap_or(Path::new("")))
+    /// Writes a file that others may read and not write; folders on the way are made. Readers see the old
+    /// file or the new one.
+    ///
+    /// # Errors
+    /// A path that leads out, a link on the way, a full disk.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let make = |folder: &OwnedFd, name: &OsStr| match rustix::fs::mkdirat(folder, name, Mode::from(0o755))
+        {
+            Err(Errno::EXIST) => Ok(()),
+            made => made,
+        };
+        let (folder, name) = self.parent(path, &make)?;
+        let mut new = std::ffi::OsString::from(".");
+        new.push(&name);
+        new.push(".dayshift-new");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Whoever wrote it did not come to the end.
+        let _ = rustix::fs::unlinkat(&folder, &new, AtFlags::empty());
+        let file = rustix::fs::openat(&folder, &new, flags, Mode::from(0o444))?;
+        let written = File::from(file)
+            .write_all(bytes)
+            .and_then(|()| Ok(rustix::fs::renameat(&folder, &new, &folder, &name)?));
+        written.inspect_err(|_| {
+            let _ = rustix::fs::unlinkat(&folder, &new, AtFlags::empty());
+        })
     }
 
-    /// Opens a folder below, made with those above it where it is missing.
-    pub(crate) fn make_folder(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        let mut folder = rustix::io::fcntl_dupfd_cloexec(&self.0, 0)?;
+    /// Removes a file or link; one that is not there is as good.
+    ///
+    /// # Errors
+    /// A path that leads out, or a folder.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        let (folder, name) = match self.parent(path, &|_, _| Err(Errno::NOENT)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        match rustix::fs::unlinkat(&folder, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(told(error, path)),
+        }
+    }
+
+    /// The files below a folder, relative to it, sorted, at most `names_max`; links and names that are no
+    /// UTF-8 are passed over. A folder that is not there has none; an empty name means this one.
+    pub fn files(&self, folder: &str, names_max: usize) -> Vec<String> {
+        let mut files = Vec::new();
+        let path = if folder.is_empty() { Some(PathBuf::new()) } else { paths::inside(folder) };
+        if let Some(path) = path
+            && let Ok(opened) = self.walk(&path, &|_, _| Err(Errno::NOENT))
+        {
+            list(&opened, "", names_max, DEPTH_MAX, &mut files);
+        }
+        files.sort();
+        files
+    }
+
+    fn parent(
+        &self,
+        path: &str,
+        make: &dyn Fn(&OwnedFd, &OsStr) -> rustix::io::Result<()>,
+    ) -> Result<(OwnedFd, std::ffi::OsString)> {
+        let clean = paths::inside(path)
+            .ok_or_else(|| Error::other(format!("`{}` leads out of the folder", path.escape_debug())))?;
+        let name = clean.file_name().map(OsStr::to_owned).unwrap_or_default();
+        let folder = clean.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Ok((self.walk(&folder, make)?, name))
+    }
+
+    fn walk(
+        &self,
+        path: &Path,
+        make: &dyn Fn(&OwnedFd, &OsStr) -> rustix::io::Result<()>,
+    ) -> Result<OwnedFd> {
+        let mut folder = self.root.try_clone()?;
         for part in path.components() {
-            let Component::Normal(name) = part else { return Err(Errno::INVAL) };
-            match mkdirat(&folder, name, Mode::from_bits_truncate(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error),
-            }
-            let name = Path::new(name);
-            folder = openat2(&folder, name, LOOK | OFlags::DIRECTORY, Mode::empty(), STAY)?;
+            let Component::Normal(name) = part else { continue };
+            let opened = match rustix::fs::openat(&folder, name, FOLDER, Mode::empty()) {
+                Err(Errno::NOENT) => make(&folder, name)
+                    .and_then(|()| rustix::fs::openat(&folder, name, FOLDER, Mode::empty())),
+                opened => opened,
+            };
+            folder = opened.map_err(|error| told(error, &name.to_string_lossy()))?;
         }
         Ok(folder)
     }
 }
 
-/// A new file in a folder; one that is there is never opened.
-pub(crate) fn new_file(folder: impl AsFd, name: &Path, mode: u32) -> rustix::io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(folder, name, flags, Mode::from_bits_truncate(mode & 0o777), STAY).map(File::from)
-}
-
-/// All of a small file as text; `None` where it is larger or no UTF-8.
-pub(crate) fn text(file: File, bytes_max: u64) -> io::Result<Option<String>> {
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    let fits = bytes.len() as u64 <= bytes_max;
-    Ok(String::from_utf8(bytes).ok().filter(|_| fits))
-}
-
-/// What the kernel said, in the words of people.
-pub(crate) fn reason(error: Errno) -> String {
+fn told(error: Errno, path: &str) -> Error {
     match error {
-        Errno::LOOP => "a link, or behind one".to_owned(),
-        Errno::XDEV => "it leads outside".to_owned(),
-        Errno::INVAL => "no regular file".to_owned(),
-        Errno::EXIST => "something lies there already".to_owned(),
-        other => io::Error::from(other).to_string(),
+        Errno::NOTDIR | Errno::LOOP => Error::other(format!("`{path}` is a link, or not what it should be")),
+        error => Error::from(error),
+    }
+}
+
+fn list(folder: &OwnedFd, prefix: &str, names_max: usize, depth: u32, files: &mut Vec<String>) {
+    let Ok(entries) = Dir::read_from(folder.as_fd()) else { return };
+    for entry in entries.take(ENTRIES_MAX).flatten() {
+        if files.len() >= names_max {
+            return;
+        }
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let Some(text) = name.to_str().filter(|text| !matches!(*text, "." | "..")) else { continue };
+        let path = format!("{prefix}{text}");
+        let kind = match entry.file_type() {
+            FileType::Unknown => rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+            kind => kind,
+        };
+        match kind {
+            FileType::RegularFile => files.push(path),
+            FileType::Directory if depth > 0 => {
+                if let Ok(inner) = rustix::fs::openat(folder, name, FOLDER, Mode::empty()) {
+                    list(&inner, &format!("{path}/"), names_max, depth - 1, files);
+                }
+            }
+            _ => {}
+        }
     }
 }

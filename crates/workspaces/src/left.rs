@@ -79,6 +79,33 @@ pub(crate) fn without(session: &Session, place: &Place) -> Result<Option<Without
     Ok(Some(Without { tree, index }))
 }
 
+/// The tree of a worktree's base as work begins there: with what the set-up left.
+pub(crate) fn start(session: &Session, place: &Place, base: &str) -> Result<String, WorkspaceError> {
+    let file = place.left();
+    let rows = match fs::read(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return session.tree_of(base),
+        other => other.at("read", &file)?,
+    };
+    let (mut gone, mut there) = (Vec::new(), Vec::new());
+    let mut rows = fields(&rows);
+    while let (Some(row), Some(path)) = (rows.next(), rows.next()) {
+        let Some(row) = Row::parse(row) else { continue };
+        if row.mode == ABSENT {
+            gone.extend([b"0 ", row.id_before, b"\t", path, b"\0"].concat());
+        } else {
+            there.extend([row.mode, b" ", row.id, b"\t", path, b"\0"].concat());
+        }
+    }
+    let index = place.temporary("start");
+    session.call(["read-tree", base]).index(&index).long().ok()?;
+    // What goes first makes room where a file and a folder have changed places.
+    let input = [gone, there].concat();
+    session.call(["update-index", "-z", "--index-info"]).index(&index).input(input).long().ok()?;
+    let tree = session.call(["write-tree"]).index(&index).long().line()?;
+    fs::remove_file(&index).at("remove", &index)?;
+    Ok(tree)
+}
+
 /// What lies at a path: mode and id.
 type Content<'a> = (&'a [u8], &'a [u8]);
 

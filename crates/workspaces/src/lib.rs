@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod base;
+mod beneath;
 mod checkout;
 mod collect;
 mod deliverables;
@@ -47,8 +48,9 @@ pub use filters::{FilterOff, filters_off};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use furnish::{Furnish, Furnished, Ran, SetUp};
 pub use git::{GitEnvironment, Limits, Listener};
+pub use inside::Inside;
 pub use order::{
-    BranchFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
+    BranchFate, ChangesFate, CollectOrder, DirtyFate, PrepareOrder, ReleaseOrder, Released, Source, TreeFate,
 };
 pub use prepare::{prepare, prepare_with};
 pub use recorded::{Recorded, disown, recorded};

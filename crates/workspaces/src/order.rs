@@ -51,9 +51,12 @@ pub struct PrepareOrder {
 pub enum TreeFate {
     /// They stay as they lie: an attempt that was interrupted, or failed, is gone on with where it was.
     AsItIs,
-    /// They go back to the last snapshot, because gates have run since; ignored files stay. What
-    /// differs is kept in a snapshot of its own first.
+    /// They go back to the last snapshot of a result, because others have been there since whose changes are
+    /// none; ignored files stay. What differs is kept in a snapshot of its own first.
     AsCollected,
+    /// The same, and where there is no snapshot yet they go back to the base: only gates that must fail on it
+    /// have run, or agents whose changes are no part of the result.
+    AsBase,
 }
 
 /// Save what an attempt left, and judge it.
@@ -73,6 +76,19 @@ pub struct CollectOrder {
     pub deliverables: Vec<Deliverable>,
     /// The message of the result commit.
     pub message: String,
+    /// What becomes of what the attempt changed.
+    pub changes: ChangesFate,
+}
+
+/// What becomes of what an attempt changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangesFate {
+    /// It is the task's result.
+    Result,
+    /// It is no part of the result: a snapshot keeps it, and when the worktree is prepared for the next
+    /// agent ([`TreeFate::AsBase`]), what lay there before comes back. In place and in scratch
+    /// folders it stays.
+    PutBack,
 }
 
 /// Take a workspace down.

@@ -12,7 +12,14 @@ use crate::paths::{fields, lossy, native};
 use crate::session::{Request, Session};
 
 /// Top-level names that never enter a result.
-const OURS: [&[u8]; 3] = [b".dayshift-questions", b".dayshift-notes", b".dayshift"];
+const OURS: [&[u8]; 6] = [
+    b".dayshift-questions",
+    b".dayshift-notes",
+    b".dayshift-jobs",
+    b".dayshift-in",
+    b".dayshift-out",
+    b".dayshift",
+];
 
 /// Repositories inside the folder are followed up to this number.
 const NESTED_MAX: usize = 256;

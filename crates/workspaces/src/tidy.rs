@@ -1,32 +1,51 @@
-//! Bringing a worktree back to what was collected, after gates have run in it.
+//! Bringing a worktree back to what was collected, or to its base, after others have been in it whose changes
+//! are no result.
 
 use std::fs;
 
 use crate::error::{At, WorkspaceError};
+use crate::order::TreeFate;
 use crate::overrides::Filters;
 use crate::record::{Place, Record};
 use crate::release::parents;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::{self, copy_index};
-use crate::{paths, result, worktree};
+use crate::{left, paths, result, worktree};
 
 /// Putting an ignore file back can bring to light what it was changed to hide.
 const ROUNDS_MAX: u32 = 3;
 
-/// Puts the files, the branch and the index of a worktree back to the last snapshot. Ignored files
-/// stay. What differs is kept in a snapshot of its own first; where not all of it can be stored,
+/// The tree that a worktree goes back to: that of the last snapshot, or, where nothing was collected as a
+/// result yet, of the base as its set-up left it.
+pub(crate) fn settled_tree(
+    session: &Session,
+    place: &Place,
+    record: &Record,
+) -> Result<String, WorkspaceError> {
+    match &record.snapshot {
+        Some(snapshot) => session.tree_of(snapshot),
+        None => left::start(session, place, &record.base),
+    }
+}
+
+/// Puts the files, the branch and the index of a worktree back to [`settled_tree`]. Where nothing was
+/// collected yet, it stays as it is unless it is to go back to its base. Ignored files stay. What differs is
+/// kept in a snapshot of its own first; where not all of it can be stored,
 /// everything stays as it lies.
 pub(crate) fn tidy(
     repository: &Repository,
     place: &Place,
     record: &mut Record,
+    fate: TreeFate,
 ) -> Result<(), WorkspaceError> {
-    let (Some(snapshot), Some(git_dir)) = (record.snapshot.clone(), record.git_dir.clone()) else {
-        return Ok(());
-    };
+    match (fate, &record.snapshot) {
+        (TreeFate::AsItIs, _) | (TreeFate::AsCollected, None) => return Ok(()),
+        (TreeFate::AsCollected, Some(_)) | (TreeFate::AsBase, _) => {}
+    }
+    let Some(git_dir) = record.git_dir.clone() else { return Ok(()) };
     let session = Session::open(repository, Filters::Off)?;
-    let wanted = session.tree_of(&snapshot)?;
+    let wanted = settled_tree(&session, place, record)?;
     for _ in 0..ROUNDS_MAX {
         let tree =
             snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), record.scope())?;

@@ -15,7 +15,7 @@ use crate::git::{is_real_dir, words};
 use crate::in_place::ready;
 use crate::left;
 use crate::merge;
-use crate::order::{PrepareOrder, TreeFate};
+use crate::order::PrepareOrder;
 use crate::overrides::Filters;
 use crate::paths::{fields, native};
 use crate::record::{Place, Record, Stage, folder_name};
@@ -48,8 +48,8 @@ pub(crate) fn prepare(
             record.stage = Stage::Ready;
             place.save(&record)?;
         }
-        (Stage::Ready, TreeFate::AsCollected) => tidy(repository, &place, &mut record)?,
-        (Stage::Ready | Stage::Removing, _) => {}
+        (Stage::Ready, fate) => tidy(repository, &place, &mut record, fate)?,
+        (Stage::Removing, _) => {}
     }
     ready(&record)
 }

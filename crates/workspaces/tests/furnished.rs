@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use dayshift_core::types::{Deliverable, Failure, FailureClass, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    DirtyFate, Furnish, Furnished, PrepareOrder, Ran, Source, TreeFate, WorkspaceError, prepare_with,
+    ChangesFate, CollectOrder, DirtyFate, Furnish, Furnished, PrepareOrder, Ran, Source, TreeFate,
+    WorkspaceError, collect, prepare_with,
 };
 use support::{World, root, write};
 
@@ -264,6 +265,44 @@ fn what_a_set_up_leaves_is_no_part_of_the_result() {
     let again = world.collect(1, 4, WORKTREE, &ready);
     assert_eq!((again.commit, again.files_created.len()), (Some(result), 2), "{:?}", again.notes);
     assert_eq!(world.release(1, WORKTREE, &ready).kept, None);
+    world.assert_nothing_ran();
+}
+
+/// A worktree that goes back to its base before anything was collected keeps what its set-up left there, and
+/// that is told as no change.
+#[test]
+fn what_a_set_up_left_outlives_the_way_back_to_the_base() {
+    let world = World::new();
+    world.write("gone.txt", "gone\n");
+    world.git_quiet(&world.top, &["add", "gone.txt"]);
+    world.git_quiet(&world.top, &["commit", "-qm", "more"]);
+    let ready = set_up(&world, 1, |root| {
+        write(root, "made/generated.txt", "made");
+        write(root, "old.txt", "settled\n");
+        fs::remove_file(root.join("gone.txt")).expect("removed");
+        Ok(Ran::Command)
+    })
+    .expect("a workspace");
+    let there = root(&ready);
+    let put_back = |attempt| {
+        let order = CollectOrder {
+            changes: ChangesFate::PutBack,
+            ..world.collect_order(1, attempt, WORKTREE, &ready)
+        };
+        collect(&Source::Git(&world.repository()), &order).expect("collected")
+    };
+    assert!(!put_back(1).changed, "nobody has changed anything");
+
+    write(&there, "made/generated.txt", "littered");
+    write(&there, "litter.txt", "litter");
+    fs::remove_file(there.join("old.txt")).expect("removed");
+    assert_eq!(put_back(2).files_created, ["litter.txt"]);
+    let order = PrepareOrder { tree: TreeFate::AsBase, ..world.order(1, WORKTREE) };
+    world.try_prepare(&order).expect("tidied");
+    assert_eq!(fs::read_to_string(there.join("made/generated.txt")).expect("there"), "made");
+    assert_eq!(fs::read_to_string(there.join("old.txt")).expect("there"), "settled\n");
+    assert!(!there.join("gone.txt").exists() && !there.join("litter.txt").exists());
+    assert!(!world.collect(1, 3, WORKTREE, &ready).changed);
     world.assert_nothing_ran();
 }
 

@@ -142,6 +142,28 @@ fn work_that_was_never_collected_stays() {
     assert!(root(&ready).join("half.txt").exists());
 }
 
+/// Before any work was done, a worktree is the base, whatever the gates did that had to fail on it; an agent
+/// that changes nothing afterwards has changed nothing.
+#[test]
+fn a_worktree_goes_back_to_its_base() {
+    let world = World::new();
+    let ready = world.prepare(1);
+    write(&root(&ready), "src/main.rs", "formatted\n");
+    write(&root(&ready), "out/report.xml", "red\n");
+    write(&root(&ready), "target/cache", "built\n");
+    let order = PrepareOrder { tree: TreeFate::AsBase, ..world.order(1, WORKTREE) };
+    assert_eq!(world.try_prepare(&order).expect("a workspace"), ready);
+    let status = world.git_quiet(&root(&ready), &["status", "--porcelain", "--untracked-files=all"]);
+    assert_eq!(status, "");
+    assert!(root(&ready).join("target/cache").exists(), "build caches stay");
+    let saved = world.files_of("refs/dayshift/snapshots/T1/gates");
+    assert!(saved.iter().any(|file| file == "out/report.xml"), "{saved:?}");
+    let found = world.collect(1, 1, WORKTREE, &ready);
+    assert!(!found.changed && found.commit.is_none(), "{found:?}");
+    let tree = world.git(&["rev-parse", "dayshift/R1/task-001^{tree}"]);
+    assert_eq!(found.tree.as_deref(), Some(tree.as_str()));
+}
+
 /// What cannot be stored is not removed, and so nothing is.
 #[test]
 fn nothing_is_removed_where_something_cannot_be_saved() {

@@ -16,6 +16,16 @@ use crate::text;
 pub const CLAUDE_TOOLS: &[&str] =
     &["Bash", "Edit", "Write", "NotebookEdit", "Read", "Glob", "Grep", "Task", "TodoWrite"];
 
+/// Our own tools, as the agent calls them.
+const OUR_TOOLS: [&str; 6] = [
+    "mcp__dayshift__ask_human",
+    "mcp__dayshift__report_progress",
+    "mcp__dayshift__spawn_job",
+    "mcp__dayshift__publish_artifact",
+    "mcp__dayshift__send_message",
+    "mcp__dayshift__read_messages",
+];
+
 /// The longest prompt that every dialect takes, in bytes. `claude` refuses more than 10 MB on
 /// its standard input.
 pub const PROMPT_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -32,7 +42,12 @@ pub(crate) fn order(program: &str, allowed_tools: &[String], brief: &Brief<'_>) 
         .collect();
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
 
-    let tools = usable(allowed_tools);
+    let mut tools = usable(allowed_tools);
+    if let Some(file) = brief.mcp_config {
+        // The user's own servers stay: no `--strict-mcp-config`.
+        option("--mcp-config", file.to_owned());
+        tools.extend(OUR_TOOLS);
+    }
     if !tools.is_empty() {
         // One argument: the option takes every word up to the next option.
         option("--allowedTools", tools.join(","));

@@ -15,9 +15,6 @@ use crate::scripted::wire::OUTPUT_BYTES_MAX;
 /// The largest file that `edit` reads, in bytes.
 const EDIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Where agents put questions, in their workspace.
-pub(crate) const QUESTIONS: &str = ".dayshift-questions";
-
 /// How long output may still come from a background process once its command has ended.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 

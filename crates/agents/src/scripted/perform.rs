@@ -13,6 +13,7 @@ use dayshift_core::types::FailureClass;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::mail;
 use crate::scripted::act;
 use crate::scripted::scenario::{AfterAsking, Amount, Ask, OnFailure, Scenario, Step};
 use crate::scripted::wire::Wire;
@@ -28,7 +29,11 @@ pub struct RunContext<'a> {
     pub cwd: &'a Path,
     /// The task's key.
     pub task: &'a str,
-    /// Which try of the task this is, from 1.
+    /// The job's name within the task.
+    pub job: &'a str,
+    /// Whether the job has to end with a verdict.
+    pub judges: bool,
+    /// Which try of the job this is, from 1.
     pub try_number: u32,
     /// The session's id, printed in the first line.
     pub session: &'a str,
@@ -88,7 +93,7 @@ impl Player<'_> {
     fn perform(&mut self, scenario: &Scenario) -> io::Result<i32> {
         let ctx = self.ctx;
         let unwritten = unwritten(ctx);
-        let steps = scenario.steps(ctx.task, ctx.try_number).unwrap_or(&unwritten);
+        let steps = scenario.steps(ctx.task, ctx.job, ctx.try_number).unwrap_or(&unwritten);
         let mut first = 0;
         match ctx.carry.map(serde_json::from_str::<Carry>) {
             None => {
@@ -159,6 +164,19 @@ impl Player<'_> {
                 let found = !self.missing.contains(&at);
                 self.expect(found, || format!("the prompt does not contain `{text}`"))
             }
+            Step::Verdict { approved, concerns } => {
+                let verdict = if *approved { "approve" } else { "reject" };
+                let said = json!({"verdict": verdict, "concerns": concerns}).to_string();
+                self.wire.say(&said)?;
+                self.said = said;
+                Ok(Flow::Next)
+            }
+            Step::SpawnJob { name, role, reason, brief } => self.spawn_job(name, role, reason, brief),
+            Step::Publish { name, text } => {
+                let path = format!("{}/{name}", mail::OUT);
+                let input = json!({"file_path": path, "content": text});
+                self.tool("Write", &input, || act::write(cwd, &path, text))
+            }
             Step::ExpectResume => self.expect(self.ctx.resumed, || "the session was not resumed".to_owned()),
         }
     }
@@ -193,7 +211,7 @@ impl Player<'_> {
     }
 
     fn ask(&mut self, ask: &Ask) -> io::Result<Flow> {
-        let folder = Path::new(act::QUESTIONS);
+        let folder = Path::new(mail::QUESTIONS);
         let answer_path = self.ctx.cwd.join(folder).join(format!("{}-answer.md", ask.name));
         let id = self.wire.call("AskHuman", &json!({"question": ask.question, "name": ask.name}))?;
         let mut answer = fs::read_to_string(&answer_path);
@@ -219,6 +237,20 @@ impl Player<'_> {
         }
         self.wire.answer(&id, &Ok(answer.unwrap_or_default()))?;
         Ok(Flow::Next)
+    }
+
+    /// Asks for another job, and ends its work until that is over.
+    fn spawn_job(&mut self, name: &str, role: &str, reason: &str, brief: &str) -> io::Result<Flow> {
+        let path = format!("{}/{name}.md", mail::JOBS);
+        let text = format!("---\nrole: {role}\nreason: {reason}\n---\n{brief}\n");
+        let input = json!({"file_path": path, "content": text});
+        match self.tool("Write", &input, || act::write(self.ctx.cwd, &path, &text))? {
+            Flow::Next => {
+                self.wire.success(&format!("waiting for the job {name}"), self.spend)?;
+                Ok(Flow::End(0))
+            }
+            Flow::End(code) => Ok(Flow::End(code)),
+        }
     }
 
     fn pay(&mut self, amount: Amount) -> io::Result<Flow> {
@@ -295,6 +327,9 @@ fn missing(steps: &[Step], prompt: &str) -> Vec<usize> {
 
 /// What is done where no steps are written down: a change, so that there is something to accept.
 fn unwritten(ctx: &RunContext<'_>) -> Vec<Step> {
+    if ctx.judges {
+        return vec![Step::Verdict { approved: true, concerns: Vec::new() }];
+    }
     let asked = ctx.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
     vec![
         Step::Say(format!("I was asked: {}", text::one_line(asked))),

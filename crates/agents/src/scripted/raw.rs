@@ -10,7 +10,10 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_saphyr::Spanned;
 
-use crate::scripted::scenario::{AfterAsking, Amount, Ask, OnFailure, Scenario, ScenarioError, Script, Step};
+use crate::mail;
+use crate::scripted::scenario::{
+    AfterAsking, Amount, Ask, OnFailure, Part, Scenario, ScenarioError, Script, Step,
+};
 
 /// The longest scenario, in bytes.
 const TEXT_BYTES_MAX: usize = 1024 * 1024;
@@ -35,10 +38,10 @@ pub(super) fn parse(text: &str) -> Result<Scenario, ScenarioError> {
     }
     let options = serde_saphyr::options! { with_snippet: false };
     let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| located(&error))?;
-    let otherwise = script(file.steps, file.attempts)?;
+    let otherwise = part(file.steps, file.attempts, file.jobs)?;
     let mut tasks = BTreeMap::new();
     for (key, task) in file.tasks {
-        tasks.insert(key, script(task.steps, task.attempts)?);
+        tasks.insert(key, part(task.steps, task.attempts, task.jobs)?);
     }
     Ok(Scenario { otherwise, tasks })
 }
@@ -71,6 +74,8 @@ struct File {
     steps: Option<Steps>,
     attempts: Option<Spanned<Vec<Steps>>>,
     #[serde(default)]
+    jobs: BTreeMap<String, RawJob>,
+    #[serde(default)]
     tasks: BTreeMap<String, Task>,
 }
 
@@ -79,6 +84,24 @@ struct File {
 struct Task {
     steps: Option<Steps>,
     attempts: Option<Spanned<Vec<Steps>>>,
+    #[serde(default)]
+    jobs: BTreeMap<String, RawJob>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJob {
+    steps: Option<Steps>,
+    attempts: Option<Spanned<Vec<Steps>>>,
+}
+
+fn part(
+    steps: Option<Steps>,
+    attempts: Option<Spanned<Vec<Steps>>>,
+    jobs: BTreeMap<String, RawJob>,
+) -> Result<Part, ScenarioError> {
+    let scripts = jobs.into_iter().map(|(name, job)| Ok((name, script(job.steps, job.attempts)?)));
+    Ok(Part { script: script(steps, attempts)?, jobs: scripts.collect::<Result<_, ScenarioError>>()? })
 }
 
 fn script(steps: Option<Steps>, attempts: Option<Spanned<Vec<Steps>>>) -> Result<Script, ScenarioError> {
@@ -142,6 +165,11 @@ struct RawStep {
     exit: Option<i64>,
     expect_prompt: Option<String>,
     expect_resume: Option<Yes>,
+    verdict: Option<RawVerdict>,
+    /// Goes with `verdict`.
+    concerns: Option<Vec<String>>,
+    spawn_job: Option<RawSpawn>,
+    publish: Option<RawPublish>,
 }
 
 impl RawStep {
@@ -151,7 +179,18 @@ impl RawStep {
             (Some(_), Some(RawOk::Any)) => OnFailure::GoOn,
             (None, Some(RawOk::Any)) => return Err("`ok` goes with `run`".to_owned()),
         };
+        let verdict = match (self.verdict, self.concerns) {
+            (Some(word), concerns) => {
+                let approved = matches!(word, RawVerdict::Approve);
+                Some(Step::Verdict { approved, concerns: concerns.unwrap_or_default() })
+            }
+            (None, Some(_)) => return Err("`concerns` goes with `verdict`".to_owned()),
+            (None, None) => None,
+        };
         let mut verbs: Vec<Step> = Vec::new();
+        verbs.extend(verdict);
+        verbs.extend(self.spawn_job.map(RawSpawn::step).transpose()?);
+        verbs.extend(self.publish.map(|RawPublish { name, text }| Step::Publish { name, text }));
         verbs.extend(self.say.map(Step::Say));
         verbs.extend(self.write.map(|RawText { path, text }| Step::Write { path, text }));
         verbs.extend(self.append.map(|RawText { path, text }| Step::Append { path, text }));
@@ -177,6 +216,39 @@ impl RawStep {
 fn exit(code: i64) -> Result<Step, String> {
     let code = u8::try_from(code).map_err(|_| format!("{code} is no exit code; they go from 0 to 255"))?;
     Ok(Step::Exit { code: i32::from(code) })
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum RawVerdict {
+    Approve,
+    Reject,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSpawn {
+    name: String,
+    role: String,
+    reason: String,
+    brief: String,
+}
+
+impl RawSpawn {
+    fn step(self) -> Result<Step, String> {
+        let Self { name, role, reason, brief } = self;
+        if !mail::is_name(&name) {
+            return Err(format!("`{name}` is no name for a job: use letters, digits, `-` and `_`"));
+        }
+        Ok(Step::SpawnJob { name, role, reason, brief })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPublish {
+    name: String,
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -218,8 +290,7 @@ struct RawAsk {
 impl RawAsk {
     fn step(self) -> Result<Step, String> {
         let Self { name, question, context, options, impact, then_exit } = self;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.bytes().all(is_plain) {
+        if !mail::is_name(&name) {
             return Err(format!("`{name}` is no name for a question: use letters, digits, `-` and `_`"));
         }
         let then = if then_exit { AfterAsking::Exit } else { AfterAsking::Wait };

@@ -1,4 +1,4 @@
-//! A scenario: what the scripted agent does, by task and try.
+//! A scenario: what the scripted agent does, by task, job and try.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,18 @@ pub struct ScenarioError {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scenario {
     /// For tasks that are not named.
-    pub(crate) otherwise: Script,
+    pub(crate) otherwise: Part,
     /// By the task's key.
-    pub(crate) tasks: BTreeMap<String, Script>,
+    pub(crate) tasks: BTreeMap<String, Part>,
+}
+
+/// What is done for one task.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Part {
+    /// For jobs that are not named.
+    pub(crate) script: Script,
+    /// By the job's name.
+    pub(crate) jobs: BTreeMap<String, Script>,
 }
 
 impl Scenario {
@@ -36,9 +45,14 @@ impl Scenario {
         raw::parse(text)
     }
 
-    /// The steps of the `number`th try (from 1) of `task`; `None` where nothing is written down.
-    pub(crate) fn steps(&self, task: &str, number: u32) -> Option<&[Step]> {
-        match self.tasks.get(task).unwrap_or(&self.otherwise) {
+    /// The steps of the `number`th try (from 1) of the job `job` of `task`; `None` where nothing is written
+    /// down. A job that is made for an item goes by its own name (`implement:step-1`), else by the one
+    /// before the colon.
+    pub(crate) fn steps(&self, task: &str, job: &str, number: u32) -> Option<&[Step]> {
+        let part = self.tasks.get(task).unwrap_or(&self.otherwise);
+        let by_name = |name: &str| part.jobs.get(name);
+        let of_job = by_name(job).or_else(|| by_name(job.split_once(':')?.0));
+        match of_job.unwrap_or(&part.script) {
             Script::Unwritten => None,
             Script::Steps(steps) => Some(steps),
             Script::Attempts(attempts) => {
@@ -49,7 +63,7 @@ impl Scenario {
     }
 }
 
-/// The steps of one task.
+/// The steps of one task or job.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Script {
     /// Nothing is written down.
@@ -81,6 +95,9 @@ pub(crate) enum Step {
     Exit { code: i32 },
     ExpectPrompt(String),
     ExpectResume,
+    Verdict { approved: bool, concerns: Vec<String> },
+    SpawnJob { name: String, role: String, reason: String, brief: String },
+    Publish { name: String, text: String },
 }
 
 /// What a failed command means.

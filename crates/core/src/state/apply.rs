@@ -1,10 +1,13 @@
 //! The only place where the state changes.
 
+use std::cmp::Reverse;
+
+use super::ceilings::Ceiling;
 use super::index::ReadyKey;
 use super::{
     Account, Attempt, Delay, Job, JobState, Phase, Run, RunMode, State, Task, TaskState, WorkspaceState,
 };
-use crate::event::{Entry, Event, Plan};
+use crate::event::{Entry, Event, JobSpec, Plan};
 use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::look::Look;
 use crate::money::{Amount, Spend};
@@ -32,8 +35,9 @@ impl State {
             Event::RunClosed { run, outcome } => self.run_closed(*run, outcome, at),
             Event::TaskClosed { task, outcome } => self.task_closed(*task, outcome, at),
             Event::TaskReopened { task } => self.task_reopened(*task),
-            Event::AttemptOpened { attempt, job, route, reserved, resume } => {
+            Event::AttemptOpened { attempt, job, route, reserved, resume, consumed } => {
                 self.attempt_opened(*attempt, *job, route, *reserved, resume.as_deref(), at);
+                self.attempts[*attempt].consumed.clone_from(consumed);
             }
             Event::WorkspaceReady { attempt, workspace } => self.workspace_ready(*attempt, workspace),
             Event::AgentStarted { attempt, pid } => self.agent_started(*attempt, *pid, at),
@@ -59,28 +63,46 @@ impl State {
                 self.presume(*attempt, *presumed, at);
                 self.attempt_ended(*attempt, end, collected.as_deref(), at);
             }
-            Event::GateDecided { job, result } => self.jobs[*job].gate = Some(result.clone()),
+            Event::GateDecided { job, result } => self.gate_decided(*job, result),
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.retry_counted(*job, *counted, context.as_ref());
                 self.set_job(*job, JobState::Backoff { until: *until, because: because.clone() });
             }
-            Event::WorkSentBack { job, until, because, context } => {
+            Event::WorkSentBack { job, until, because, context, by } => {
                 self.jobs[*job].context = Some(context.clone());
-                self.work_sent_back(*job, *until, because);
+                match by {
+                    Some(by) => self.sent_back_by(*job, *by, *until, because),
+                    None => self.work_sent_back(*job, *until, because),
+                }
             }
+            Event::JobsAdded { task, parent, jobs, wish } => {
+                self.wishes.extend(wish.clone());
+                self.jobs_added(*task, *parent, jobs, wish.is_some());
+            }
+            Event::QuestionAsked { question, attempt, ask } => {
+                self.question_asked(*question, *attempt, ask, at);
+            }
+            Event::QuestionAnswered { question, text, by, always } => {
+                self.question_answered(*question, text, by, *always, at);
+            }
+            Event::AnswerDelivered { question } => self.answer_delivered(*question),
+            Event::QuestionReminded { question, times } => self.question_reminded(*question, *times, at),
+            Event::ReviewDecided { job, decision, by: _ } => self.review_decided(*job, decision),
             Event::JobHeld { job, reason } => self.job_held(*job, reason),
             Event::JobFinished { job, outcome } => {
+                let is_left_out = self.is_left_out_by(*job, outcome);
                 let row = &mut self.jobs[*job];
                 row.tries = row.tries.saturating_add(1);
+                row.is_left_out = is_left_out;
                 self.set_job(*job, JobState::Done { outcome: outcome.clone() });
-                let task = self.jobs[*job].task;
-                self.refresh_task(task);
+                self.drop_questions(*job);
+                self.refresh_dependents(*job);
                 self.stay_in_checkout(*job, outcome);
             }
             Event::JobReleased { job } => {
+                self.jobs[*job].is_let_in = true;
                 self.set_job(*job, JobState::Blocked);
-                let task = self.jobs[*job].task;
-                self.refresh_task(task);
+                self.refresh_job(*job);
             }
             Event::BudgetWarned { scope, percent: _ } => self.budget_warned(*scope, at),
             Event::BudgetSet { scope, limit, by: _ } => self.budget_set(*scope, *limit, at),
@@ -94,6 +116,10 @@ impl State {
                 self.attempts[*attempt].repeated = Some((call.clone(), *times));
             }
             Event::DiskChanged { level, free_bytes: _ } => self.disk = *level,
+            Event::CeilingSet { over, slots, because } => {
+                let ceiling = |slots: u32| Ceiling { slots, because: because.clone(), since: at };
+                self.ceilings.set(*over, slots.map(ceiling));
+            }
             Event::ObligationFailed { obligation, failure: _, not_before } => {
                 let failures =
                     self.delays.get(obligation).map_or(0, |delay| delay.failures).saturating_add(1);
@@ -124,6 +150,7 @@ impl State {
         });
         self.open_runs.insert(run);
         self.days.rule = spec.day;
+        self.conflicts.add(&spec.conflicts, plans);
         for plan in plans {
             self.plan_made(run, plan);
         }
@@ -137,26 +164,7 @@ impl State {
     }
 
     fn plan_made(&mut self, run: RunId, plan: &Plan) {
-        let asked = &self.runs[run].spec.tasks[plan.index as usize];
-        let (budget, job_budget) = (asked.budget, asked.job_budget);
-        for spec in &plan.jobs {
-            self.jobs.push(Job {
-                id: spec.job,
-                task: plan.task,
-                name: spec.name.clone(),
-                work: spec.work.clone(),
-                needs: spec.needs.clone(),
-                state: JobState::Blocked,
-                attempts: Vec::new(),
-                account: Account::new(job_budget),
-                tries: 0,
-                losses: 0,
-                unprepared: 0,
-                context: None,
-                session: None,
-                gate: None,
-            });
-        }
+        let budget = self.runs[run].spec.tasks[plan.index as usize].budget;
         self.tasks.push(Task {
             id: plan.task,
             run,
@@ -166,13 +174,65 @@ impl State {
             dependents: Vec::new(),
             is_begun: false,
             unmet: u32::try_from(plan.needs.len()).unwrap_or(u32::MAX),
-            jobs: plan.jobs.iter().map(|job| job.job).collect(),
+            ahead: plan.ahead,
+            jobs: Vec::with_capacity(plan.jobs.len()),
+            open_jobs: 0,
             workspace: WorkspaceState::Unmade,
+            is_littered: false,
             live: None,
             account: Account::new(budget),
             started_at: None,
             collected: None,
+            worked: None,
         });
+        self.add_jobs(plan.task, &plan.jobs);
+    }
+
+    /// Rows for new jobs of a task, all of them blocked.
+    pub(super) fn add_jobs(&mut self, task: TaskId, specs: &[JobSpec]) {
+        let job_budget = self.spec(&self.tasks[task]).job_budget;
+        for spec in specs {
+            self.jobs.push(Job {
+                id: spec.job,
+                task,
+                name: spec.name.clone(),
+                work: spec.work.clone(),
+                needs: spec.needs.clone(),
+                needs_planned: spec.needs.len(),
+                dependents: Vec::new(),
+                template: spec.template,
+                item: spec.item.clone(),
+                spawned: spec.spawned.clone(),
+                is_let_in: false,
+                is_left_out: false,
+                is_approved: false,
+                children: Vec::new(),
+                is_given_up: false,
+                rejections: 0,
+                rejected: None,
+                questions: Vec::new(),
+                artifacts: Vec::new(),
+                verdict: None,
+                state: JobState::Blocked,
+                attempts: Vec::new(),
+                account: Account::new(job_budget),
+                tries: 0,
+                losses: 0,
+                unprepared: 0,
+                context: None,
+                session: None,
+                gate: None,
+                heard: Vec::new(),
+            });
+            self.tasks[task].jobs.push(spec.job);
+            self.tasks[task].open_jobs = self.tasks[task].open_jobs.saturating_add(1);
+        }
+        // Only now does every job exist that another one waits for.
+        for spec in specs {
+            for need in &spec.needs {
+                self.jobs[need.job].dependents.push(spec.job);
+            }
+        }
     }
 
     fn run_closed(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) {
@@ -187,6 +247,10 @@ impl State {
         let row = &mut self.tasks[task];
         row.state = TaskState::Closed { outcome: outcome.clone(), at };
         let run = row.run;
+        if row.is_begun {
+            self.conflicts.leave(run, task);
+        }
+        let row = &self.tasks[task];
         let jobs = row.jobs.clone();
         let dependents = row.dependents.clone();
         // What failed while it was being made may have left something, too.
@@ -203,6 +267,7 @@ impl State {
         for job in jobs {
             if !matches!(self.jobs[job].state, JobState::Done { .. }) {
                 self.set_job(job, JobState::Done { outcome: outcome.clone() });
+                self.drop_questions(job);
             }
         }
         let row = &mut self.runs[run];
@@ -216,15 +281,29 @@ impl State {
         let row = &mut self.tasks[task];
         let was_closed = matches!(row.state, TaskState::Closed { .. });
         row.state = TaskState::Open;
-        row.is_begun = false;
+        if std::mem::take(&mut row.is_begun) && !was_closed {
+            self.conflicts.leave(row.run, task);
+        }
+        let row = &self.tasks[task];
         let (run, jobs, dependents) = (row.run, row.jobs.clone(), row.dependents.clone());
         self.leave_checkout(task);
+        let lasting = self.lasting_base_checks(task);
+        let is_gone = self.is_place_gone(task);
         let row = &mut self.tasks[task];
+        if is_gone {
+            row.worked = None;
+        }
         // Preparing again is harmless where the place is whole, and mends it where it is not.
         row.workspace = WorkspaceState::Unmade;
+        row.is_littered = false;
         // What is being taken down stays owed: the next attempt waits until it is down, else it
         // would be started in a folder that vanishes under it.
-        for job in jobs {
+        let (checks, others): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .filter(|job| !lasting.contains(job))
+            .partition(|job| self.jobs[*job].is_base_check());
+        // The checks of the base first: what waits for them must not find them done.
+        for job in checks.into_iter().chain(others) {
             let row = &mut self.jobs[job];
             row.tries = 0;
             row.losses = 0;
@@ -232,7 +311,7 @@ impl State {
             row.gate = None;
             // The place that the session knew is gone; going on in it would be working blind.
             row.session = None;
-            self.set_job(job, JobState::Blocked);
+            self.begin_anew(job);
         }
         if was_closed {
             let row = &mut self.runs[run];
@@ -280,6 +359,7 @@ impl State {
             snapshot: None,
             disk_bytes: 0,
             resume: resume.map(str::to_owned),
+            consumed: Vec::new(),
             session: None,
             model: route.model.clone(),
             version: None,
@@ -288,13 +368,19 @@ impl State {
             unfinished: Vec::new(),
         });
         self.live.insert(attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.begin(agent);
+        }
+        self.answers_told(job);
         self.jobs[job].attempts.push(attempt);
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
         row.live = Some(attempt);
-        row.is_begun = true;
         row.started_at.get_or_insert(at);
         let run = row.run;
+        if !std::mem::replace(&mut row.is_begun, true) {
+            self.conflicts.begin(run, task);
+        }
         let row = &mut self.runs[run];
         row.live = row.live.saturating_add(1);
         row.reserved = row.reserved + reserved;
@@ -312,8 +398,10 @@ impl State {
         }
         let task = self.jobs[row.job].task;
         let row = &mut self.tasks[task];
+        row.is_littered = false;
         row.workspace = WorkspaceState::Ready(workspace.clone());
-        if row.needs.is_empty() {
+        let row = &self.tasks[task];
+        if self.starts_at_base(row) {
             let run = row.run;
             if self.runs[run].base.is_none() && self.is_worktree(task) {
                 self.runs[run].base.clone_from(&workspace.base);
@@ -363,7 +451,10 @@ impl State {
         match reason {
             // Whoever lets it go on has mended what was in its way: its tries begin anew.
             HoldReason::Gate { .. } => (row.tries, row.losses) = (0, 0),
-            HoldReason::Workspace { .. } | HoldReason::Budget { .. } => {}
+            HoldReason::Workspace { .. }
+            | HoldReason::Budget { .. }
+            | HoldReason::Review { .. }
+            | HoldReason::Question { .. } => {}
         }
         self.set_job(job, JobState::Held { reason: reason.clone() });
     }
@@ -394,33 +485,50 @@ impl State {
         }
         let (job, reserved, has_run) = (row.job, row.reserved, row.process.is_some());
         self.live.remove(&attempt);
+        if let Some(agent) = self.agent_name_at(job) {
+            self.agents_at_work.end(&agent);
+        }
         self.delays.remove(&Obligation::PrepareWorkspace(attempt));
         self.delays.remove(&Obligation::CollectArtifacts(attempt));
         self.nothing_of_process_waits(attempt);
         let row = &mut self.jobs[job];
         match end {
             End::Lost => row.losses = row.losses.saturating_add(1),
-            End::Succeeded | End::Failed(_) | End::Stopped(_) => row.losses = 0,
+            End::Succeeded | End::Failed(_) | End::Stopped(_) | End::Parked => row.losses = 0,
         }
         match end {
             End::Failed(_) if !has_run => row.unprepared = row.unprepared.saturating_add(1),
-            End::Failed(_) | End::Succeeded | End::Lost => row.unprepared = 0,
+            End::Failed(_) | End::Succeeded | End::Lost | End::Parked => row.unprepared = 0,
             // Whether the place could have been made, nobody knows.
             End::Stopped(_) => {}
         }
         let task = row.task;
+        let is_result = row.keeps_changes();
+        if let Some(collected) = collected {
+            row.artifacts.clone_from(&collected.artifacts);
+            row.verdict.clone_from(&collected.verdict);
+        }
         let row = &mut self.tasks[task];
         row.live = None;
-        if let Some(collected) = collected {
-            row.collected = Some(Box::new(collected.clone()));
+        if is_result && has_run {
+            row.worked = Some(attempt);
+        }
+        match collected {
+            Some(collected) if is_result => {
+                row.collected = Some(Box::new(collected.clone()));
+                row.is_littered = false;
+            }
+            Some(_) | None => row.is_littered |= has_run && !is_result,
         }
         let run = row.run;
         let row = &mut self.runs[run];
         row.live = row.live.saturating_sub(1);
         row.reserved = row.reserved.saturating_sub(reserved);
+        // A task with a pipeline has the checkout to itself until it ends: its next job goes on there.
         if matches!(self.jobs[job].work, JobWork::Work) {
             self.leave_checkout(task);
         }
+        self.attempt_is_deaf(attempt);
         // Until the next event says what becomes of the job, it waits like any blocked one.
         self.set_job(job, JobState::Blocked);
     }
@@ -474,13 +582,13 @@ impl State {
     /// Moves a job to another state and keeps the sets of waiting jobs true.
     pub(super) fn set_job(&mut self, job: JobId, state: JobState) {
         let key = self.ready_key(job);
-        let run = self.tasks[key.task].run;
+        let lane = (self.tasks[key.task].run, self.lane(job));
         match self.jobs[job].state {
             JobState::Ready => {
-                let ready = self.ready.entry(run).or_default();
+                let ready = self.ready.entry(lane).or_default();
                 ready.remove(&key);
                 if ready.is_empty() {
-                    self.ready.remove(&run);
+                    self.ready.remove(&lane);
                 }
             }
             JobState::Backoff { until, .. } => {
@@ -489,11 +597,15 @@ impl State {
             JobState::Held { .. } => {
                 self.held.remove(&job);
             }
-            JobState::Blocked | JobState::Active { .. } | JobState::Done { .. } => {}
+            JobState::Blocked => {
+                self.undecided.remove(&job);
+            }
+            JobState::Done { .. } => self.tasks[key.task].open_jobs += 1,
+            JobState::Active { .. } => {}
         }
         match state {
             JobState::Ready => {
-                self.ready.entry(run).or_default().insert(key);
+                self.ready.entry(lane).or_default().insert(key);
             }
             JobState::Backoff { until, .. } => {
                 self.backoff.insert((until, job));
@@ -501,14 +613,25 @@ impl State {
             JobState::Held { .. } => {
                 self.held.insert(job);
             }
-            JobState::Blocked | JobState::Active { .. } | JobState::Done { .. } => {}
+            JobState::Done { .. } => {
+                let row = &mut self.tasks[key.task];
+                row.open_jobs = row.open_jobs.saturating_sub(1);
+            }
+            JobState::Blocked | JobState::Active { .. } => {}
         }
         self.jobs[job].state = state;
     }
 
     fn ready_key(&self, job: JobId) -> ReadyKey {
         let task = self.jobs[job].task;
-        ReadyKey { priority: self.spec(&self.tasks[task]).priority, task, job }
+        let row = &self.tasks[task];
+        ReadyKey {
+            priority: self.spec(row).priority,
+            is_first: is_of_the_beginning(&self.jobs[job]),
+            ahead: Reverse(row.ahead),
+            task,
+            job,
+        }
     }
 
     fn kind_of(&self, task: TaskId) -> WorkspaceKind {
@@ -547,4 +670,10 @@ impl State {
             WorkspaceKind::Scratch => false,
         }
     }
+}
+
+/// Whether the job is one that its task can begin with: it waits for no other, and is there from the
+/// beginning.
+fn is_of_the_beginning(job: &Job) -> bool {
+    job.needs_planned == 0 && job.spawned.is_none() && job.item.is_none()
 }

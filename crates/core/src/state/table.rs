@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
-use crate::ids::{AttemptId, JobId, RunId, TaskId};
+use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 
 /// An id that is a position in a table.
 pub(super) trait Position: Copy {
@@ -13,7 +13,7 @@ pub(super) trait Position: Copy {
 macro_rules! position {
     ($($id:ty),*) => { $(impl Position for $id { fn position(self) -> usize { self.index() } })* };
 }
-position!(RunId, TaskId, JobId, AttemptId);
+position!(RunId, TaskId, JobId, AttemptId, QuestionId);
 
 /// Rows in the order of their ids; rows are never removed.
 #[derive(Debug, Clone, PartialEq, Eq)]

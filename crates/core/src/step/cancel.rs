@@ -33,12 +33,16 @@ pub(super) fn job(turn: &mut Turn<'_>, job: JobId, by: &str) {
     let task = row.task;
     match (&row.work, &row.state) {
         (JobWork::Work, _) => self::task(turn, task, by),
-        (JobWork::Check { .. }, JobState::Done { .. }) => {}
-        (JobWork::Check { .. }, JobState::Active { attempt }) => {
+        (_, JobState::Done { .. }) => {}
+        (_, JobState::Active { attempt }) => {
             order_stop(turn, *attempt, StopReason::JobCancelled { by: by.to_owned() });
         }
         (
-            JobWork::Check { .. },
+            JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Agent { .. }
+            | JobWork::Human
+            | JobWork::Join,
             JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. },
         ) => retry::cancelled_job(turn, job, by),
     }
@@ -88,6 +92,7 @@ fn rank(reason: &StopReason) -> u32 {
         StopReason::Interrupted
         | StopReason::TimedOut
         | StopReason::Budget
+        | StopReason::Memory
         | StopReason::Stalled { .. }
         | StopReason::Repeating { .. } => 1,
     }

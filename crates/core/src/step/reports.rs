@@ -1,7 +1,7 @@
 //! What adapters tell. One guard for all: the attempt must still be in the phase that the
 //! report speaks of, else the report is late, or repeated, and is dropped.
 
-use super::{Turn, retry, spending, watching};
+use super::{Turn, governing, growing, people, retry, spending, watching};
 use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::input::Report;
@@ -21,6 +21,7 @@ const COLLECT_TRIES_MAX: u32 = 16;
 /// The longest wait between two tries of something owed.
 const OBLIGATION_WAIT_MAX: Millis = Millis::seconds(30);
 
+#[expect(clippy::too_many_lines, reason = "one flat match over all reports")]
 pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
     match report {
         Report::WorkspaceReady { attempt, workspace } => {
@@ -53,9 +54,21 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
         Report::Spent { attempt, spend } => spent(turn, attempt, spend),
         Report::Probed { attempt, probe } => watching::probed(turn, attempt, probe),
         Report::Repeated { attempt, call, times } => watching::repeated(turn, attempt, call, times),
+        Report::Asked { attempt, ask } => people::asked(turn, attempt, *ask),
+        Report::SpawnWanted { attempt, wish, role, reason, brief } => {
+            growing::wanted(turn, attempt, growing::Wish { name: wish, role, reason, brief });
+        }
+        Report::AnswerDelivered { question } => {
+            if turn.state.undelivered().any(|id| id == question) {
+                turn.emit(Event::AnswerDelivered { question });
+            } else {
+                turn.drop_report();
+            }
+        }
         Report::DiskFree { free_bytes, warn_bytes, pause_bytes } => {
             watching::disk_free(turn, free_bytes, warn_bytes, pause_bytes);
         }
+        Report::HostLoad(load) => governing::host_load(turn, &load),
         Report::ProcessEnded { attempt, process, claim, verdict, unfinished, session_lost, spend } => {
             let process = *process;
             let seen = |spend| Event::ProcessEnded {
@@ -177,6 +190,7 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         | Obligation::StopAttempt(_)
         // What cannot be looked at is unknown, and the unknown is not stopped.
         | Obligation::ProbeAgent(_)
+        | Obligation::DeliverAnswer(_)
         | Obligation::CollectArtifacts(_)
         | Obligation::ReleaseWorkspace(_)
         | Obligation::WriteReport(_) => {
@@ -217,6 +231,7 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
         Obligation::CollectArtifacts(attempt) => {
             is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. }))
         }
+        Obligation::DeliverAnswer(question) => turn.state.undelivered().any(|id| id == question),
         Obligation::ReleaseWorkspace(task) => turn.state.unreleased().any(|id| id == task),
         Obligation::WriteReport(run) => turn.state.unreported().any(|id| id == run),
     }
@@ -258,9 +273,11 @@ fn was_done(row: &Attempt) -> bool {
 /// is not thrown away because its last price used up a limit.
 fn is_overtaken(reason: &StopReason) -> bool {
     match reason {
-        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
-            true
-        }
+        StopReason::Interrupted
+        | StopReason::TimedOut
+        | StopReason::Budget
+        | StopReason::Memory
+        | StopReason::Stalled { .. } => true,
         // Nobody wants it any more; what came of going round in circles is not to be trusted.
         StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
             false

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Turn, cancel, spending};
-use crate::event::{Event, JobSpec, Plan, TaskEdge};
+use super::{Turn, cancel, evidence, people, spending};
+use crate::conflict;
+use crate::event::{Event, Plan, TaskEdge};
 use crate::ids::{JobId, TaskId};
 use crate::input::{Refusal, Request};
 use crate::money::Limit;
-use crate::state::{Job, JobState, RunMode, State, WorkspaceState};
-use crate::types::{JobNeed, JobWork, Outcome, RunSpec, Scope, TaskWork, When};
+use crate::pipeline::{Does, JOBS_MAX, Pipeline, STAGES_MAX};
+use crate::plan;
+use crate::schedule::schedule;
+use crate::state::{Job, JobState, RunMode, State, Task, WorkspaceState};
+use crate::types::{JobWork, Outcome, RunSpec, Scope, TaskSpec, TaskWork, When};
 
 /// How many tasks one run may have.
 const TASKS_MAX: usize = 10_000;
@@ -45,6 +49,9 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                     refuse(format!("task {task} succeeded: there is nothing to retry"))
                 }
                 Some(_) => Ok(()),
+                None if is_held(state, *task) && row.live.is_some() && !has_held_gates(state, row) => {
+                    refuse(format!("something of task {task} runs just now: retry it when that has ended"))
+                }
                 None if is_held(state, *task) => Ok(()),
                 None => refuse(format!("task {task} has not ended: it goes on by itself")),
             },
@@ -59,6 +66,8 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                 }
             },
         },
+        Request::Decide { job, decision, .. } => people::validate_decision(state, *job, decision),
+        Request::Answer { question, text, .. } => people::validate_answer(state, *question, text),
         Request::Interrupt { .. } => Ok(()),
     }
 }
@@ -87,6 +96,11 @@ fn is_held(state: &State, task: TaskId) -> bool {
             .filter_map(|job| state.job(*job))
             .any(|job| matches!(job.state, JobState::Held { .. }))
     })
+}
+
+/// Whether a gate waits for a person, on the result or on the base: it goes on beside the others.
+fn has_held_gates(state: &State, task: &Task) -> bool {
+    task.jobs.iter().filter_map(|job| state.job(*job)).any(Job::waits_as_gate)
 }
 
 fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
@@ -124,8 +138,62 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
         if task.attempts_max == 0 {
             return refuse(format!("task `{}` allows no attempt", task.key));
         }
+        validate_pipeline(spec, task)?;
+        if let Some(message) = evidence::refusal(spec, task, pipeline_of(spec, task)) {
+            return refuse(message);
+        }
+    }
+    if let Some(agent) = spec.agents.iter().find(|agent| agent.slots == Some(0)) {
+        return refuse(format!("the agent `{}` has no slots: nothing of it could ever start", agent.name));
+    }
+    if let Some(fault) = conflict::fault(spec) {
+        return refuse(fault);
     }
     validate_order(spec)
+}
+
+/// What would make a plan impossible; intake says more about a pipeline, with its place in the file.
+fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
+    let Some(name) = &task.pipeline else { return Ok(()) };
+    let Some(pipeline) = pipeline_of(spec, task) else {
+        return refuse(format!("task `{}` names the template `{name}`, which does not exist", task.key));
+    };
+    if matches!(task.work, TaskWork::Run { .. }) {
+        return refuse(format!("task `{}` is a plain command: it has no template", task.key));
+    }
+    let jobs: usize = pipeline.stages.iter().map(|stage| stage.jobs.len()).sum();
+    if pipeline.stages.len() > STAGES_MAX || jobs > JOBS_MAX {
+        return refuse(format!("the template `{name}` has too many stages or jobs"));
+    }
+    let is_known = |agent: &String| spec.agents.iter().any(|known| known.name == *agent);
+    if let Some(agent) = agents_of(pipeline).chain(spec.roles.values()).find(|agent| !is_known(agent)) {
+        return refuse(format!("the template `{name}` names the agent `{agent}`, which does not exist"));
+    }
+    let first = JobId(1);
+    let plan = plan::plan(spec, task, Some(pipeline), first);
+    if plan.is_empty() {
+        return refuse(format!("nothing is left to do in the template `{name}` for task `{}`", task.key));
+    }
+    for job in &plan {
+        if let JobWork::Check { gate } = &job.work
+            && !spec.gates.iter().any(|known| known.name == *gate)
+        {
+            return refuse(format!("the template `{name}` names the gate `{gate}`, which does not exist"));
+        }
+    }
+    Ok(())
+}
+
+fn pipeline_of<'a>(spec: &'a RunSpec, task: &TaskSpec) -> Option<&'a Pipeline> {
+    let name = task.pipeline.as_ref()?;
+    spec.pipelines.iter().find(|pipeline| pipeline.name == *name)
+}
+
+fn agents_of(pipeline: &Pipeline) -> impl Iterator<Item = &String> {
+    pipeline.stages.iter().flat_map(|stage| &stage.jobs).filter_map(|job| match &job.does {
+        Does::Agent { agent, .. } => agent.as_ref(),
+        Does::Check { .. } | Does::Human { .. } => None,
+    })
 }
 
 /// Refuses a circle of needs: tasks are taken away as long as one waits for nothing left.
@@ -188,6 +256,8 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
         Request::RetryTask { task } => retry(turn, task),
         Request::ForgetWorkspace { task } => turn.emit(Event::WorkspaceReleased { task, kept: None }),
+        Request::Decide { job, decision, by } => people::decide(turn, job, decision, &by),
+        Request::Answer { question, text, always, by } => people::answer(turn, question, text, always, by),
         Request::Interrupt { by } => cancel::interrupt(turn, &by),
     }
 }
@@ -197,29 +267,23 @@ fn submit(turn: &mut Turn<'_>, spec: Box<RunSpec>) {
     let (first_task, mut next_job) = (turn.state.next_task().0, turn.state.next_job().0);
     let position: BTreeMap<&str, u32> =
         spec.tasks.iter().zip(first_task..).map(|(task, id)| (task.key.as_str(), id)).collect();
+    let schedule = schedule(&spec);
     let mut plans = Vec::with_capacity(spec.tasks.len());
     for (index, task) in (0..).zip(&spec.tasks) {
-        let work = JobId(next_job);
-        let mut jobs =
-            vec![JobSpec { job: work, name: "work".to_owned(), work: JobWork::Work, needs: Vec::new() }];
-        for gate in &task.gates {
-            next_job += 1;
-            jobs.push(JobSpec {
-                job: JobId(next_job),
-                name: format!("gate:{gate}"),
-                work: JobWork::Check { gate: gate.clone() },
-                needs: vec![JobNeed { job: work, when: When::Success }],
-            });
-        }
-        next_job += 1;
-        let needs = task
-            .needs
-            .iter()
-            .filter_map(|need| {
-                Some(TaskEdge { task: TaskId(*position.get(need.key.as_str())?), when: need.when })
-            })
-            .collect();
-        plans.push(Plan { task: TaskId(first_task + index), index, needs, jobs });
+        let jobs = plan::plan(&spec, task, pipeline_of(&spec, task), JobId(next_job));
+        next_job += u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        let asked = task.needs.iter().filter_map(|need| {
+            let task = TaskId(*position.get(need.key.as_str())?);
+            Some(TaskEdge { task, when: need.when, conflict: None })
+        });
+        let waits = schedule.waits[index as usize].iter().map(|wait| TaskEdge {
+            task: TaskId(first_task + wait.earlier),
+            when: When::Always,
+            conflict: Some(wait.conflict),
+        });
+        let needs = asked.chain(waits).collect();
+        let ahead = schedule.ahead[index as usize];
+        plans.push(Plan { task: TaskId(first_task + index), index, needs, ahead, jobs });
     }
     turn.emit(Event::RunSubmitted { run, spec, plans });
     // The day's limit is as the latest run says.
@@ -246,6 +310,11 @@ pub(super) fn reopen(turn: &mut Turn<'_>, task: TaskId) {
     while let Some(task) = pending.pop() {
         let Some(row) = turn.state.task(task) else { continue };
         for dependent in row.dependents.clone() {
+            // Who only shares something with it was not skipped because of it.
+            let is_needed = |edge: &TaskEdge| edge.task == task && edge.conflict.is_none();
+            if !turn.state.task(dependent).is_some_and(|row| row.needs.iter().any(is_needed)) {
+                continue;
+            }
             let outcome = turn.state.task(dependent).and_then(|task| task.outcome());
             if matches!(outcome, Some(Outcome::Skipped { .. })) {
                 turn.emit(Event::TaskReopened { task: dependent });

@@ -1,7 +1,7 @@
 //! What becomes of a job when an attempt of it ends: done, once more, sent back, or held.
 
 use super::reports::end_of;
-use super::{Turn, spending};
+use super::{Turn, evidence, growing, people, spending};
 use crate::event::Event;
 use crate::furnishing::prepare_tries_max;
 use crate::ids::{AttemptId, JobId, TaskId};
@@ -9,8 +9,8 @@ use crate::money::Micros;
 use crate::state::{Attempt, Job, State, Task};
 use crate::time::Millis;
 use crate::types::{
-    Backoff, Collected, Dialect, End, ErrorContext, Exit, Failure, FailureClass, GateResult, HoldReason,
-    JobWork, Outcome, StopReason, TaskWork, WorkspaceKind,
+    Backoff, Collected, Dialect, End, ErrorContext, Failure, FailureClass, HoldReason, JobWork, Outcome,
+    StopReason, TaskWork, WorkspaceKind,
 };
 
 /// How often a job may be lost with its worker in a row before that counts as a failure.
@@ -45,8 +45,9 @@ pub(super) fn needs_collecting(state: &State, attempt: AttemptId) -> bool {
     let task = state.task_of(job);
     let spec = state.spec(task);
     match (&job.work, spec.workspace) {
-        (JobWork::Check { .. }, _) => false,
-        (JobWork::Work, WorkspaceKind::Worktree) => true,
+        (JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join, _) => false,
+        // What an agent of a pipeline leaves for other jobs is found nowhere else.
+        (JobWork::Agent { .. }, _) | (JobWork::Work, WorkspaceKind::Worktree) => true,
         (JobWork::Work, WorkspaceKind::InPlace) => {
             state.run_of(task).spec.is_git || !spec.deliverables.is_empty() || is_agent(&spec.work)
         }
@@ -72,16 +73,28 @@ pub(super) fn end_if_stopped_before_start(turn: &mut Turn<'_>, attempt: AttemptI
 pub(super) fn end(turn: &mut Turn<'_>, attempt: AttemptId, collected: Option<Collected>) {
     let Some(row) = turn.state.attempt(attempt) else { return };
     let job = row.job;
-    let is_gate = matches!(turn.state.job_of(row).work, JobWork::Check { .. });
+    let work = turn.state.job_of(row).work.clone();
     let mut end = end_of(row);
-    if !is_gate && end == End::Succeeded {
-        end = judge_work(turn.state, row, collected.as_ref());
+    if end == End::Succeeded {
+        end = judge(turn.state, row, collected.as_ref());
     }
     over(turn, attempt, end.clone(), collected);
-    if is_gate {
-        after_gate(turn, job, attempt, end);
-    } else {
-        after_work(turn, job, attempt, end);
+    match work {
+        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => {
+            after_work(turn, job, attempt, end);
+        }
+        JobWork::Check { .. } => after_gate(turn, job, attempt, end),
+        JobWork::BaseCheck { .. } => evidence::after_base_check(turn, job, attempt, end),
+    }
+}
+
+/// What there is to say about an attempt whose process ended well.
+fn judge(state: &State, row: &Attempt, collected: Option<&Collected>) -> End {
+    match state.job_of(row).work {
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => End::Succeeded,
+        JobWork::Work | JobWork::Agent { .. } if people::is_parked(state, row.job) => End::Parked,
+        JobWork::Agent { .. } => growing::judge(state, row, collected),
+        JobWork::Work => judge_work(state, row, collected),
     }
 }
 
@@ -96,9 +109,16 @@ fn over(turn: &mut Turn<'_>, attempt: AttemptId, end: End, collected: Option<Col
 
 /// What the result itself says about an attempt whose process ended well.
 fn judge_work(state: &State, row: &Attempt, collected: Option<&Collected>) -> End {
-    let task = state.task_of(state.job_of(row));
-    let spec = state.spec(task);
     let Some(collected) = collected else { return End::Succeeded };
+    match fault_of_result(state, state.task_of(state.job_of(row)), collected) {
+        Some(failure) => End::Failed(failure),
+        None => End::Succeeded,
+    }
+}
+
+/// What keeps a result from being what the task asks for.
+pub(super) fn fault_of_result(state: &State, task: &Task, collected: &Collected) -> Option<Failure> {
+    let spec = state.spec(task);
     let missing: Vec<&str> = collected
         .deliverables
         .iter()
@@ -107,16 +127,16 @@ fn judge_work(state: &State, row: &Attempt, collected: Option<&Collected>) -> En
         .collect();
     if !missing.is_empty() {
         let message = format!("not delivered: {}", missing.join(", "));
-        return End::Failed(Failure::new(FailureClass::Work, message));
+        return Some(Failure::new(FailureClass::Work, message));
     }
     if is_agent(&spec.work) && !collected.submodule_work.is_empty() {
-        return End::Failed(Failure::new(FailureClass::Work, in_submodules(&collected.submodule_work)));
+        return Some(Failure::new(FailureClass::Work, in_submodules(&collected.submodule_work)));
     }
     if is_agent(&spec.work) && !collected.changed {
         let message = "the agent ended without changing anything";
-        return End::Failed(Failure::new(FailureClass::Work, message));
+        return Some(Failure::new(FailureClass::Work, message));
     }
-    End::Succeeded
+    None
 }
 
 /// What a result cannot hold, and what to do about it.
@@ -135,10 +155,12 @@ fn in_submodules(work: &[String]) -> String {
 
 fn after_work(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
     match end {
+        End::Succeeded if is_of_pipeline(turn, job) => growing::succeeded(turn, job),
         End::Succeeded => {
             turn.emit(Event::JobFinished { job, outcome: Outcome::Succeeded });
             settle_task(turn, task_of(turn, job));
         }
+        End::Parked => people::park(turn, job),
         End::Failed(failure) => after_failure(turn, job, attempt, failure),
         End::Lost => after_loss(turn, job),
         End::Stopped(reason) => after_stop(turn, job, attempt, reason),
@@ -185,7 +207,7 @@ fn losses(state: &State, job: JobId) -> u32 {
     state.job(job).map_or(0, |job| job.losses)
 }
 
-fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
+pub(super) fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
     match reason {
         StopReason::Cancelled { by } => {
             let task = task_of(turn, job);
@@ -196,8 +218,13 @@ fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopR
                 Failure::new(FailureClass::Transient, "dayshift was stopped while the agent worked");
             schedule_uncounted(turn, job, failure);
         }
+        StopReason::Memory => {
+            let message = "it was stopped because the agents together used too much memory";
+            schedule_uncounted(turn, job, Failure::new(FailureClass::Transient, message));
+        }
         StopReason::TimedOut => {
-            let limit = turn.state.spec_of_job(job).timeout;
+            let limit =
+                turn.state.job(job).map_or(Millis(0), |row| crate::deadlines::timeout(turn.state, row));
             let failure =
                 Failure::new(FailureClass::Timeout, format!("the time limit of {limit} was reached"));
             after_failure(turn, job, attempt, failure);
@@ -219,7 +246,7 @@ fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopR
 /// its provider says that nothing is left. Only an agent that was told what it may cost does so.
 fn has_used_its_own(state: &State, attempt: AttemptId) -> bool {
     let Some(row) = state.attempt(attempt) else { return false };
-    let is_told = match state.agent_of(state.task_of(state.job_of(row))).map(|agent| &agent.dialect) {
+    let is_told = match state.agent_of_job(state.job_of(row)).map(|agent| &agent.dialect) {
         Some(Dialect::Claude { .. }) => true,
         // It has a fixed price; it reserves nothing; it is no agent.
         Some(Dialect::Command { .. } | Dialect::Scripted { .. }) | None => false,
@@ -245,9 +272,17 @@ pub(super) fn cancelled_job(turn: &mut Turn<'_>, job: JobId, by: &str) {
     settle_task(turn, task_of(turn, job));
 }
 
+/// Whether the job's task has a pipeline.
+fn is_of_pipeline(turn: &Turn<'_>, job: JobId) -> bool {
+    turn.state.job(job).is_some_and(|row| turn.state.pipeline_of(turn.state.task_of(row)).is_some())
+}
+
 /// The job has failed for good, and its task with it.
 fn fail(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
     let outcome = Outcome::Failed(failure);
+    if is_of_pipeline(turn, job) {
+        return growing::finish(turn, job, outcome);
+    }
     turn.emit(Event::JobFinished { job, outcome: outcome.clone() });
     let task = task_of(turn, job);
     turn.emit(Event::TaskClosed { task, outcome });
@@ -255,7 +290,9 @@ fn fail(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
 
 fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
     match end {
-        End::Succeeded => decide_gate(turn, job, attempt, None),
+        End::Succeeded | End::Parked => {
+            decide_gate(turn, job, attempt, evidence::lack_of_tests(turn.state, attempt));
+        }
         End::Failed(failure) => match failure.class {
             FailureClass::Transient if tries_left(turn.state, job, failure.class) > 1 => {
                 schedule(turn, job, failure, None);
@@ -267,8 +304,7 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | FailureClass::Budget
             | FailureClass::Conflict => decide_gate(turn, job, attempt, Some(failure)),
         },
-        End::Lost if losses(turn.state, job) >= LOSSES_MAX => gate_not_run(turn, job, attempt, loss()),
-        End::Lost => schedule_uncounted(turn, job, loss()),
+        End::Lost => after_gate_loss(turn, job, attempt),
         End::Stopped(StopReason::TimedOut) => {
             let failure = Failure::new(FailureClass::Timeout, "the gate reached its time limit");
             decide_gate(turn, job, attempt, Some(failure));
@@ -278,9 +314,21 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | StopReason::JobCancelled { .. }
             | StopReason::Interrupted
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),
+    }
+}
+
+/// The process of a gate, on the result or on the base, was lost.
+pub(super) fn after_gate_loss(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId) {
+    if losses(turn.state, job) < LOSSES_MAX {
+        schedule_uncounted(turn, job, loss());
+    } else if turn.state.job(job).is_some_and(Job::is_base_check) {
+        evidence::unknown(turn, job, attempt, loss());
+    } else {
+        gate_not_run(turn, job, attempt, loss());
     }
 }
 
@@ -300,29 +348,40 @@ fn gate_not_run(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Fa
 
 fn decide_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, failure: Option<Failure>) {
     let Some(row) = turn.state.attempt(attempt) else { return };
-    let task = turn.state.task_of(turn.state.job_of(row));
-    let process = row.process.as_ref();
-    let result = GateResult {
-        passed: failure.is_none(),
-        exit: process.map_or(Exit::Lost, |process| process.exit.clone()),
-        elapsed: process.map_or(Millis(0), |process| process.elapsed),
-        output_sha256: process.and_then(|process| process.output_sha256.clone()),
-        findings: process.map(|process| process.output_tail.clone()).unwrap_or_default(),
-        commit: task
-            .collected
-            .as_ref()
-            .and_then(|collected| collected.commit.clone().or_else(|| collected.snapshot.clone())),
-    };
+    let (result, is_again) = evidence::on_result(turn.state, row, failure.as_ref());
     turn.emit(Event::GateDecided { job, result: Box::new(result) });
+    if let (Some(because), true) = (&failure, is_again) {
+        let (until, because) = (turn.now, because.clone());
+        return turn.emit(Event::RetryScheduled { job, until, because, context: None, counted: false });
+    }
+    if let Some(failure) = failure.clone().filter(|_| is_of_pipeline(turn, job)) {
+        return after_red_gate(turn, job, failure);
+    }
     let outcome = failure.map_or(Outcome::Succeeded, Outcome::Failed);
     turn.emit(Event::JobFinished { job, outcome });
     settle_task(turn, task_of(turn, job));
 }
 
+/// A gate of a pipeline is red: where its template says who repairs that, it is a rejection.
+fn after_red_gate(turn: &mut Turn<'_>, job: JobId, failure: Failure) {
+    let Some(row) = turn.state.job(job) else { return };
+    if !is_required_gate(turn.state, turn.state.task_of(row), row) {
+        return growing::finish(turn, job, Outcome::Failed(failure));
+    }
+    let told = Failure { message: format!("red gate: {}: {}", gate_name(row), failure.message), ..failure };
+    growing::reject(turn, job, "it was red", &[], Some(told));
+}
+
 /// When every job of a task has spoken, the task is closed or its work is sent back. That one of its gates
 /// could not be run keeps no red one waiting: the next result is another one, for all of them.
-fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
+pub(super) fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
+    if let Some(outcome) = evidence::refuted(turn.state, task) {
+        return turn.emit(Event::TaskClosed { task, outcome });
+    }
     let Some(row) = turn.state.task(task) else { return };
+    if turn.state.pipeline_of(row).is_some() {
+        return growing::settle_task(turn, task);
+    }
     let jobs: Vec<&Job> = row.jobs.iter().filter_map(|job| turn.state.job(*job)).collect();
     let unheard = jobs.iter().filter(|job| job.outcome().is_none()).count();
     let not_run = jobs.iter().filter(|job| job.waits_as_gate()).count();
@@ -355,6 +414,7 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
             until,
             because: Failure::new(FailureClass::Work, message),
             context: ErrorContext { attempt, text: cut(text) },
+            by: None,
         });
         // All gates are to judge the next result, but for those that nobody wants.
         for (job, by) in unwanted {
@@ -368,7 +428,8 @@ fn settle_task(turn: &mut Turn<'_>, task: TaskId) {
 
 /// Gates that a person has cancelled, and who.
 fn cancelled_gates(jobs: &[&Job]) -> Vec<(JobId, String)> {
-    jobs.iter().filter_map(|job| Some((job.id, cancelled_by(job)?.to_owned()))).collect()
+    let gates = jobs.iter().filter(|job| !job.is_base_check());
+    gates.filter_map(|job| Some((job.id, cancelled_by(job)?.to_owned()))).collect()
 }
 
 fn cancelled_by(job: &Job) -> Option<&str> {
@@ -398,8 +459,13 @@ fn unwanted_gate<'a>(state: &State, task: &Task, job: &'a Job) -> Option<&'a str
 /// Whether the job is a gate that the task cannot do without.
 fn is_required_gate(state: &State, task: &Task, job: &Job) -> bool {
     match &job.work {
-        JobWork::Check { gate } => state.run_of(task).gate(gate).is_none_or(|gate| gate.required),
-        JobWork::Work => false,
+        JobWork::Check { gate } => state.is_required(task, gate),
+        // Of base checks the end was made before the work began.
+        JobWork::BaseCheck { .. }
+        | JobWork::Work
+        | JobWork::Agent { .. }
+        | JobWork::Human
+        | JobWork::Join => false,
     }
 }
 
@@ -427,7 +493,7 @@ fn context_of(state: &State, attempt: AttemptId, failure: &Failure) -> Option<Er
     Some(ErrorContext { attempt, text: cut(text) })
 }
 
-fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > CONTEXT_BYTES_MAX {
         let mut end = CONTEXT_BYTES_MAX;
         while !text.is_char_boundary(end) {
@@ -440,19 +506,23 @@ fn cut(mut text: String) -> String {
 }
 
 /// Attempts that the job may still count, the current one included, after a failure of `class`.
-fn tries_left(state: &State, job: JobId, class: FailureClass) -> u32 {
+pub(super) fn tries_left(state: &State, job: JobId, class: FailureClass) -> u32 {
     let Some(row) = state.job(job) else { return 0 };
     if backoff(state, job, class) == Backoff::Never {
         return 0;
     }
     let limit = match row.work {
         JobWork::Work => state.spec_of_job(job).attempts_max,
-        JobWork::Check { .. } => GATE_TRIES_MAX,
+        JobWork::Agent { .. } => {
+            let asked = state.template_of(row).and_then(|template| template.tries);
+            asked.unwrap_or(state.spec_of_job(job).attempts_max)
+        }
+        JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => GATE_TRIES_MAX,
     };
     limit.saturating_sub(row.tries)
 }
 
-fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
+pub(super) fn schedule(turn: &mut Turn<'_>, job: JobId, because: Failure, context: Option<ErrorContext>) {
     let tries = turn.state.job(job).map_or(0, |job| job.tries).saturating_add(1);
     let wait = wait_before(turn.state, job, tries, because.class).max(wait_for_reset(turn, &because));
     let until = turn.now + wait;
@@ -479,11 +549,12 @@ fn wait_for_reset(turn: &Turn<'_>, because: &Failure) -> Millis {
 /// What the task says about waiting after a failure of `class`.
 fn backoff(state: &State, job: JobId, class: FailureClass) -> Backoff {
     let spec = state.spec_of_job(job);
-    spec.backoff_by_class.get(&class).copied().unwrap_or(spec.backoff)
+    let by_template = state.job(job).and_then(|row| state.template_of(row)?.backoff);
+    by_template.or_else(|| spec.backoff_by_class.get(&class).copied()).unwrap_or(spec.backoff)
 }
 
 /// The wait before the next attempt when `tries` attempts have failed, the last one by `class`.
-fn wait_before(state: &State, job: JobId, tries: u32, class: FailureClass) -> Millis {
+pub(super) fn wait_before(state: &State, job: JobId, tries: u32, class: FailureClass) -> Millis {
     match backoff(state, job, class) {
         Backoff::Immediate | Backoff::Never => Millis(0),
         Backoff::Fixed { first } => first,
@@ -533,7 +604,7 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
     let message = format!("its result could not be collected: {}{place}", failure.message);
     let end = match end_of(row) {
         End::Stopped(reason) => End::Stopped(reason),
-        End::Succeeded | End::Failed(_) | End::Lost => {
+        End::Succeeded | End::Failed(_) | End::Lost | End::Parked => {
             End::Failed(Failure::new(failure.class, message.clone()))
         }
     };
@@ -547,6 +618,7 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
             StopReason::Interrupted
             | StopReason::TimedOut
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }
             | StopReason::JobCancelled { .. },

@@ -1,19 +1,21 @@
 //! After every input: skip what cannot happen any more, open what can, close what is over.
 
 use super::spending::{Allowance, Denial, allowance};
-use super::{Turn, spending, watching};
+use super::{Turn, growing, people, routing, spending, watching};
 use crate::estimate;
 use crate::event::Event;
 use crate::ids::{JobId, RunId, TaskId};
-use crate::state::{JobState, Run, RunMode, State, Task};
-use crate::types::{DiskLevel, HoldReason, JobWork, Outcome, Route, TaskWork, When, WorkspaceKind};
+use crate::state::{JobState, Needs, Run, RunMode, State, Task};
+use crate::types::{DiskLevel, HoldReason, Outcome, When, WorkspaceKind};
 
 pub(super) fn settle(turn: &mut Turn<'_>) {
     watching::stop_overdue(turn);
+    people::remind(turn);
     loop {
         let before = turn.decided.entries.len();
         spending::release_held(turn);
         skip_doomed(turn);
+        growing::settle_plans(turn);
         open_jobs(turn);
         end_drains(turn);
         close_runs(turn);
@@ -58,7 +60,7 @@ fn past(outcome: &Outcome) -> &'static str {
 
 /// Opens attempts for jobs whose time has come, as long as there are slots.
 fn open_jobs(turn: &mut Turn<'_>) {
-    if !turn.state.open_runs().any(has_slot) {
+    if !turn.state.open_runs().any(|run| has_slot(turn.state, run)) {
         return;
     }
     let due: Vec<JobId> =
@@ -69,32 +71,40 @@ fn open_jobs(turn: &mut Turn<'_>) {
     // The set changes while jobs are opened. What comes to stand before the last one is seen
     // when everything is settled once more.
     let mut last = None;
-    while let Some(key) = turn.state.next_ready(last, has_slot) {
+    while let Some(key) = turn.state.next_ready(last, |run| has_slot(turn.state, run)) {
         try_open(turn, key.job);
         last = Some(key);
     }
 }
 
-fn has_slot(run: &Run) -> bool {
+fn has_slot(state: &State, run: &Run) -> bool {
     let may_start = match run.mode {
         RunMode::Open | RunMode::Draining { .. } => true,
         RunMode::Paused { .. } | RunMode::Closed { .. } => false,
     };
-    may_start && run.live < run.spec.slots_max
+    may_start && run.live < run.spec.slots_max && state.is_under_ceiling(run)
 }
 
 fn try_open(turn: &mut Turn<'_>, job: JobId) {
     if !has_place(turn.state, job) {
         return;
     }
-    match allowance(turn.state, job, turn.now) {
+    let allowed = allowance(turn.state, job, turn.now);
+    // An attempt that failed, or was stopped, may have asked something before. Not before the job could
+    // start, though: nobody wakes the engine for one that could not.
+    if let Some(reason) = people::first_question(turn.state, job).filter(|_| allowed != Allowance::Wait) {
+        return turn.emit(Event::JobHeld { job, reason });
+    }
+    match allowed {
         Allowance::Wait => {}
         Allowance::Denied(denial) => deny(turn, job, denial),
         Allowance::Granted(reserved) => {
             let attempt = turn.state.next_attempt();
-            let route = route(turn.state, job);
+            let Some(row) = turn.state.job(job) else { return };
+            let route = routing::route(turn.state, row);
+            let consumed = growing::inputs(turn.state, row);
             let resume = estimate::resumable_session(turn.state, job);
-            turn.emit(Event::AttemptOpened { attempt, job, route, reserved, resume });
+            turn.emit(Event::AttemptOpened { attempt, job, route, reserved, resume, consumed });
         }
     }
 }
@@ -105,15 +115,19 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
     let run = state.run_of_job(job);
     let Some(row) = state.job(job) else { return false };
     let task = state.task_of(row);
-    has_slot(run)
+    has_slot(state, run)
         && state.is_let(task)
         && state.disk() != DiskLevel::Short
         && task.live.is_none()
+        // One that is tried again may wait for jobs that it has asked for meanwhile.
+        && state.needs_of(row) == Needs::Met
         && !state.is_being_released(task.id)
         && in_place_is_free(state, run, task)
+        && state.is_clear_to_begin(task)
+        && state.is_agent_free(job)
 }
 
-fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
+pub(crate) fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
     match state.spec(task).workspace {
         WorkspaceKind::InPlace => {
             state.in_place_holder(&run.spec.repo).is_none_or(|holder| holder == task.id)
@@ -127,32 +141,12 @@ fn in_place_is_free(state: &State, run: &Run, task: &Task) -> bool {
 fn deny(turn: &mut Turn<'_>, job: JobId, denial: Denial) {
     let Some(row) = turn.state.job(job) else { return };
     let task = turn.state.task_of(row);
-    if task.started_at.is_some() {
+    if turn.state.is_work_begun(task) {
         let reason = HoldReason::Budget { message: denial.message, scope: Some(denial.scope) };
         turn.emit(Event::JobHeld { job, reason });
     } else {
         let task = task.id;
         turn.emit(Event::TaskClosed { task, outcome: Outcome::Deferred { because: denial.message } });
-    }
-}
-
-fn route(state: &State, job: JobId) -> Route {
-    let Some(row) = state.job(job) else {
-        return Route { agent: String::new(), model: None, reason: String::new() };
-    };
-    let task = state.task_of(row);
-    match (&row.work, &state.spec(task).work) {
-        (JobWork::Check { gate }, _) => {
-            Route { agent: "gate".to_owned(), model: None, reason: format!("gate `{gate}` of the task") }
-        }
-        (JobWork::Work, TaskWork::Run { .. }) => {
-            Route { agent: "run".to_owned(), model: None, reason: "a plain command".to_owned() }
-        }
-        (JobWork::Work, TaskWork::Agent { agent }) => Route {
-            agent: agent.clone(),
-            model: state.agent_of(task).and_then(|agent| agent.model.clone()),
-            reason: "named by the task".to_owned(),
-        },
     }
 }
 
@@ -177,6 +171,9 @@ fn has_moving_task(state: &State, run: RunId) -> bool {
     let tasks = state.run(run).map_or(&[][..], |run| &run.tasks);
     tasks.iter().filter_map(|task| state.task(*task)).filter(|task| task.is_begun).any(|task| {
         task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| match job.state {
+            // It may wait for jobs that it has asked for.
+            JobState::Backoff { .. } if state.needs_of(job) != Needs::Met => false,
+            JobState::Ready | JobState::Backoff { .. } if state.waits_for_resting_checkout(job.id) => false,
             JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         })

@@ -68,7 +68,7 @@ pub(crate) fn allowance(state: &State, job: JobId, now: Timestamp) -> Allowance 
     }
     let accounts = accounts(state, job, now);
     // Work that was begun may use up what is left; only new work must fit as a whole.
-    let is_begun = state.job(job).is_some_and(|row| state.task_of(row).started_at.is_some());
+    let is_begun = state.job(job).is_some_and(|row| state.is_work_begun(state.task_of(row)));
     let wanted = if is_begun {
         accounts.iter().fold(estimate, |wanted, (_, account)| wanted.min(account.left()))
     } else {
@@ -215,11 +215,17 @@ fn deferred(state: &State, scope: Scope, now: Timestamp) -> Vec<TaskId> {
     state
         .tasks()
         .filter(|task| matches!(task.outcome(), Some(Outcome::Deferred { .. })))
-        .filter(|task| task.jobs.first().is_some_and(|job| is_under(state, *job, scope)))
+        .filter(|task| first_spender(state, task).is_some_and(|job| is_under(state, job, scope)))
         .filter(|task| scope != Scope::Day || is_of_today(state, task, now))
-        .filter(|task| task.jobs.first().is_some_and(|job| exhausted(state, *job, now).is_none()))
+        .filter(|task| first_spender(state, task).is_some_and(|job| exhausted(state, job, now).is_none()))
         .map(|task| task.id)
         .collect()
+}
+
+/// The first job of a task that can spend.
+fn first_spender(state: &State, task: &Task) -> Option<JobId> {
+    let spender = task.jobs.iter().find(|job| estimate::can_spend(state, **job));
+    spender.or(task.jobs.first()).copied()
 }
 
 fn is_of_today(state: &State, task: &Task, now: Timestamp) -> bool {
@@ -260,7 +266,12 @@ fn held_by_limits(state: &State) -> impl Iterator<Item = JobId> {
     state.held().filter_map(|job| match &job.state {
         JobState::Held { reason: HoldReason::Budget { scope: Some(_), .. } } => Some(job.id),
         JobState::Held {
-            reason: HoldReason::Budget { .. } | HoldReason::Workspace { .. } | HoldReason::Gate { .. },
+            reason:
+                HoldReason::Budget { .. }
+                | HoldReason::Workspace { .. }
+                | HoldReason::Gate { .. }
+                | HoldReason::Review { .. }
+                | HoldReason::Question { .. },
         }
         | JobState::Blocked
         | JobState::Ready

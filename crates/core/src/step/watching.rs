@@ -48,7 +48,7 @@ pub(super) fn repeated(turn: &mut Turn<'_>, attempt: AttemptId, call: String, ti
     let Some(row) = turn.state.attempt(attempt).filter(|row| is_watched(row)) else {
         return turn.drop_report();
     };
-    let Some(agent) = turn.state.agent_of(turn.state.task_of(turn.state.job_of(row))) else {
+    let Some(agent) = turn.state.agent_of_job(turn.state.job_of(row)) else {
         return turn.drop_report();
     };
     let rule = agent.repetition;

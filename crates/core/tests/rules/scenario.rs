@@ -1,18 +1,23 @@
 //! A small language for scenarios: what happens, and what the core decides on it.
 //!
-//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`), lines
-//! with `>` are what comes in, and the lines under each are the events that it leads to. After
+//! The first lines set the scene (`run slots=1 budget=10`, `task a agent=metered tries=3`,
+//! `share file=x alone=a,b beside=c`), lines with `>` are what comes in, and the lines under each are the events that it leads to. After
 //! each the core's invariants are checked, and at the end the journal is replayed.
 
+mod piped;
 mod told;
 
 use std::collections::BTreeMap;
 
+use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::event::Entry;
+use dayshift_core::evidence::TestCount;
 use dayshift_core::furnishing::Furnishing;
-use dayshift_core::ids::AttemptId;
+use dayshift_core::host::{HostLoad, Pressure};
+use dayshift_core::ids::{AttemptId, RunId};
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
+use dayshift_core::proposal;
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
@@ -38,7 +43,7 @@ fn play(lines: &[&str]) -> Vec<String> {
         if let Some(action) = line.strip_prefix("> ") {
             actual.push((*line).to_owned());
             actual.extend(stage.act(action));
-        } else if line.starts_with("run ") || line.starts_with("task ") {
+        } else if ["run ", "task ", "job ", "share "].iter().any(|word| line.starts_with(word)) {
             actual.push((*line).to_owned());
             stage.set(line);
         }
@@ -49,7 +54,7 @@ fn play(lines: &[&str]) -> Vec<String> {
 
 /// A scene, and what has come of it.
 pub(crate) struct Stage {
-    spec: RunSpec,
+    pub(crate) spec: RunSpec,
     pub(crate) state: State,
     entries: Vec<Entry>,
     pub(crate) now: Timestamp,
@@ -91,6 +96,7 @@ impl Stage {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         };
         let claude = Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() };
         let spec = RunSpec {
@@ -103,14 +109,19 @@ impl Stage {
             day: DayRule::default(),
             warn_percent: 75,
             slots_max: 1,
+            slots_are_fixed: false,
             agents: vec![
                 agent("metered", claude),
                 agent("fixed", Dialect::Command { run: "tool".to_owned(), cost: Micros(1_000_000) }),
                 agent("scripted", Dialect::Scripted { scenario: String::new() }),
             ],
             gates: Vec::new(),
+            pipelines: vec![piped::empty()],
+            roles: BTreeMap::new(),
             tasks: Vec::new(),
             furnishing: Furnishing::default(),
+            conflicts: Vec::new(),
+            proposal: None,
             warnings: Vec::new(),
         };
         Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
@@ -122,12 +133,23 @@ impl Stage {
             for (name, value) in words(rest) {
                 match name {
                     "slots" => self.spec.slots_max = number(value),
+                    "fixed" => self.spec.slots_are_fixed = true,
                     "budget" => self.spec.budget = limit(value),
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
+                    "scripted" => self.spec.agents[2].slots = Some(number(value)),
+                    "plans" => self.spec.proposal = Some(piped::proposal(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
             }
+            return;
+        }
+        if let Some(rest) = line.strip_prefix("job ") {
+            return piped::add(&mut self.spec.pipelines[0], rest);
+        }
+        if let Some(rest) = line.strip_prefix("share ") {
+            let group = self.group(rest);
+            self.spec.conflicts.push(group);
             return;
         }
         let mut words = words(line).skip(1);
@@ -137,6 +159,25 @@ impl Stage {
             self.describe(&mut task, name, value);
         }
         self.spec.tasks.push(task);
+    }
+
+    /// `file=x alone=a,b beside=c`: what tasks that stand above share.
+    fn group(&self, rest: &str) -> Conflict {
+        let (mut over, mut alone, mut beside) = (Shared::Declared, Vec::new(), Vec::new());
+        let place = |key: &str| self.spec.tasks.iter().position(|task| task.key == key).expect("a task");
+        let places =
+            |keys: &str| keys.split(',').map(|key| u32::try_from(place(key)).expect("few tasks")).collect();
+        for (name, value) in words(rest) {
+            match name {
+                "file" => over = Shared::File { path: value.to_owned(), is_new: false },
+                "new" => over = Shared::File { path: value.to_owned(), is_new: true },
+                "folder" => over = Shared::Folder { path: value.to_owned() },
+                "alone" => alone = places(value),
+                "beside" => beside = places(value),
+                _ => panic!("a group has no `{name}`"),
+            }
+        }
+        Conflict { over, alone, beside }
     }
 
     fn describe(&mut self, task: &mut TaskSpec, name: &str, value: &str) {
@@ -150,6 +191,8 @@ impl Stage {
                 task.backoff_by_class.insert(class(value), Backoff::Never);
             }
             "limit" => task.timeout = Millis(number(value)),
+            "pipeline" => task.pipeline = Some(piped::NAME.to_owned()),
+            "skips" => task.skip_stages.push(value.to_owned()),
             "low" => task.complexity = Level::Low,
             "urgent" => task.priority = Priority::Urgent,
             "delivers" => task.deliverables.push(Deliverable::Exists(value.to_owned())),
@@ -171,16 +214,10 @@ impl Stage {
                 task.needs.push(TaskNeed { key: key.to_owned(), when });
             }
             "gate" => {
-                let gate = value.trim_end_matches('?');
-                task.gates.push(gate.to_owned());
-                if !self.spec.gates.iter().any(|known| known.name == gate) {
-                    self.spec.gates.push(Gate {
-                        name: gate.to_owned(),
-                        run: "true".to_owned(),
-                        timeout: Millis::minutes(1),
-                        required: gate == value,
-                        red_on_base: false,
-                    });
+                let gate = gate(value);
+                task.gates.push(gate.name.clone());
+                if !self.spec.gates.iter().any(|known| known.name == gate.name) {
+                    self.spec.gates.push(gate);
                 }
             }
             "wait" => {
@@ -196,6 +233,7 @@ impl Stage {
     }
 
     /// Lets something come in and tells what the core decides.
+    #[expect(clippy::too_many_lines, reason = "one flat match over all verbs")]
     pub(crate) fn act(&mut self, action: &str) -> Vec<String> {
         let mut words = action.split_whitespace();
         let verb = words.next().expect("an action");
@@ -221,6 +259,15 @@ impl Stage {
                 self.request(Request::SetBudget { scope: scope(first), limit, by })
             }
             "retry" => self.request(Request::RetryTask { task: id(first) }),
+            "decide" => {
+                let decision = piped::decision(rest.get(1).copied(), rest.get(2).copied());
+                self.request(Request::Decide { job: id(first), decision, by })
+            }
+            "answer" | "always" => {
+                let text = rest.get(1).copied().unwrap_or_default().to_owned();
+                let always = verb == "always";
+                self.request(Request::Answer { question: id(first), text, always, by })
+            }
             "forget" => self.request(Request::ForgetWorkspace { task: id(first) }),
             "pause" => self.request(Request::PauseRun { run: id(first), by }),
             "resume" => self.request(Request::ResumeRun(id(first))),
@@ -245,6 +292,18 @@ impl Stage {
                 };
                 self.now = next;
                 Input::Tick
+            }
+            // What becomes of the day that a run proposes: only asked.
+            "day" => return vec![piped::day(&self.state, id(first))],
+            // The day that a run has planned, without the planning; `by-hand`: a person runs the file.
+            "hand-in" => {
+                let run: RunId = id(first);
+                let spec = RunSpec { proposal: None, fingerprint: piped::fingerprint(), ..self.spec.clone() };
+                let id = match rest.get(1) {
+                    Some(_) => "a person runs the file".to_owned(),
+                    None => proposal::request_id(run),
+                };
+                Input::Request { id, request: Request::SubmitRun(Box::new(spec)) }
             }
             // What an agent is told that it may cost, if anything: only asked.
             "cap" => {
@@ -284,6 +343,31 @@ impl Stage {
     }
 }
 
+/// `unit`, `unit?` for one that is not required; then, each behind a colon, `base` for one that must be red
+/// there, `reruns=2`, `tests=3`.
+fn gate(text: &str) -> Gate {
+    let mut words = text.split(':');
+    let name = words.next().expect("a gate has a name");
+    let mut gate = Gate {
+        name: name.trim_end_matches('?').to_owned(),
+        run: "true".to_owned(),
+        timeout: Millis::minutes(1),
+        required: !name.ends_with('?'),
+        red_on_base: false,
+        min_tests: None,
+        reruns: 0,
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some(("reruns", count)) => gate.reruns = number(count),
+            Some(("tests", count)) => gate.min_tests = Some(number(count)),
+            None if word == "base" => gate.red_on_base = true,
+            Some(_) | None => panic!("a gate has no `{word}`"),
+        }
+    }
+    gate
+}
+
 fn plain_task(key: &str) -> TaskSpec {
     TaskSpec {
         key: key.to_owned(),
@@ -309,6 +393,8 @@ fn plain_task(key: &str) -> TaskSpec {
         stall: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: String::new(),
     }
 }
@@ -390,8 +476,15 @@ fn report(verb: &str, rest: &[&str]) -> Report {
             warn_bytes: 1_000,
             pause_bytes: 500,
         },
+        "host" => Report::HostLoad(host(rest)),
         "exit" => ended(id(first), second.expect("how"), rest.get(2).copied()),
+        "collected" if rest.len() > 1 && piped::is_its_word(rest[1]) => {
+            Report::Collected { attempt: id(first), collected: Box::new(piped::collected(&rest[1..])) }
+        }
         "collected" => Report::Collected { attempt: id(first), collected: Box::new(collected(second)) },
+        "ask" => piped::asked(id(first), second.expect("a name"), rest.get(2).copied()),
+        "want" => piped::wanted(id(first), second.expect("a name")),
+        "delivered" => Report::AnswerDelivered { question: id(first) },
         "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
         "written" => Report::ReportWritten { run: id(first), path: "report".to_owned() },
         "failed" => {
@@ -411,7 +504,41 @@ fn report(verb: &str, rest: &[&str]) -> Report {
     }
 }
 
+/// `cpu=90 agents=700`: a machine that is well but for this; memory in megabytes, of which the agents
+/// may use 4,000.
+fn host(rest: &[&str]) -> HostLoad {
+    let mb = |value: &str| number::<u64>(value) * 1_000_000;
+    let mut pressure = Pressure { cpu: 0, memory: 0, io: 0 };
+    let mut load = HostLoad {
+        agents_bytes: 0,
+        largest_bytes: 0,
+        cap_bytes: mb("4000"),
+        free_bytes: mb("10000"),
+        total_bytes: mb("16000"),
+        pressure: None,
+        load_percent: 0,
+    };
+    let mut measures = true;
+    for (name, value) in rest.iter().map(|word| word.split_once('=').expect("a fact")) {
+        match name {
+            "cpu" => pressure.cpu = number(value),
+            "memory" => pressure.memory = number(value),
+            "io" => pressure.io = number(value),
+            "load" => (measures, load.load_percent) = (false, number(value)),
+            "agents" => load.agents_bytes = mb(value),
+            "largest" => load.largest_bytes = mb(value),
+            "free" => load.free_bytes = mb(value),
+            _ => panic!("a machine has no `{name}`"),
+        }
+    }
+    load.pressure = measures.then_some(pressure);
+    load
+}
+
 fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
+    // `ok:3` ran three tests, as it says itself.
+    let (how, tests) = how.split_once(':').unwrap_or((how, ""));
+    let tests = (!tests.is_empty()).then(|| TestCount::exactly(number(tests)));
     let (exit, verdict) = match how {
         "ok" | "done" => (Exit::Code(0), None),
         "lost" => (Exit::Lost, None),
@@ -436,6 +563,7 @@ fn ended(attempt: AttemptId, how: &str, cost: Option<&str>) -> Report {
         output_bytes: 0,
         output_sha256: None,
         output_tail: "the end of its words".to_owned(),
+        tests,
         leftovers: 0,
     };
     Report::ProcessEnded {

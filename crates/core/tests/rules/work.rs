@@ -286,19 +286,19 @@ fn needs_of_every_kind() {
         task a2 needs=s2:always
         > submit
             submitted R1 with 11 tasks
-            opened A1 for J1
-            opened A2 for J2
+            opened A1 for J2
+            opened A2 for J1
             opened A3 for J3
-        > exit A1 ok
-            process of A1 ended
-            ended A1 succeeded
+        > exit A2 ok
+            process of A2 ended
+            ended A2 succeeded
             finished J1 succeeded
             closed T1 succeeded
             closed T6 skipped: it needs `ok`, which succeeded
             opened A4 for J4
-        > exit A2 permanent
-            process of A2 ended
-            ended A2 failed (Permanent): it said no
+        > exit A1 permanent
+            process of A1 ended
+            ended A1 failed (Permanent): it said no
             finished J2 failed
             closed T2 failed (Permanent): it said no
             closed T5 skipped: it needs `bad`, which failed

@@ -106,8 +106,15 @@ pub(crate) fn doctor(common: &Common, args: &DoctorArgs) -> Result<Code> {
 
 /// Looks at everything.
 fn look(common: &Common) -> Vec<Finding> {
-    let mut findings =
-        vec![platform(), machine::descriptors(), git(), claude(), sandbox(), machine::namespaces()];
+    let mut findings = vec![
+        platform(),
+        machine::descriptors(),
+        machine::pressure(),
+        git(),
+        claude(),
+        sandbox(),
+        machine::namespaces(),
+    ];
     findings.extend(repository(common));
     findings.extend(secrets());
     findings.extend(state(common));

@@ -14,6 +14,7 @@ use dayshift_core::types::{HoldReason, Outcome};
 use dayshift_engine::{Answer, Handle, Lock, Observer, Service};
 use dayshift_intake::Config;
 
+use super::days::Days;
 use super::signals::{self, GRACE, Interrupt};
 use super::{output, settings};
 use crate::backup;
@@ -70,13 +71,12 @@ pub(crate) fn run(
     let health = Arc::new(Health::default());
     let store = Store::open(paths, health.clone())?;
     let marks = settings::disk_marks(config);
+    let memory_max = settings::memory_max(config);
     let mut ending = None;
     let mut killer = None;
-    log::limit(log::Limits::of(config));
-    log::tidy(paths);
-    tell_begin(paths);
+    tell_begin(paths, config);
     let control = Arc::new(Control::new(paths.clone(), health.clone()));
-    let begin = follower::read(paths, health.clone(), control.clone(), marks, layout.clone())?;
+    let begin = follower::read(paths, health.clone(), control.clone(), marks, memory_max, layout.clone())?;
     store::refuse_cut(paths, begin.state())?;
     let (backups, last_backup) = backup::start(paths.clone(), marks.pause)?;
     let clock = EngineClock::open(paths, begin.state());
@@ -99,6 +99,7 @@ pub(crate) fn run(
     let (killer, voice) = killer.zip(voice).expect("the world was made");
     let mut watcher = Watcher {
         leave_at: leave_at(&errand, &handle),
+        days: Days::new(paths.clone(), handle.clone(), voice.clone()),
         interrupt: signals::watch(handle.clone(), killer)?,
         handle,
         clock,
@@ -136,13 +137,15 @@ pub(crate) fn run(
         return Err(Failure::new(Code::Storage, message).into());
     }
     result.map_err(|error| Failure::new(Code::Storage, error.to_string()))?;
-    match watcher.refused {
+    match watcher.refused.or_else(|| watcher.days.fault()) {
         Some(failure) => Err(failure.into()),
         None => Ok((state, watcher.runs.into_iter().collect())),
     }
 }
 
-fn tell_begin(paths: &Paths) {
+fn tell_begin(paths: &Paths, config: &Config) {
+    log::limit(log::Limits::of(config));
+    log::tidy(paths);
     let version = env!("CARGO_PKG_VERSION");
     log::line(paths, Level::Info, About::default(), &format!("an engine begins, version {version}"));
     if let Some(warning) = runtime_warning() {
@@ -239,6 +242,8 @@ struct Watcher {
     /// When it leaves, whatever is not over.
     leave_at: Option<Instant>,
     wanted: Vec<Pending>,
+    /// Days that people have approved.
+    days: Days,
     runs: BTreeSet<RunId>,
     refused: Option<Failure>,
     health: Arc<Health>,
@@ -287,6 +292,16 @@ impl Watcher {
         self.refused.as_ref().is_some_and(|failure| failure.code == Code::Storage)
     }
 
+    /// Hands in the days that people have approved. One that is there to stop agents begins none.
+    fn begin_days(&mut self, state: &State) {
+        if self.is_interrupting || self.leave_at.is_some() {
+            return;
+        }
+        self.days.look(state);
+        let ready = self.days.ready().into_iter();
+        self.wanted.extend(ready.map(|(id, spec)| Pending::new(id, Request::SubmitRun(spec), None)));
+    }
+
     /// A signal becomes a request like any other: it is not lost while the disk is full.
     fn interrupt(&mut self) {
         if let Some(by) = self.interrupt.by()
@@ -312,6 +327,7 @@ impl Observer for Watcher {
         }
         self.hear(state);
         self.interrupt();
+        self.begin_days(state);
         self.ask();
         if !self.wanted.is_empty() {
             return false;
@@ -319,7 +335,8 @@ impl Observer for Watcher {
         if self.is_interrupting {
             state.live().next().is_none() || self.interrupt.is_time_up()
         } else {
-            state.is_at_rest() || self.leave_at.is_some_and(|moment| Instant::now() >= moment)
+            (state.is_at_rest() && !self.days.is_busy())
+                || self.leave_at.is_some_and(|moment| Instant::now() >= moment)
         }
     }
 

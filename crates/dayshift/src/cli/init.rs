@@ -89,3 +89,9 @@ pub(crate) fn schema() -> Result<Code> {
     output::json(&dayshift_intake::schema())?;
     Ok(Code::Done)
 }
+
+/// Prints the JSON Schema of templates.
+pub(crate) fn template_schema() -> Result<Code> {
+    output::json(&dayshift_intake::template_schema())?;
+    Ok(Code::Done)
+}

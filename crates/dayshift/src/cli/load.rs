@@ -14,8 +14,9 @@ use dayshift_core::types::{Agent, Dialect, RunSpec, TaskSpec, TaskWork};
 use dayshift_intake::config::Origin;
 use dayshift_intake::{Config, Context, Diagnostic, Overrides, Report, Source};
 
+use super::place::Repo;
 use super::settings::{Settings, settings};
-use super::{Common, RunArgs, credentials, output, place, start};
+use super::{Common, RunArgs, credentials, output, place, start, templates};
 use crate::failure::{Code, Failure};
 use crate::trust::Standing;
 
@@ -44,7 +45,7 @@ pub(crate) fn load(common: &Common, args: &RunArgs) -> Result<Loaded> {
     load_files(common, &args.files, &overrides)
 }
 
-fn budget(usd: f64) -> Result<Micros> {
+pub(crate) fn budget(usd: f64) -> Result<Micros> {
     let found = Micros::from_usd(usd);
     found.ok_or_else(|| Failure::new(Code::Invalid, format!("--budget {usd} is no amount of dollars")).into())
 }
@@ -53,7 +54,8 @@ fn budget(usd: f64) -> Result<Micros> {
 pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrides) -> Result<Loaded> {
     let near = files.first().map(|file| folder_of(file));
     let repo = place::repo(common, near.as_deref())?;
-    let Settings { config, mut warnings, trust } = settings(&repo)?;
+    let settings = settings(&repo)?;
+    let (config, trust) = (&settings.config, &settings.trust);
     let named: Vec<PathBuf> = if files.is_empty() {
         config.tasks.value.iter().map(|file| repo.path.join(file)).collect()
     } else {
@@ -66,18 +68,52 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
             .into());
     }
     if files.is_empty() && !trust.is_given() {
-        refuse_tasks(&config.tasks.origin, &trust, &named)?;
+        refuse_tasks(&config.tasks.origin, trust, &named)?;
     }
     let sources = named.iter().map(|file| source(file)).collect::<Result<Vec<_>>>()?;
+    load_sources(repo, settings, &sources, overrides, Beside::Read, &named)
+}
+
+/// Reads a text that lies in no folder as if it was a file: what it names beside itself is not there.
+pub(crate) fn load_text(repo: Repo, text: Source, overrides: &Overrides) -> Result<Loaded> {
+    let settings = settings(&repo)?;
+    load_sources(repo, settings, &[text], overrides, Beside::NotThere, &[])
+}
+
+/// What becomes of files that a source names by their places beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// They are read.
+    Read,
+    /// The source has no place, so there are none.
+    NotThere,
+}
+
+/// From texts to a run: as `check` judges them.
+fn load_sources(
+    repo: Repo,
+    settings: Settings,
+    sources: &[Source],
+    overrides: &Overrides,
+    beside: Beside,
+    named: &[PathBuf],
+) -> Result<Loaded> {
+    let Settings { config, mut warnings, trust: _ } = settings;
     let mut found: Vec<Diagnostic> = sources.iter().flat_map(credentials::findings).collect();
     let exists = |path: &str| repo.path.join(path).exists();
     let also_read: RefCell<Vec<Source>> = RefCell::default();
     let read = |path: &str| {
+        // Templates lie where they lie: theirs are absolute.
+        let is_there = beside == Beside::Read || Path::new(path).is_absolute();
+        if !is_there || !templates::may_be_read(&repo.path, Path::new(path)) {
+            return None;
+        }
         let text = read_text(path)?;
         also_read.borrow_mut().push(Source { path: path.to_owned(), text: text.clone() });
         Some(text)
     };
     let text = repo.path.to_string_lossy();
+    let known = templates::sources(&repo.path)?;
     let ctx = Context {
         repo: &text,
         is_git: repo.git.is_some(),
@@ -85,9 +121,13 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
         read: &read,
         offset_minutes: offset_minutes(),
         defaults: &config,
+        templates: &known,
     };
-    let loaded = dayshift_intake::load(&sources, &ctx, overrides);
+    let loaded = dayshift_intake::load(sources, &ctx, overrides);
     found.extend(also_read.borrow().iter().flat_map(credentials::findings));
+    if loaded.as_ref().is_ok_and(|loaded| !loaded.run.pipelines.is_empty()) {
+        found.extend(templates::secrets(&known));
+    }
     let loaded = match loaded {
         Ok(loaded) if found.is_empty() => loaded,
         Ok(_) => return Err(invalid(&Report { diagnostics: found, left_out: 0 }).into()),
@@ -100,7 +140,7 @@ pub(crate) fn load_files(common: &Common, files: &[PathBuf], overrides: &Overrid
     warnings.extend(unset(&loaded.run, &config));
     warnings.extend(too_dear(&loaded.run, config.max_daily_cost.value));
     if let Some(git) = &repo.git {
-        warnings.extend(start::look(&loaded.run, git, &named)?);
+        warnings.extend(start::look(&loaded.run, git, named)?);
     }
     Ok(Loaded { repo: repo.path, spec: loaded.run, warnings })
 }
@@ -171,7 +211,9 @@ fn check_agent(run: &RunSpec, agent: &Agent) -> Result<Option<String>> {
     let is_used = run
         .tasks
         .iter()
-        .any(|task| matches!(&task.work, TaskWork::Agent { agent: name } if *name == agent.name));
+        .any(|task| matches!(&task.work, TaskWork::Agent { agent: name } if *name == agent.name))
+        // Pipelines and roles name only what they use.
+        || !run.pipelines.is_empty();
     match &agent.dialect {
         Dialect::Scripted { scenario } => match Scenario::parse(scenario) {
             Ok(_) => Ok(None),
@@ -269,7 +311,7 @@ pub(crate) fn invalid(report: &Report) -> Failure {
         .findings(report.diagnostics.iter().map(diagnostic_json).collect())
 }
 
-fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
+pub(crate) fn diagnostic_json(found: &Diagnostic) -> serde_json::Value {
     serde_json::json!({
         "severity": found.severity.to_string(),
         "file": found.path,
@@ -294,9 +336,10 @@ pub(crate) fn plan(spec: &RunSpec) -> String {
         let after = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };
         let gates =
             if task.gates.is_empty() { String::new() } else { format!(", gates {}", task.gates.join(", ")) };
+        let through = task.pipeline.as_ref().map_or_else(String::new, |name| format!(", template {name}"));
         let _ = writeln!(
             text,
-            "  {}: {} ({who}{after}{gates}), set aside {}",
+            "  {}: {} ({who}{through}{after}{gates}), set aside {}",
             task.key,
             task.name,
             cost(spec, task)
@@ -315,7 +358,8 @@ fn tasks(count: usize) -> String {
     if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") }
 }
 
-fn cost(spec: &RunSpec, task: &TaskSpec) -> Micros {
+/// What is set aside for a task.
+pub(crate) fn cost(spec: &RunSpec, task: &TaskSpec) -> Micros {
     let dialect = match &task.work {
         TaskWork::Agent { agent } => {
             spec.agents.iter().find(|known| known.name == *agent).map(|agent| &agent.dialect)

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::state::{Attempt, State};
-use dayshift_core::types::{Dialect, JobWork};
+use dayshift_core::types::Dialect;
 
 use super::{Common, output, place};
 use crate::failure::Code;
@@ -175,10 +175,7 @@ struct Log {
 impl Log {
     fn of(common: &Common, paths: &Paths, state: &State, attempt: AttemptId) -> Self {
         let job = state.attempt(attempt).map(|row| state.job_of(row));
-        let dialect = job.and_then(|job| match job.work {
-            JobWork::Work => state.agent_of(state.task_of(job)).map(|agent| agent.dialect.clone()),
-            JobWork::Check { .. } => None,
-        });
+        let dialect = job.and_then(|job| state.agent_of_job(job)).map(|agent| agent.dialect.clone());
         Self {
             parts: ["setup/log", "log", "teardown/log"]
                 .map(|name| Part::of(paths.attempt(attempt).join(name))),

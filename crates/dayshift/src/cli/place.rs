@@ -45,6 +45,11 @@ pub(crate) fn repo(common: &Common, near: Option<&Path>) -> Result<Repo> {
     Ok(if of_here.git.is_some() { of_here } else { of_file })
 }
 
+/// The repository that this folder belongs to, else the folder itself.
+pub(crate) fn repo_at(folder: &Path) -> Result<Repo> {
+    repo_of(folder)
+}
+
 fn repo_of(start: &Path) -> Result<Repo> {
     let start = start.canonicalize().map_err(|error| {
         Failure::new(Code::Invalid, format!("there is no folder {}: {error}", start.display()))

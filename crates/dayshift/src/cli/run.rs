@@ -10,10 +10,12 @@ use dayshift_core::types::{RunSpec, WorkspaceKind};
 use dayshift_engine::Lock;
 
 use super::engine::{self, Errand};
-use super::{Common, ResumeArgs, RunArgs, background, load, output, place, settings, steer};
+use super::{Common, ResumeArgs, RunArgs, background, forecast, load, output, place, settings, steer};
+use crate::control;
 use crate::failure::{Code, Failure};
 use crate::follower::{self, Style};
 use crate::paths::{self, Paths};
+use crate::proposal;
 
 /// Does the work of files, to the end.
 pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
@@ -22,14 +24,17 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
         output::error(warning);
     }
     if args.dry_run {
-        return dry_run(common, &loaded.spec);
+        return forecast::dry_run(common, &loaded.repo, &loaded.spec);
     }
     let paths = Paths::make(&paths::state_folder(common.state.as_deref(), &loaded.repo))?;
     refuse_state_inside(&loaded.spec, &paths)?;
     let (state, _) = place::read(&paths)?;
     let known = state.runs().rev().find(|run| run.spec.fingerprint == loaded.spec.fingerprint);
     let errand = match known {
-        Some(run) if !args.again && run.is_closed() => return already_done(common, &state, run.id),
+        Some(run) if !args.again && run.is_closed() => {
+            let again = "these files were run before and that run has ended; --again makes a new one";
+            return already_done(common, &state, run.id, again);
+        }
         Some(run) if !args.again => {
             refuse_other_terms(args, run, &loaded.spec)?;
             Errand::Continue(vec![run.id])
@@ -44,8 +49,7 @@ pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<Code> {
     if args.detach {
         return detach(common, &paths, errand);
     }
-    let lock = steer::lock_to_work(&paths)?;
-    foreground(common, &paths, Some(&loaded.repo), lock, errand, Vec::new())
+    foreground(common, &paths, Some(&loaded.repo), errand)
 }
 
 /// A run that was begun goes on as it was begun: other words on the command line would be
@@ -77,8 +81,9 @@ pub(crate) fn resume(common: &Common, args: &ResumeArgs) -> Result<Code> {
         place::run(&state, Some(&run.to_string()))?;
     }
     let is_meant = |run: &&Run| args.runs.is_empty() || args.runs.contains(&run.id);
-    let open: Vec<RunId> =
-        state.runs().filter(is_meant).filter(|run| !run.is_closed()).map(|run| run.id).collect();
+    // A day that was planned and approved and has not begun is work, too.
+    let is_open = |run: &&Run| !run.is_closed() || proposal::is_due(&paths, &state, run);
+    let open: Vec<RunId> = state.runs().filter(is_meant).filter(is_open).map(|run| run.id).collect();
     if open.is_empty() && (state.is_at_rest() || !args.runs.is_empty()) {
         let which = if args.runs.is_empty() { "every run has" } else { "what is named has" };
         output::print(&format!("{which} ended: there is nothing to resume"))?;
@@ -95,15 +100,13 @@ pub(crate) fn resume(common: &Common, args: &ResumeArgs) -> Result<Code> {
     };
     let is_untold = |run: &&Run| !run.is_closed() || run.report.is_none();
     let wanted = state.runs().filter(is_meant).filter(is_untold).map(|run| run.id).collect();
-    foreground(common, &paths, None, lock, Errand::Continue(open), wanted)
+    foreground_with(common, &paths, None, lock, Errand::Continue(open), wanted)
 }
 
 /// Tells the live engine to go on with runs that were held back; false when none lives any more.
 fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<bool> {
-    for run in runs {
-        if !steer::steer(paths, Request::ResumeRun(*run))? {
-            return Ok(false);
-        }
+    if !let_live_engine_go_on(paths, runs)? {
+        return Ok(false);
     }
     output::print(&format!(
         "{}: the live engine goes on with it; `dayshift status` shows it",
@@ -112,14 +115,36 @@ fn let_go_on(paths: &Paths, runs: &[RunId]) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether a live engine goes on with the runs. Of those that are closed it begins the days that they have planned.
+fn let_live_engine_go_on(paths: &Paths, runs: &[RunId]) -> Result<bool> {
+    let (state, _) = place::read(paths)?;
+    let mut is_live = control::is_listening(&paths.engine_socket());
+    for run in runs.iter().filter(|id| state.run(**id).is_some_and(|run| !run.is_closed())) {
+        is_live = steer::steer(paths, Request::ResumeRun(*run))?;
+    }
+    Ok(is_live)
+}
+
 /// Said at every start, as long as there is no jail.
 const SANDBOX_OFF: &str =
     "warning: the sandbox is off: agents run with your own rights and your own home folder";
 
+/// Works on an errand in this process, to its end. `near` is the folder whose settings hold where the command line
+/// names none.
+pub(super) fn foreground(
+    common: &Common,
+    paths: &Paths,
+    near: Option<&Path>,
+    errand: Errand,
+) -> Result<Code> {
+    let lock = steer::lock_to_work(paths)?;
+    foreground_with(common, paths, near, lock, errand, Vec::new())
+}
+
 /// `wanted` are runs to tell about besides those that the errand makes: one that was cancelled
 /// while nobody worked on it is closed before it can be resumed. `near` is the folder whose settings
 /// hold where the command line names none.
-fn foreground(
+fn foreground_with(
     common: &Common,
     paths: &Paths,
     near: Option<&Path>,
@@ -172,11 +197,11 @@ fn what_next(run: &Run) -> Option<&'static str> {
     }
 }
 
-fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
+/// Shows a run that has ended, and says how there can be another one.
+pub(super) fn already_done(common: &Common, state: &State, run: RunId, again: &str) -> Result<Code> {
     if common.json {
         output::json(&dayshift_views::status_json(state))?;
     } else {
-        let again = "these files were run before and that run has ended; --again makes a new one";
         output::print(&format!("{}\n{again}", dayshift_views::run_brief(state, run)))?;
     }
     Ok(engine::exit_code(state, &[run]))
@@ -184,7 +209,7 @@ fn already_done(common: &Common, state: &State, run: RunId) -> Result<Code> {
 
 /// Hands the errand to the live engine, else to a new one in the background, which goes on with nothing
 /// that a person holds back besides.
-fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
+pub(super) fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
     output::error(SANDBOX_OFF);
     let mut is_live = false;
     let runs = match errand {
@@ -196,9 +221,7 @@ fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
             made.map(|run| run.id).into_iter().collect()
         }
         Errand::Continue(runs) => {
-            for run in &runs {
-                is_live = steer::steer(paths, Request::ResumeRun(*run))?;
-            }
+            is_live = let_live_engine_go_on(paths, &runs)?;
             runs
         }
         Errand::Stop { .. } => Vec::new(),
@@ -216,7 +239,7 @@ fn detach(common: &Common, paths: &Paths, errand: Errand) -> Result<Code> {
 
 /// Without a jail, an agent that works in the user's own checkout could reach a state
 /// directory inside it.
-fn refuse_state_inside(spec: &RunSpec, paths: &Paths) -> Result<()> {
+pub(crate) fn refuse_state_inside(spec: &RunSpec, paths: &Paths) -> Result<()> {
     let is_inside = paths.state.starts_with(&spec.repo);
     let task = spec.tasks.iter().find(|task| task.workspace == WorkspaceKind::InPlace);
     match task {
@@ -237,13 +260,4 @@ fn outside(repo: &Path) -> PathBuf {
     let name =
         repo.file_name().map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
     repo.with_file_name(format!("{name}.dayshift"))
-}
-
-fn dry_run(common: &Common, spec: &RunSpec) -> Result<Code> {
-    if common.json {
-        output::json(&serde_json::to_value(spec)?)?;
-        return Ok(Code::Done);
-    }
-    output::print(&load::plan(spec))?;
-    Ok(Code::Done)
 }

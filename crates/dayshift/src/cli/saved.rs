@@ -10,7 +10,7 @@ use dayshift_core::event::Event;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::state::{Run, State, Task};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{FailureClass, JobWork, WorkspaceKind};
+use dayshift_core::types::{FailureClass, WorkspaceKind};
 use dayshift_workspaces::{
     BranchName, Repository, Saved, WorkspaceError, base_of, branches, find_commit, restore_branch,
     restore_files, saved,
@@ -119,9 +119,10 @@ impl Books {
         };
         let job = self.state.job_of(row);
         let task = self.state.task_of(job);
-        if let JobWork::Check { gate } = &job.work {
-            let work = task.jobs.first().and_then(|work| self.state.job(*work));
-            let judged = work.and_then(|work| work.attempts.iter().rev().find(|work| **work < id));
+        if let Some(gate) = job.gate_name() {
+            let makers = task.jobs.iter().filter_map(|job| self.state.job(*job));
+            let attempts = makers.filter(|job| job.keeps_changes()).flat_map(|job| &job.attempts);
+            let judged = attempts.filter(|work| **work < id).max();
             let hint = judged.map_or_else(String::new, |work| format!("it judged what {work} left"));
             let message = format!("{id} is a check of the gate `{gate}`: nothing of its own is saved");
             return Err(invalid(message).hint(hint).into());

@@ -74,6 +74,11 @@ pub(crate) fn disk_marks(config: &Config) -> Marks {
     }
 }
 
+/// What all agents may use together, in bytes; `None`: a share of what the machine has.
+pub(crate) fn memory_max(config: &Config) -> Option<u64> {
+    config.memory_max_mb.value.map(|mb| u64::from(mb) * disk::MB)
+}
+
 /// Where in the repository files are written too.
 pub(crate) fn layout(common: &Common, near: Option<&Path>, config: &Config) -> Layout {
     place::repo(common, near).map_or_else(|_| Layout::default(), |repo| Layout::of(&repo.path, config))

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use dayshift_agents::scripted::{self, RunContext, Scenario};
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Role;
 use dayshift_guard::Redactor;
 use dayshift_worker::protocol::Launch;
 use dayshift_worker::server::{Hooks, Options, Redact};
@@ -119,6 +120,9 @@ pub(crate) fn agent(kind: &AgentKind) -> Result<Code> {
     let ctx = RunContext {
         cwd: &std::env::current_dir().context("failed to find the working directory")?,
         task: &task,
+        job: &std::env::var("DAYSHIFT_JOB_NAME").unwrap_or_default(),
+        judges: std::env::var("DAYSHIFT_ROLE")
+            .is_ok_and(|role| Role::ALL.into_iter().any(|known| known.judges() && known.word() == role)),
         try_number: std::env::var("DAYSHIFT_TRY").ok().and_then(|text| text.parse().ok()).unwrap_or(1),
         session,
         resumed: args.resume.is_some(),

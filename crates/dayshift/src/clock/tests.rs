@@ -125,7 +125,8 @@ impl Outside for Outer {
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
             | Obligation::StopAttempt(_)
-            | Obligation::ProbeAgent(_) => {
+            | Obligation::ProbeAgent(_)
+            | Obligation::DeliverAnswer(_) => {
                 panic!("{obligation:?}")
             }
         });

@@ -11,9 +11,11 @@ use anyhow::Context;
 use dayshift_core::event::{Entry, Event, Subject};
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::state::{Attempt, Phase, State, Task, WorkspaceState};
-use dayshift_core::types::{JobWork, Obligation, WorkspaceKind};
+use dayshift_core::types::{Obligation, WorkspaceKind};
+use dayshift_engine::Handle;
 use dayshift_views::{People, ProcessFacts, ReportExtra, RunLog};
 
+use super::questions::Questions;
 use super::troubles::Troubles;
 use crate::cli::{now, tell};
 use crate::failure::Failure;
@@ -42,11 +44,13 @@ pub(super) struct Files {
     is_told: bool,
     /// Why attempts are not started, as the log has it.
     waits: Troubles,
+    questions: Questions,
 }
 
 impl Files {
     pub(super) fn new(paths: Paths, layout: Layout) -> Self {
         Self {
+            questions: Questions::new(paths.clone()),
             paths,
             places: Places::new(layout),
             run_log: RunLog::new(),
@@ -82,6 +86,12 @@ impl Files {
         Ok(state)
     }
 
+    /// Begins to listen for people's answers.
+    pub(super) fn listen(&mut self, state: &State, handle: Handle) {
+        self.questions.write_all(state, &mut self.places);
+        self.questions.listen(handle);
+    }
+
     /// Notes in our own log what no entry tells.
     pub(super) fn say(&self, text: &str) {
         log::line(&self.paths, Level::Info, About::default(), text);
@@ -112,7 +122,15 @@ impl Files {
             Subject::Task(task) => {
                 self.stale.insert(task);
             }
-            Subject::Run(_) | Subject::Day | Subject::Disk => {}
+            Subject::Question(question) => {
+                let job = state.question(question).and_then(|row| state.job(row.job));
+                // At once: a person waits for it, or an agent for the person.
+                if let Some(task) = job.map(|job| job.task) {
+                    self.questions.write(state, task, &mut self.places);
+                    self.stale.insert(task);
+                }
+            }
+            Subject::Run(_) | Subject::Day | Subject::Disk | Subject::Machine => {}
         }
     }
 
@@ -137,6 +155,7 @@ impl Files {
             self.stale.iter().copied().filter(|task| is_worth_a_file(state, *task)).collect();
         for task in agents {
             let Some(row) = state.task(task) else { continue };
+            self.questions.write(state, task, &mut self.places);
             let name = format!("{}.json", state.spec(row).key);
             let status = dayshift_views::agent_status(state, task, moment);
             let stands = dayshift_views::task_state_file(state, task);
@@ -256,10 +275,7 @@ fn is_worth_a_file(state: &State, task: TaskId) -> bool {
 
 /// Whether the attempt's raw output is kept for a parser: an agent's is, a plain command's not.
 fn is_streamed(state: &State, attempt: AttemptId) -> bool {
-    state.attempt(attempt).is_some_and(|attempt| {
-        let job = state.job_of(attempt);
-        matches!(job.work, JobWork::Work) && state.agent_of(state.task_of(job)).is_some()
-    })
+    state.attempt(attempt).is_some_and(|attempt| state.agent_of_job(state.job_of(attempt)).is_some())
 }
 
 /// Whether an attempt of the task printed something, or may still.
@@ -325,7 +341,8 @@ fn notes(state: &State, run: RunId) -> Vec<String> {
     for attempt in state.attempts() {
         let task = state.task_of(state.job_of(attempt));
         if task.run == run
-            && let (Some(agent), Some(version)) = (state.agent_of(task), &attempt.version)
+            && let (Some(agent), Some(version)) =
+                (state.agent_of_job(state.job_of(attempt)), &attempt.version)
         {
             notes.extend(dayshift_agents::version_warning(&agent.dialect, version));
         }

@@ -68,7 +68,7 @@ impl Terminal {
         }
         if let Event::SessionNamed { attempt, version: Some(version), .. } = &entry.event
             && let Some(attempt) = state.attempt(*attempt)
-            && let Some(agent) = state.agent_of(state.task_of(state.job_of(attempt)))
+            && let Some(agent) = state.agent_of_job(state.job_of(attempt))
             && let Some(warning) = dayshift_agents::version_warning(&agent.dialect, version)
         {
             let _ = writeln!(self.pending, "warning: {warning}");

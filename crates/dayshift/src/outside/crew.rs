@@ -8,22 +8,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dayshift_agents::mail::IN;
 use dayshift_core::ids::{AttemptId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::{State, Task};
 use dayshift_core::types::{
-    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, Outcome, ReadyWorkspace,
-    WorkspaceKind,
+    Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind,
 };
 use dayshift_workspaces::{
-    Base, BranchFate, CollectOrder, DirtyFate, Fetch, Furnish, Furnished, GitEnvironment, Listener,
-    PrepareOrder, Ran, ReleaseOrder, Repository, SetUp, Source, TreeFate, WorkspaceError, collect,
-    filters_off, prepare_with, release, resolve_base,
+    Base, BranchFate, ChangesFate, CollectOrder, DirtyFate, Fetch, Furnish, Furnished, GitEnvironment,
+    Listener, PrepareOrder, Ran, ReleaseOrder, Repository, SetUp, Source, TreeFate, WorkspaceError, collect,
+    diff, filters_off, prepare_with, release, remove_all, resolve_base,
 };
 
 use super::Shared;
 use super::furnish::Outfit;
 use super::launch::{self, Known};
+use super::left::{self, Wanted};
 use crate::cli::output;
 use crate::disk;
 use crate::log::{self, About, Level};
@@ -139,11 +140,16 @@ impl Crew {
         let obligation = Obligation::CollectArtifacts(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let Some(known) = launch::known(&self.shared, state, attempt) else { return };
+        let wanted = Wanted::of(&self.shared, state, attempt);
         let task = site.task;
         let work: Work = Box::new(move |hands| {
             let result = hands
                 .collect(&site, attempt)
                 .map(|collected| without_secrets(collected, &known))
+                .and_then(|collected| match &wanted {
+                    Some(wanted) => hands.gather(&site, wanted, &known, collected),
+                    None => Ok(collected),
+                })
                 .map_err(|failure| hands.unless_gone(&site, failure));
             hands.tell(obligation, result, |collected| Report::Collected {
                 attempt,
@@ -279,6 +285,8 @@ struct Site {
     folder: PathBuf,
     /// Results of the tasks that it needs.
     needed: Vec<String>,
+    /// Results of the tasks before it that changed what it shares with them.
+    shared: Vec<String>,
     /// The run's recorded base.
     base: Option<String>,
     place: Option<ReadyWorkspace>,
@@ -286,6 +294,8 @@ struct Site {
     tree: TreeFate,
     scratch: PathBuf,
     deliverables: Vec<Deliverable>,
+    /// What becomes of what its attempt changed.
+    changes: ChangesFate,
     outfit: Outfit,
 }
 
@@ -293,21 +303,26 @@ impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
         let site = Self::of_task(shared, state, state.task_of(job), Some(attempt));
-        let is_littered = state.is_littered(job.id, attempt);
-        Some(Self { tree: if is_littered { TreeFate::AsCollected } else { TreeFate::AsItIs }, ..site })
+        let tree = match (state.is_littered(job.id, attempt), state.is_on_base(job.id, attempt)) {
+            (false, _) => TreeFate::AsItIs,
+            (true, false) => TreeFate::AsCollected,
+            (true, true) => TreeFate::AsBase,
+        };
+        let changes = if job.keeps_changes() { ChangesFate::Result } else { ChangesFate::PutBack };
+        Some(Self { tree, changes, ..site })
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {
         let run = state.run_of(task);
         let spec = state.spec(task);
-        let mut needed: Vec<String> = task
-            .needs
-            .iter()
-            .filter_map(|need| state.task(need.task))
-            .filter(|other| other.outcome() == Some(&Outcome::Succeeded))
-            .filter_map(result_of)
-            .collect();
-        needed.dedup();
+        let results = |is_asked: bool| {
+            let edges = task.needs.iter().filter(move |edge| edge.conflict.is_none() == is_asked);
+            let built_on = edges.filter(|edge| state.is_built_on(task, edge));
+            let mut results: Vec<String> =
+                built_on.filter_map(|edge| result_of(state.task(edge.task)?)).collect();
+            results.dedup();
+            results
+        };
         Self {
             run: run.id,
             task: task.id,
@@ -319,12 +334,14 @@ impl Site {
             owner: format!("{}/{}", shared.paths.hash, run.id),
             branch: format!("dayshift/{}/{}", run.id, spec.key),
             folder: shared.paths.workspaces(),
-            needed,
+            needed: results(true),
+            shared: results(false),
             base: run.base.clone(),
             place: task.workspace.place().cloned(),
             tree: TreeFate::AsItIs,
             scratch: shared.paths.scratch(task.id),
             deliverables: spec.deliverables.clone(),
+            changes: ChangesFate::Result,
             outfit: Outfit::of(shared, state, task, attempt),
         }
     }
@@ -375,23 +392,49 @@ impl Hands {
             site.outfit.sweep(&self.shared)?;
         }
         let set_up = |root: &Path, furnished: &Furnished| site.outfit.set_up(&self.shared, root, furnished);
-        self.prepare_with(site, site.outfit.furnish(), &set_up)
+        self.prepare_with(site, &|| site.outfit.furnish(), &set_up)
     }
 
     fn prepare_with(
         &self,
         site: &Site,
+        furnish: &dyn Fn() -> Furnish,
+        set_up: &SetUp<'_>,
+    ) -> Result<ReadyWorkspace, Failure> {
+        const NEEDED: &str = "the results of the tasks it needs";
+        let all: Vec<String> = site.needed.iter().chain(&site.shared).cloned().collect();
+        let note = if site.shared.is_empty() {
+            NEEDED
+        } else {
+            "the results of the tasks it needs, or that changed the same files before it"
+        };
+        match self.prepare_from(site, (all, note), furnish(), set_up) {
+            // Nobody asked for the others: that their results do not fit together is no failure of this task.
+            Err(failure) if failure.class == FailureClass::Conflict && !site.shared.is_empty() => {
+                let mut place = self.prepare_from(site, (site.needed.clone(), NEEDED), furnish(), set_up)?;
+                let note = place.base_note.get_or_insert_default();
+                note.push_str("; without those before it that changed the same files: their results do not fit together");
+                Ok(place)
+            }
+            prepared => prepared,
+        }
+    }
+
+    /// Prepares with these results, and words for them, as what the task starts from; without any at the
+    /// run's base.
+    fn prepare_from(
+        &self,
+        site: &Site,
+        (results, note): (Vec<String>, &str),
         furnish: Furnish,
         set_up: &SetUp<'_>,
     ) -> Result<ReadyWorkspace, Failure> {
-        let (bases, base_note) = match (site.kind, site.needed.is_empty()) {
+        let (bases, base_note) = match (site.kind, results.is_empty()) {
             (WorkspaceKind::Worktree, true) => {
                 let base = self.base(site, &self.repository(&site.repo)?)?;
                 (vec![base.commit], Some(base.note))
             }
-            (WorkspaceKind::Worktree, false) => {
-                (site.needed.clone(), Some("the results of the tasks it needs".to_owned()))
-            }
+            (WorkspaceKind::Worktree, false) => (results, Some(note.to_owned())),
             (WorkspaceKind::InPlace | WorkspaceKind::Scratch, _) => (Vec::new(), None),
         };
         let order = PrepareOrder {
@@ -450,6 +493,7 @@ impl Hands {
                 "{}\n\nTask {} of {}, attempt {attempt}, by dayshift.",
                 site.name, site.key, site.run
             ),
+            changes: site.changes,
         };
         if site.kind == WorkspaceKind::Scratch {
             // An empty one was taken away with the process; then nothing was left in it.
@@ -469,6 +513,31 @@ impl Hands {
         Ok(collected)
     }
 
+    /// What the attempt left for others is kept and noted.
+    fn gather(
+        &self,
+        site: &Site,
+        wanted: &Wanted,
+        known: &Known,
+        mut collected: Collected,
+    ) -> Result<Collected, Failure> {
+        let place = site.place.clone().unwrap_or_else(|| site.unprepared());
+        let diff = match (&place.base, &collected.snapshot) {
+            (Some(base), Some(snapshot)) if wanted.wants_diff() && collected.changed => {
+                let repository = self.repository(&site.repo)?;
+                let diff = diff(&repository, base, snapshot, left::DIFF_BYTES_MAX);
+                Some(diff.map_err(|error| told(&error))?.bytes)
+            }
+            _ => None,
+        };
+        let root = Path::new(&place.root);
+        let paths = &self.shared.paths;
+        left::gather(paths, wanted, root, diff, &mut known.clean(), &mut collected)?;
+        // It was a copy for this attempt alone.
+        let _ = remove_all(&root.join(IN));
+        Ok(collected)
+    }
+
     fn release(&self, site: &Site) -> Result<Option<String>, Failure> {
         // A place that nobody heard of may be there all the same: made by an engine that died
         // before it could tell. Preparing finds it again, by the ids.
@@ -478,7 +547,7 @@ impl Hands {
                 if site.outfit.has_setup() {
                     site.outfit.sweep(&self.shared)?;
                 }
-                self.prepare_with(site, Furnish::default(), &|_, _| Ok(Ran::Nothing))?
+                self.prepare_with(site, &Furnish::default, &|_, _| Ok(Ran::Nothing))?
             }
             None => return Ok(None),
         };

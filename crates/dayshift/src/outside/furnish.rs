@@ -384,8 +384,8 @@ fn wants_ports(state: &State, task: &Task) -> bool {
         (WorkspaceKind::Worktree | WorkspaceKind::InPlace, _) | (_, TaskWork::Agent { .. }) => true,
         (WorkspaceKind::Scratch, TaskWork::Run { command }) => {
             let gates = task.jobs.iter().filter_map(|job| match &state.job(*job)?.work {
-                JobWork::Check { gate } => state.run_of(task).gate(gate),
-                JobWork::Work => None,
+                JobWork::Check { gate } | JobWork::BaseCheck { gate } => state.run_of(task).gate(gate),
+                JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => None,
             });
             names(command) || gates.into_iter().any(|gate| names(&gate.run))
         }

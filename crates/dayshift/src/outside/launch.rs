@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dayshift_agents::{Brief, Order, Parser, order, resume_note};
+use dayshift_agents::{Brief, Order, Parser, order};
 use dayshift_core::cost_cap;
 use dayshift_core::ids::AttemptId;
+use dayshift_core::pipeline::Role;
 use dayshift_core::state::{Attempt, Job, State, Task};
 use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_engine::Clock;
 use dayshift_guard::{Redactor, environment};
-use dayshift_intake::prompt::{self, PromptInput};
 use dayshift_worker::command_line;
 use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Program, Stdin};
 
+use super::mailbox::{self, Boxes};
 use super::secrets::Values;
 use super::watch::{Clean, Reader, Watch};
-use super::{Shared, furnish};
+use super::{Shared, brief, furnish, handed};
 use crate::log::About;
 use crate::paths::own_binary;
 use crate::ports;
@@ -36,9 +37,6 @@ const CLAUDE_VARIABLES: &[&str] = &[
     "API_TIMEOUT_MS",
 ];
 
-/// The longest prompt, in bytes; what is cut is said in it.
-const PROMPT_BYTES_MAX: usize = 100 * 1024;
-
 /// The rows that an attempt stands for.
 struct Subject<'a> {
     state: &'a State,
@@ -56,10 +54,7 @@ impl<'a> Subject<'a> {
 
     /// The agent that does this attempt; `None` for plain commands and gates.
     fn agent(&self) -> Option<&'a Agent> {
-        match self.job.work {
-            JobWork::Work => self.state.agent_of(self.task),
-            JobWork::Check { .. } => None,
-        }
+        self.state.agent_of_job(self.job)
     }
 
     /// The folder that the process works in, and whether it is a scratch folder.
@@ -84,16 +79,16 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
     };
     let folder = shared.paths.attempt(attempt);
     let (cwd, make_cwd) = subject.folder(shared);
-    let started = match subject.agent() {
-        Some(agent) => agent_start(shared, &subject, agent, &folder)?,
-        None => command_start(shared, &subject),
+    let (started, refused) = match subject.agent() {
+        Some(agent) => agent_start(shared, &subject, agent, &folder, Path::new(&cwd))?,
+        None => (command_start(shared, &subject), None),
     };
     let mut env = started.environment.variables;
     if let Some(base) = furnish::port_base(shared, state, subject.task) {
         env.push((ports::VARIABLE.to_owned(), base.to_string()));
         env.sort();
     }
-    let is_gate = matches!(subject.job.work, JobWork::Check { .. });
+    let is_gate = subject.job.gate_name().is_some();
     let launch = Launch {
         attempt,
         program: started.program,
@@ -108,10 +103,11 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: is_gate,
         secrets: started.environment.secrets,
-        refused: None,
+        refused,
         mark: shared.paths.mark(attempt),
     };
-    let watch = listen(&subject, &folder, &launch.env, &launch.secrets);
+    let mut watch = listen(&subject, &folder, &launch.env, &launch.secrets);
+    watch.boxes = subject.agent().and_then(|_| Boxes::of(shared, state, attempt, Path::new(&launch.cwd)));
     Ok((launch, watch))
 }
 
@@ -143,6 +139,8 @@ pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Optio
     let mut watch = listen(&subject, &shared.paths.attempt(attempt), &known.variables, &known.secrets);
     if let Some(reader) = &mut watch.reader {
         reader.clean.is_withheld = known.is_withheld;
+        let (folder, _) = subject.folder(shared);
+        watch.boxes = Boxes::of(shared, state, attempt, Path::new(&folder));
     }
     Some(watch)
 }
@@ -189,7 +187,7 @@ fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secret
             Dialect::Claude { .. } | Dialect::Scripted { .. } => None,
         },
     });
-    Watch { about: About::attempt(subject.state, subject.attempt.id), reader }
+    Watch { about: About::attempt(subject.state, subject.attempt.id), reader, boxes: None }
 }
 
 struct Started {
@@ -208,9 +206,13 @@ struct Environment {
 fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
     let run = subject.state.run_of(subject.task);
     let line = match (&subject.job.work, &subject.state.spec(subject.task).work) {
-        (JobWork::Check { gate }, _) => run.gate(gate).map_or("", |gate| gate.run.as_str()),
+        (JobWork::Check { gate } | JobWork::BaseCheck { gate }, _) => {
+            run.gate(gate).map_or("", |gate| gate.run.as_str())
+        }
         (JobWork::Work, TaskWork::Run { command }) => command,
-        (JobWork::Work, TaskWork::Agent { .. }) => "",
+        // Agents have a start of their own, and nothing is started for the others.
+        (JobWork::Work, TaskWork::Agent { .. })
+        | (JobWork::Agent { .. } | JobWork::Human | JobWork::Join, _) => "",
     };
     let environment = task_environment(shared, subject, BTreeMap::new(), &[], dayshift_guard::TOOL_CHAINS);
     Started { program: program(line, &environment.variables), stdin: Stdin::Null, environment }
@@ -221,14 +223,22 @@ fn program(line: &str, env: &[(String, String)]) -> Program {
     command_line::program(line, path)
 }
 
-/// An agent with its prompt.
+/// An agent with its prompt, and why it must not start, where that is so.
 fn agent_start(
     shared: &Shared,
     subject: &Subject<'_>,
     agent: &Agent,
     folder: &Path,
-) -> Result<Started, Failure> {
-    let text = prompt(subject);
+    cwd: &Path,
+) -> Result<(Started, Option<Failure>), Failure> {
+    // One whose process may run already is listened to all the same: the worker alone knows.
+    let (inputs, refused) = match handed::hand_over(shared, subject.state, subject.attempt, cwd) {
+        Ok(inputs) => (inputs, None),
+        Err(failure) if failure.class == FailureClass::Permanent => (Vec::new(), Some(failure)),
+        Err(failure) => return Err(failure),
+    };
+    let messages = mailbox::messages(shared, subject.attempt.id);
+    let text = brief::prompt(subject.state, subject.attempt, &inputs, &messages)?;
     let prompt_file = folder.join("instructions.md");
     let scenario_file = folder.join("scenario.yaml");
     let fault = |error: std::io::Error| {
@@ -244,6 +254,17 @@ fn agent_start(
             (dayshift_guard::TOOL_CHAINS.to_vec(), true)
         }
     };
+    let is_claude = matches!(agent.dialect, Dialect::Claude { .. });
+    let mcp_file = folder.join("mcp.json");
+    let letters = folder.join(mailbox::FOLDER).display().to_string();
+    let may_spawn = if subject.state.may_spawn(subject.job) { "1" } else { "0" };
+    if is_claude {
+        let server = serde_json::json!({"mcpServers": {"dayshift": {
+            "command": own_binary(), "args": ["mcp"],
+            "env": {"DAYSHIFT_MAILBOX": letters, "DAYSHIFT_MAY_SPAWN": may_spawn},
+        }}});
+        fs::write(&mcp_file, server.to_string()).map_err(fault)?;
+    }
     let order = order(
         agent,
         &Brief {
@@ -254,6 +275,7 @@ fn agent_start(
             budget_left: cost_cap(subject.state, subject.attempt.id, shared.setting.clock.now()),
             self_exe: &own_binary().display().to_string(),
             scenario_file: &scenario_file.display().to_string(),
+            mcp_config: mcp_file.to_str().filter(|_| is_claude),
         },
     );
     let Order { program: what, stdin, env: extra } = order;
@@ -263,8 +285,10 @@ fn agent_start(
     if is_scripted {
         set.insert("DAYSHIFT_TRY".to_owned(), subject.attempt.number.to_string());
     }
+    set.insert("DAYSHIFT_MAILBOX".to_owned(), letters);
+    set.insert("DAYSHIFT_MAY_SPAWN".to_owned(), may_spawn.to_owned());
     let environment = task_environment(shared, subject, set, &agent.pass_env, &builtin);
-    Ok(Started {
+    let started = Started {
         program: match what {
             dayshift_agents::Program::Argv(words) => Program::Argv(words),
             dayshift_agents::Program::Line(line) => program(&line, &environment.variables),
@@ -274,28 +298,8 @@ fn agent_start(
             dayshift_agents::Stdin::Text(text) => Stdin::Text(text),
         },
         environment,
-    })
-}
-
-fn prompt(subject: &Subject<'_>) -> String {
-    let spec = subject.state.spec(subject.task);
-    let run = subject.state.run_of(subject.task);
-    let last = subject.job.attempts.iter().rev().nth(1).and_then(|id| subject.state.attempt(*id));
-    let note = subject.attempt.resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.unfinished)));
-    let gates: Vec<_> = spec.gates.iter().filter_map(|gate| run.gate(gate).cloned()).collect();
-    let rendered = prompt::render(
-        &PromptInput {
-            run_label: &run.spec.label,
-            task: spec,
-            gates: &gates,
-            instructions: &[],
-            error_context: subject.job.context.as_ref().map(|context| context.text.as_str()),
-            resume_note: note.as_deref(),
-            base: subject.task.workspace.place().and_then(|place| place.base.as_deref()),
-        },
-        PROMPT_BYTES_MAX,
-    );
-    rendered.text
+    };
+    Ok((started, refused))
 }
 
 /// The whole environment of a process of the task.
@@ -311,6 +315,8 @@ fn task_environment(
     for (name, value) in [
         ("DAYSHIFT_TASK", spec.key.clone()),
         ("DAYSHIFT_JOB", subject.job.id.to_string()),
+        ("DAYSHIFT_JOB_NAME", subject.job.name.clone()),
+        ("DAYSHIFT_ROLE", subject.state.role_of(subject.job).map_or("", Role::word).to_owned()),
         ("DAYSHIFT_ATTEMPT", subject.attempt.id.to_string()),
         ("GIT_EDITOR", "true".to_owned()),
         ("GIT_TERMINAL_PROMPT", "0".to_owned()),

@@ -15,7 +15,7 @@ use dayshift_worker::WorkerError;
 use dayshift_worker::client::{Client, Welcome, ensure_running};
 use dayshift_worker::protocol::{FromWorker, PROTOCOL_VERSION, Refusal, ToWorker, encode};
 
-use super::{Shared, watch};
+use super::{Shared, mailbox, watch};
 use crate::cli::output;
 use crate::log::{self, About, Level};
 use crate::paths::{Paths, own_binary};
@@ -303,7 +303,10 @@ fn hear(shared: &Arc<Shared>, messages: Vec<FromWorker>) {
 
 fn heard(shared: &Arc<Shared>, message: FromWorker, reports: &mut Vec<Report>) {
     match message {
-        FromWorker::Started { attempt, pid, .. } => reports.push(Report::AgentStarted { attempt, pid }),
+        FromWorker::Started { attempt, pid, .. } => {
+            reports.push(Report::AgentStarted { attempt, pid });
+            mailbox::attend(shared, attempt, reports);
+        }
         FromWorker::Output { attempt, .. } => watch::read_more(shared, attempt, reports),
         FromWorker::Ended { attempt, end } => watch::ended(shared, attempt, end, reports),
         FromWorker::Probed { attempt, probe } => reports.push(Report::Probed { attempt, probe }),

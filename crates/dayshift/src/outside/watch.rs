@@ -12,6 +12,7 @@ use dayshift_core::money::Spend;
 use dayshift_core::types::{Claim, Exit, Failure, FailureClass, ProcessEnd};
 use dayshift_guard::Redactor;
 
+use super::mailbox::{self, Boxes};
 use super::{Shared, complaint};
 use crate::log::About;
 
@@ -28,6 +29,8 @@ pub(super) struct Watch {
     pub(super) about: About,
     /// How its output is read; a plain command's is not.
     pub(super) reader: Option<Reader>,
+    /// Where an agent's letters lie.
+    pub(super) boxes: Option<Boxes>,
 }
 
 /// Takes the secrets out of an attempt's words before they are reported.
@@ -109,6 +112,16 @@ pub(super) fn ended(
     let mut watches = shared.watches();
     // Told before we asked: without knowing who it is, nobody could say what its output
     // means. What is owed of it will ask, and the worker then tells it again.
+    if !watches.contains_key(&attempt) {
+        return;
+    }
+    // Before its end is told: who has asked waits for an answer then, and is not taken for done.
+    let written = mailbox::hear(shared, &mut watches, reports);
+    for other in written.into_iter().chain([attempt]) {
+        if let Some(watch) = watches.get_mut(&other) {
+            mailbox::read(shared, other, watch, reports);
+        }
+    }
     let Some(watch) = watches.get_mut(&attempt) else { return };
     let told = match watch.reader.as_mut() {
         None => Told { verdict: verdict(&process.exit), ..Told::default() },

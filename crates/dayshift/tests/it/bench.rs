@@ -6,6 +6,7 @@ mod contestants;
 mod floor;
 mod measure;
 mod planning;
+mod wide;
 mod works;
 
 use std::fs;
@@ -31,6 +32,7 @@ fn long_bench_against_the_floor() {
             println!("{}", rows(&place, &work, if work.is_long() { 1 } else { runs.max(1) }));
         }
         println!("\n{}", planning::table(&place));
+        println!("\n{}", wide::table(&place));
     }
     println!("\n{}", planning::steps());
 }

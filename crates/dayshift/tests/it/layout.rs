@@ -127,6 +127,29 @@ fn days_with_reports_status_and_workspaces() {
 }
 
 #[test]
+fn questions_are_there_too_and_answers_are_read_there() {
+    let site = site(&["s1"]);
+    let day = "date: 2026-11-20\nagents:\n  crew:\n    kind: scripted\n    scenario: |\n      attempts:\n        \
+               - [{ask: {name: tabs, question: Tabs or spaces?, then_exit: true}}]\n        \
+               - [{expect_prompt: Spaces.}, {write: {path: a.txt, text: x}}]\ntasks:\n  \
+               - {id: task-001, name: A, description: Write a.txt, agent: crew}\n";
+    let engine = site.start(words(&site, day));
+    let asked = site.path().join("agent_questions/task-001.md");
+    wait_until(LONG, "the question", || asked.exists());
+    assert!(read(&site, "agent_questions/task-001.md").contains("Tabs or spaces?"));
+    site.repo.write("agent_questions/task-001-answer.md", "# Answer to task-001\n\nSpaces.\n");
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(names(&site, "agent_questions"), ["task-001-answer-Q1.md"], "asked and answered");
+    assert_eq!(
+        json(&site, "agent_status/task-001.json")["questions_asked"],
+        serde_json::json!(["Tabs or spaces?"])
+    );
+    assert_eq!(site.run(["clean-state", "--force"]).code, 0);
+    assert_eq!(names(&site, "agent_questions"), ["task-001-answer-Q1.md"], "what a person wrote stays");
+}
+
+#[test]
 fn a_registry_of_processes() {
     let site = site(&["s2"]);
     assert_eq!(run(&site, DAY).code, 0);

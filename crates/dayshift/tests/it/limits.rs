@@ -122,7 +122,7 @@ fn an_agent_that_goes_round_in_circles_is_told_of_and_stopped() {
     assert_eq!(site.outcome("a"), "failed");
 }
 
-/// With nothing to do but wait, engine and worker sleep: no thread of them wakes.
+/// With nothing to do but wait, engine and worker sleep: no thread of them wakes but to look at the machine.
 #[test]
 fn who_waits_sleeps() {
     let site = Site::new();
@@ -152,8 +152,9 @@ fn who_waits_sleeps() {
     });
     let counts: Vec<u64> = quietest.collect();
     println!("wake-ups in windows of 2 s: {counts:?}");
-    // The registry's heartbeat is due every 15 s: it may fall into one window, not into more.
-    assert!(calm >= 4, "engine or worker wake without a reason: {counts:?}");
+    // The machine is looked at every 5 s while an agent lives, what comes of it is written within a second,
+    // and the registry's heartbeat is due every 15 s: together they may touch four windows, not more.
+    assert!(calm >= 2, "engine or worker wake without a reason: {counts:?}");
     assert_eq!(site.run(["stop", "--now"]).code, 0);
     engine.wait().unwrap();
 }

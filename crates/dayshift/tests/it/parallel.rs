@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
 use dayshift_testkit::{Call, ModelServer, Scenario, Turn, claude_cli_or_skip, wait_until};
@@ -75,12 +75,7 @@ fn marks(site: &Site) -> PathBuf {
 /// A day of `count` equal tasks. Each says that it is there, does `work` (in which MARKS is where such things are said),
 /// and changes one file; a gate looks at it.
 fn day(site: &Site, count: usize, work: &str) -> String {
-    let marks = marks(site).display().to_string();
-    let work = work.replace("MARKS", &marks);
-    let agent = format!(
-        "touch {marks}/$DAYSHIFT_TASK.began; {work}; echo $DAYSHIFT_TASK >> part-00/file-$DAYSHIFT_TASK.txt; \
-         touch {marks}/$DAYSHIFT_TASK.ended"
-    );
+    let agent = script(site, work);
     let mut text = format!(
         "date: 2026-11-20\nagents:\n  hand:\n    kind: command\n    run: |\n      {agent}\n\
          gates:\n  changed: 'test \"$(git diff --name-only HEAD~1 HEAD | wc -l)\" = 1'\ntasks:\n"
@@ -92,6 +87,26 @@ fn day(site: &Site, count: usize, work: &str) -> String {
     let file = site.home.path().join("day.yaml");
     fs::write(&file, text).unwrap();
     file.display().to_string()
+}
+
+/// What an agent is: a line for a shell.
+fn script(site: &Site, work: &str) -> String {
+    let marks = marks(site).display().to_string();
+    let work = work.replace("MARKS", &marks);
+    format!(
+        "touch {marks}/$DAYSHIFT_TASK.began; {work}; echo $DAYSHIFT_TASK >> part-00/file-$DAYSHIFT_TASK.txt; \
+         touch {marks}/$DAYSHIFT_TASK.ended"
+    )
+}
+
+/// How long `count` agents take one after the other without dayshift; they are equal, so one is measured.
+fn direct(count: u32, work: &str) -> Duration {
+    let site = large_site();
+    let begun = Instant::now();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script(&site, work)]).env("DAYSHIFT_TASK", "000").current_dir(site.path());
+    assert!(shell.status().unwrap().success());
+    begun.elapsed() * count
 }
 
 /// What one run came to.
@@ -166,8 +181,8 @@ fn widths(table: &mut Table) {
     }
 }
 
-/// The same file with a slot for each task and with one slot.
-fn speed_up(table: &mut Table, agent_s: u32, wanted: f64) {
+/// The same file with a slot for each task and with one slot; and what the one slot takes beside the agents themselves.
+fn speed_up(table: &mut Table, agent_s: u32, wanted: f64, overhead_max: f64) {
     let work = format!("sleep {agent_s}");
     let parallel = measure(TASKS, TASKS, &work);
     let sequential = measure(TASKS, 1, &work);
@@ -178,6 +193,14 @@ fn speed_up(table: &mut Table, agent_s: u32, wanted: f64) {
         &format!(">= {wanted} x"),
         &format!("{factor:.2} x ({one:.2} s, {all:.2} s)"),
         factor >= wanted,
+    );
+    let direct = direct(u32::try_from(TASKS).unwrap(), &work);
+    let overhead = percent(sequential.wall.saturating_sub(direct), direct);
+    table.row(
+        "... the one slot against the agents' own commands one after the other",
+        &format!("<= {overhead_max} %"),
+        &format!("{overhead:.1} % ({one:.2} s, {:.2} s)", direct.as_secs_f64()),
+        overhead <= overhead_max,
     );
 }
 
@@ -342,7 +365,7 @@ fn two_to_sixteen_tasks_are_at_work_at_once_and_their_worktrees_are_gone_in_time
 fn eight_tasks_at_once_take_a_fraction_of_one_after_the_other() {
     let mut table = Table::default();
     // Short agents on a machine that runs other tests: far from what is promised, and far from no gain.
-    speed_up(&mut table, 1, 2.0);
+    speed_up(&mut table, 1, 2.0, 200.0);
     table.hold();
 }
 
@@ -366,8 +389,8 @@ fn long_criteria() {
     let mut table = Table::default();
     widths(&mut table);
     // On a machine that does nothing else. What a task costs beside its agent is the same for all.
-    for (agent_s, wanted) in [(1, 4.0), (5, 6.0), (10, 7.0)] {
-        speed_up(&mut table, agent_s, wanted);
+    for (agent_s, wanted, overhead_max) in [(1, 4.0, 50.0), (5, 6.0, 15.0), (10, 7.0, 10.0)] {
+        speed_up(&mut table, agent_s, wanted, overhead_max);
     }
     tracking(&mut table, 200);
     recovery(&mut table, 60, 30);

@@ -40,6 +40,7 @@ pub fn built_in_agent(name: &str) -> Option<Agent> {
         pass_env: Vec::new(),
         stall: Some(STALL),
         repetition: Repetition::default(),
+        slots: None,
     })
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn read_agent(
         pass_env: fields.words("pass_env"),
         stall: Some(fields.duration("stall").unwrap_or(STALL)),
         repetition: repetition(sink, fields),
+        slots: fields.count("slots"),
     })
 }
 
@@ -159,7 +161,7 @@ fn scenario(
 }
 
 /// `path` as seen from the folder of `source`.
-fn beside(source: &str, path: &str) -> String {
+pub(crate) fn beside(source: &str, path: &str) -> String {
     match source.rsplit_once('/') {
         Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
         _ => path.to_owned(),
@@ -177,5 +179,7 @@ pub(crate) fn read_gate(entry: &Entry) -> Option<Gate> {
         timeout: fields.duration("timeout").unwrap_or(GATE_TIMEOUT),
         required: fields.bool("required").unwrap_or(true),
         red_on_base: fields.bool("red_on_base").unwrap_or(false),
+        min_tests: fields.whole("min_tests"),
+        reruns: fields.whole("reruns").unwrap_or(0),
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::money::Limit;
+use dayshift_core::pipeline::Role;
 
 use super::Source;
 use super::kind::{Draft, Named, stem};
@@ -21,9 +22,13 @@ pub(crate) struct Joined {
     pub(crate) sources: Vec<String>,
     pub(crate) budget: Limit,
     pub(crate) slots: Option<u32>,
+    /// Whether conflicts are detected: not where one file says so.
+    pub(crate) detects: Option<bool>,
     pub(crate) agents: BTreeMap<String, Named<Agent>>,
     pub(crate) gates: BTreeMap<String, Named<Gate>>,
     pub(crate) workspace: WorkspacePart,
+    /// Source, place, role and agent, as the sources say it.
+    pub(crate) roles: Vec<(usize, Pos, Role, String)>,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -40,19 +45,22 @@ pub(crate) fn join(sources: &[Source], drafts: Vec<Draft>, sinks: &mut [Sink<'_>
     let budget = Limit { cost, tokens };
     let slots =
         smallest(sinks, "max_parallel", drafts.iter().filter_map(|draft| Some((draft.source, draft.slots?))));
+    let detects = drafts.iter().filter_map(|draft| draft.detects).min();
     let mut agents = BTreeMap::new();
     let mut gates = BTreeMap::new();
     let mut workspaces = BTreeMap::new();
+    let mut roles = Vec::new();
     let mut tasks = Vec::new();
     for draft in drafts {
         define(sinks, &mut agents, draft.agents, "agent");
         define(sinks, &mut gates, draft.gates, "gate");
         define(sinks, &mut workspaces, draft.workspace, "section");
+        roles.extend(draft.roles.into_iter().map(|(pos, role, agent)| (draft.source, pos, role, agent)));
         tasks.extend(draft.tasks);
     }
     let workspace = workspaces.into_values().find_map(|named| named.value).unwrap_or_default();
     let sources = sources.iter().map(|source| source.path.clone()).collect();
-    Joined { label, sources, budget, slots, agents, gates, workspace, tasks }
+    Joined { label, sources, budget, slots, detects, agents, gates, workspace, roles, tasks }
 }
 
 /// The date of a day file, else the files' names.

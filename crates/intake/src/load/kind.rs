@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Role;
 use dayshift_core::types::{Agent, Gate, Priority};
 
 use super::agent::{read_agent, read_gate};
@@ -13,6 +14,7 @@ use crate::fields::{Fields, word};
 use crate::form::Form;
 use crate::sink::{Sink, code};
 use crate::tables::{DAY, FRONT_MATTER, TASK};
+use crate::template::tables::ROLE_AGENTS;
 use crate::tree::{Entry, Kind, Node, Pos, read_yaml};
 use crate::workspace::WorkspacePart;
 
@@ -32,9 +34,11 @@ pub(crate) struct Draft {
     pub(crate) budget: Option<(Pos, Micros)>,
     pub(crate) tokens: Option<(Pos, u64)>,
     pub(crate) slots: Option<(Pos, u32)>,
+    pub(crate) detects: Option<bool>,
     pub(crate) agents: Vec<Named<Agent>>,
     pub(crate) gates: Vec<Named<Gate>>,
     pub(crate) workspace: Vec<Named<WorkspacePart>>,
+    pub(crate) roles: Vec<(Pos, Role, String)>,
     pub(crate) tasks: Vec<TaskDraft>,
 }
 
@@ -43,6 +47,7 @@ pub(crate) struct Draft {
 pub(crate) struct DayDefaults {
     pub(crate) priority: Priority,
     pub(crate) agent: Option<(Pos, String)>,
+    pub(crate) template: Option<(Pos, String)>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) pass_env: Vec<String>,
 }
@@ -111,6 +116,10 @@ fn read_tree(sink: &mut Sink<'_>, text: &str, mut draft: Draft, ctx: &Context<'_
 
 fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Draft, ctx: &Context<'_>) {
     let fields = Fields::new(root, &DAY);
+    if is_template(entries) {
+        let hint = "put it into dayshift/templates; `dayshift templates` checks it, and tasks name it with `template:`";
+        return sink.error_hint(root.pos, code::WRONG_TYPE, "this is a template, not a day file", hint);
+    }
     if fields.entry("tasks").is_none() && looks_like_a_task(entries) {
         let hint = "write `tasks:` above it and `- ` in front of its first key";
         return sink.error_hint(root.pos, code::MISSING_KEY, "this is a task, not a day file", hint);
@@ -120,6 +129,7 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     draft.budget = fields.entry("max_cost_usd").map(|entry| entry.pos).zip(fields.money("max_cost_usd"));
     draft.tokens = fields.entry("max_tokens").map(|entry| entry.pos).zip(fields.tokens("max_tokens"));
     draft.slots = fields.entry("max_parallel").map(|entry| entry.pos).zip(fields.count("max_parallel"));
+    draft.detects = fields.bool("detect_conflicts");
     for entry in fields.named("agents") {
         let value = read_agent(sink, entry, ctx.read);
         draft.agents.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });
@@ -132,9 +142,11 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
         let value = Some(WorkspacePart::read(sink, entry));
         draft.workspace.push(Named { name: entry.key.clone(), source: draft.source, pos: entry.pos, value });
     }
+    draft.roles = read_roles(fields);
     let defaults = DayDefaults {
         priority: word(fields, "priority").unwrap_or_default(),
         agent: fields.entry("agent").map(|entry| entry.value.pos).zip(fields.line("agent")),
+        template: fields.entry("template").map(|entry| entry.value.pos).zip(fields.line("template")),
         env: fields.variables("env"),
         pass_env: fields.words("pass_env"),
     };
@@ -143,6 +155,20 @@ fn day_file(sink: &mut Sink<'_>, root: &Node, entries: &[Entry], draft: &mut Dra
     {
         read_tasks(sink, tasks.pos, fields.list("tasks"), &defaults, draft, ctx);
     }
+}
+
+/// Who works as what, under `roles`.
+pub(crate) fn read_roles(fields: Fields<'_>) -> Vec<(Pos, Role, String)> {
+    let Some(entry) = fields.entry("roles") else { return Vec::new() };
+    let fields = Fields::new(&entry.value, &ROLE_AGENTS);
+    let read = |role: Role| Some((fields.entry(role.word())?.value.pos, role, fields.line(role.word())?));
+    Role::ALL.into_iter().filter_map(read).collect()
+}
+
+/// What a person gets who names a template where a day file belongs.
+fn is_template(entries: &[Entry]) -> bool {
+    let has = |name: &str| entries.iter().any(|entry| entry.key == name);
+    has("stages") && !has("tasks")
 }
 
 fn looks_like_a_task(entries: &[Entry]) -> bool {

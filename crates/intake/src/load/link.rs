@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayshift_core::conflict::Conflict;
 use dayshift_core::money::Limit;
 use dayshift_core::types::{Agent, DayRule, Gate, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
 
 use super::agent::{PLANNED_AGENTS, built_in_agent};
 use super::join::Joined;
+use super::pipelines::{self, Chosen};
 use super::task::TaskDraft;
 use super::{BUILT_IN_AGENTS, Context, Overrides, TASKS_MAX, flag_error, graph};
+use crate::analysis::analyse;
 use crate::config::{Config, Origin};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
@@ -24,6 +27,7 @@ pub(crate) fn link(
     ctx: &Context<'_>,
     overrides: &Overrides,
     fingerprint: String,
+    beside: &mut Vec<Diagnostic>,
 ) -> Result<RunSpec, Vec<Diagnostic>> {
     let mut flags = Vec::new();
     if joined.tasks.len() > TASKS_MAX {
@@ -49,20 +53,21 @@ pub(crate) fn link(
             &hint,
         ));
     }
-    if let Some(template) = &overrides.template {
-        notice_first(sinks, &format!("`--template {template}` is accepted but not acted on yet"));
-    }
     name_agents(&mut joined, ctx, overrides, &mut flags);
+    let through = pipelines::choose(&mut joined, sinks, ctx, overrides, &mut flags, beside);
     if !torn {
         // An agent from the command line is reported there, once.
         if overrides.agent.is_none() {
             unknown_agents(&joined, sinks, ctx);
         }
         unknown_gates(&joined, sinks, ctx);
+        gates_without_base(&joined, &through, sinks, ctx);
     }
     keep(&mut joined.tasks, chosen, sinks);
     in_place(&joined.tasks, sinks);
-    if flags.is_empty() { Ok(assemble(joined, ctx, overrides, fingerprint)) } else { Err(flags) }
+    let conflicts = conflicts(&joined, sinks, ctx);
+    let run = || RunSpec { conflicts, ..assemble(joined, through, ctx, overrides, fingerprint) };
+    if flags.is_empty() { Ok(run()) } else { Err(flags) }
 }
 
 fn notice_first(sinks: &mut [Sink<'_>], message: &str) {
@@ -160,14 +165,14 @@ fn unknown_agents(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
     }
 }
 
-fn known_agents(joined: &Joined, ctx: &Context<'_>) -> BTreeSet<String> {
+pub(super) fn known_agents(joined: &Joined, ctx: &Context<'_>) -> BTreeSet<String> {
     let mut known: BTreeSet<String> = BUILT_IN_AGENTS.iter().map(|name| (*name).to_owned()).collect();
     known.extend(ctx.defaults.agents.keys().cloned());
     known.extend(joined.agents.keys().cloned());
     known
 }
 
-fn no_agent(name: &str) -> String {
+pub(super) fn no_agent(name: &str) -> String {
     if PLANNED_AGENTS.contains(&name) {
         format!("the agent `{name}` is not built yet")
     } else {
@@ -175,7 +180,12 @@ fn no_agent(name: &str) -> String {
     }
 }
 
-fn agent_hint(name: &str, known: &BTreeSet<String>) -> String {
+/// Whether the name is kept for an agent that is not built yet.
+pub(super) fn is_planned(name: &str) -> bool {
+    PLANNED_AGENTS.contains(&name)
+}
+
+pub(super) fn agent_hint(name: &str, known: &BTreeSet<String>) -> String {
     let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`? The agents are {names}"),
@@ -184,28 +194,80 @@ fn agent_hint(name: &str, known: &BTreeSet<String>) -> String {
 }
 
 fn unknown_gates(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
-    let names = || joined.gates.keys().chain(ctx.defaults.gates.keys()).map(String::as_str);
     for task in &joined.tasks {
         for (name, pos) in task.spec.gates.iter().zip(&task.gates) {
             if joined.gates.contains_key(name) || ctx.defaults.gates.contains_key(name) {
                 continue;
             }
-            let hint = match nearest(name, names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if names().next().is_none() => format!("define it under `gates:`, as `{name}: COMMAND`"),
-                None => format!(
-                    "the gates are {}",
-                    names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
-                ),
-            };
             sinks[task.source].error_hint(
                 *pos,
                 code::UNKNOWN_GATE,
                 format!("there is no gate `{name}`"),
-                hint,
+                gate_hint(name, joined, ctx),
             );
         }
     }
+}
+
+pub(super) fn gate_hint(name: &str, joined: &Joined, ctx: &Context<'_>) -> String {
+    let names = || joined.gates.keys().chain(ctx.defaults.gates.keys()).map(String::as_str);
+    match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names().next().is_none() => format!("define it under `gates:`, as `{name}: COMMAND`"),
+        None => {
+            let names: Vec<&str> = names().collect::<BTreeSet<_>>().into_iter().collect();
+            format!("the gates are {}", names.join(", "))
+        }
+    }
+}
+
+/// A gate can be red on the base only where there is one to go back to: in a worktree.
+fn gates_without_base(joined: &Joined, through: &Chosen, sinks: &mut [Sink<'_>], ctx: &Context<'_>) {
+    let red_on_base = |name: &str| {
+        let own = joined.gates.get(name).and_then(|named| named.value.as_ref());
+        let users = || ctx.defaults.gates.get(name).map(|setting| &setting.value);
+        own.or_else(users).is_some_and(|gate| gate.red_on_base)
+    };
+    for task in &joined.tasks {
+        let place = match task.spec.workspace {
+            WorkspaceKind::Worktree => continue,
+            WorkspaceKind::InPlace => "in place",
+            WorkspaceKind::Scratch => "in a scratch folder",
+        };
+        for (name, pos) in through.gates_of(task).into_iter().filter(|(name, _)| red_on_base(name)) {
+            let message = format!(
+                "the gate `{name}` must be red on the base, and the task works {place}, where there is none"
+            );
+            let hint = "let the task have `workspace: worktree`, or give it a gate without `red_on_base`";
+            sinks[task.source].error_hint(pos, code::CONTRADICTION, message, hint);
+        }
+    }
+}
+
+/// What the tasks share, by their own word and by their files.
+fn conflicts(joined: &Joined, sinks: &mut [Sink<'_>], ctx: &Context<'_>) -> Vec<Conflict> {
+    let places: BTreeMap<&str, u32> =
+        (0..).zip(&joined.tasks).map(|(place, task)| (task.spec.key.as_str(), place)).collect();
+    let mut declared = Vec::with_capacity(joined.tasks.len());
+    for task in &joined.tasks {
+        for (pos, _) in task.conflicts.iter().filter(|(_, key)| *key == task.spec.key) {
+            let message = format!("`{}` conflicts with itself", task.spec.key);
+            let hint = "name other tasks, or take it out: a task runs once at a time anyway";
+            sinks[task.source].error_hint(*pos, code::CONTRADICTION, message, hint);
+        }
+        // Who is not among them was left out by `--only`, or is reported as unknown.
+        let others = task.conflicts.iter().filter_map(|(_, key)| places.get(key.as_str()).copied());
+        declared.push(others.collect());
+    }
+    let tasks: Vec<&TaskSpec> = joined.tasks.iter().map(|task| &task.spec).collect();
+    let is_detecting = joined.detects.unwrap_or(ctx.defaults.detect_conflicts.value);
+    let analysis = analyse(&tasks, &declared, is_detecting, ctx.exists);
+    if analysis.is_cut {
+        let message =
+            "the tasks share more files than are looked at: not all that overlap wait for each other";
+        notice_first(sinks, message);
+    }
+    analysis.conflicts
 }
 
 /// Says that tasks in the user's own checkout run one after another.
@@ -219,24 +281,34 @@ fn in_place(tasks: &[TaskDraft], sinks: &mut [Sink<'_>]) {
     sinks[second.source].warning(second.pos, code::IN_PLACE, message);
 }
 
-fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprint: String) -> RunSpec {
-    let Joined { label, sources, budget, slots, agents, gates, workspace, tasks } = joined;
+fn assemble(
+    joined: Joined,
+    mut through: Chosen,
+    ctx: &Context<'_>,
+    overrides: &Overrides,
+    fingerprint: String,
+) -> RunSpec {
+    let Joined { label, sources, budget, slots, detects: _, agents, gates, workspace, roles: _, tasks } =
+        joined;
     let budget = Limit { cost: overrides.budget.or(budget.cost), ..budget };
     let day_env: Vec<BTreeSet<String>> = tasks.iter().map(|task| task.day_env.clone()).collect();
     let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(|task| task.spec).collect();
-    let agents: Vec<Agent> = used(&tasks, agent_of, |name| {
+    through
+        .pipelines
+        .retain(|pipeline| tasks.iter().any(|task| task.pipeline.as_ref() == Some(&pipeline.name)));
+    if through.pipelines.is_empty() {
+        through.roles.clear();
+    }
+    let agents: Vec<Agent> = used(tasks.iter().flat_map(agent_of).chain(through.agents()), |name| {
         let own = agents.get(name).and_then(|named| named.value.clone());
         let users = || ctx.defaults.agents.get(name).map(|setting| setting.value.clone());
         own.or_else(users).or_else(|| built_in_agent(name))
     });
-    let gates: Vec<Gate> = used(
-        &tasks,
-        |task| task.gates.iter().map(String::as_str).collect(),
-        |name| {
-            let own = gates.get(name).and_then(|named| named.value.clone());
-            own.or_else(|| ctx.defaults.gates.get(name).map(|setting| setting.value.clone()))
-        },
-    );
+    let of_tasks = tasks.iter().flat_map(|task| task.gates.iter().map(String::as_str));
+    let gates: Vec<Gate> = used(of_tasks.chain(through.gates()), |name| {
+        let own = gates.get(name).and_then(|named| named.value.clone());
+        own.or_else(|| ctx.defaults.gates.get(name).map(|setting| setting.value.clone()))
+    });
     for (task, day_env) in tasks.iter_mut().zip(&day_env) {
         yield_to_agent(task, day_env, &agents);
     }
@@ -249,11 +321,16 @@ fn assemble(joined: Joined, ctx: &Context<'_>, overrides: &Overrides, fingerprin
         budget,
         day: DayRule { limit: day_limit(ctx.defaults, budget), offset_minutes: ctx.offset_minutes },
         warn_percent: ctx.defaults.warn_percent(),
+        slots_are_fixed: overrides.max_parallel.is_some(),
         slots_max: overrides.max_parallel.or(slots).unwrap_or(ctx.defaults.max_concurrent_agents.value),
         agents,
         gates,
+        pipelines: through.pipelines,
+        roles: through.roles,
         tasks,
         furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
+        conflicts: Vec::new(),
+        proposal: None,
         warnings: Vec::new(),
     }
 }
@@ -294,13 +371,8 @@ fn agent_of(task: &TaskSpec) -> Vec<&str> {
     }
 }
 
-/// What the tasks name, each once, in the order in which it is met first.
-fn used<T>(
-    tasks: &[TaskSpec],
-    names: impl Fn(&TaskSpec) -> Vec<&str>,
-    find: impl Fn(&str) -> Option<T>,
-) -> Vec<T> {
+/// What is named, each once, in the order in which it is met first.
+fn used<'n, T>(names: impl Iterator<Item = &'n str>, find: impl Fn(&str) -> Option<T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
-    let each_once = tasks.iter().flat_map(names).filter(|name| seen.insert(*name));
-    each_once.filter_map(find).collect()
+    names.filter(|name| seen.insert(*name)).filter_map(find).collect()
 }

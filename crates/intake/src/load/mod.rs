@@ -6,6 +6,7 @@ mod graph;
 mod join;
 mod kind;
 mod link;
+mod pipelines;
 mod task;
 
 use dayshift_core::types::RunSpec;
@@ -14,10 +15,13 @@ use sha2::{Digest, Sha256};
 use crate::config::Config;
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Report, Severity};
 use crate::sink::{Sink, code};
+use crate::template::TemplateSource;
 use crate::tree::{Pos, SOURCE_BYTES_MAX};
 
 pub use agent::{BUILT_IN_AGENTS, GATE_TIMEOUT, built_in_agent};
-pub(crate) use agent::{read_agent, read_gate};
+pub(crate) use agent::{beside, read_agent, read_gate};
+pub(crate) use kind::read_roles;
+pub(crate) use task::backoff as read_backoff;
 pub use task::{ATTEMPT_TIMEOUT, ATTEMPTS};
 
 /// How many tasks one run may have.
@@ -51,6 +55,8 @@ pub struct Context<'a> {
     /// Settings below the day file: limits, the agent of tasks that name none, and the user's
     /// own agents and gates.
     pub defaults: &'a Config,
+    /// The templates that tasks can name.
+    pub templates: &'a [TemplateSource],
 }
 
 /// What the command line says. It wins over the files.
@@ -64,7 +70,7 @@ pub struct Overrides {
     pub agent: Option<String>,
     /// Only these tasks, and those that they need; empty for all.
     pub only: Vec<String>,
-    /// The template of every task.
+    /// The template of tasks that name none themselves; it wins over that of a day file.
     pub template: Option<String>,
 }
 
@@ -81,9 +87,12 @@ pub struct Loaded {
 pub fn load(sources: &[Source], ctx: &Context<'_>, overrides: &Overrides) -> Result<Loaded, Report> {
     let mut sinks: Vec<Sink<'_>> =
         sources.iter().map(|source| Sink::new(&source.path, &source.text)).collect();
-    let run = read_all(sources, &mut sinks, ctx, overrides);
-    let failed = sinks.iter().any(Sink::has_errors);
-    let (diagnostics, left_out) = findings(sinks);
+    // What was found in files that are no sources: templates.
+    let mut beside = Vec::new();
+    let run = read_all(sources, &mut sinks, ctx, overrides, &mut beside);
+    let failed =
+        sinks.iter().any(Sink::has_errors) || beside.iter().any(|found| found.severity == Severity::Error);
+    let (diagnostics, left_out) = findings(sinks, beside);
     match run {
         Ok(mut run) if !failed => {
             run.warnings = diagnostics.iter().map(Diagnostic::one_line).collect();
@@ -100,6 +109,7 @@ fn read_all(
     sinks: &mut [Sink<'_>],
     ctx: &Context<'_>,
     overrides: &Overrides,
+    beside: &mut Vec<Diagnostic>,
 ) -> Result<RunSpec, Vec<Diagnostic>> {
     if sources.is_empty() {
         return Err(vec![flag_error(
@@ -124,7 +134,7 @@ fn read_all(
     }
     let fingerprint = fingerprint(sources);
     let joined = join::join(sources, drafts, sinks);
-    link::link(joined, sinks, ctx, overrides, fingerprint)
+    link::link(joined, sinks, ctx, overrides, fingerprint, beside)
 }
 
 /// A finding about the command line.
@@ -142,7 +152,7 @@ pub(crate) fn flag_error(flag: &str, message: &str, hint: &str) -> Diagnostic {
     }
 }
 
-fn findings(sinks: Vec<Sink<'_>>) -> (Vec<Diagnostic>, usize) {
+fn findings(sinks: Vec<Sink<'_>>, beside: Vec<Diagnostic>) -> (Vec<Diagnostic>, usize) {
     let mut all = Vec::new();
     let mut left_out = 0;
     for sink in sinks {
@@ -150,6 +160,7 @@ fn findings(sinks: Vec<Sink<'_>>) -> (Vec<Diagnostic>, usize) {
         all.extend(found);
         left_out += dropped;
     }
+    all.extend(beside);
     if all.len() > DIAGNOSTICS_MAX {
         left_out += all.len() - DIAGNOSTICS_MAX;
         // Errors first of all: a flood of warnings must not hide why nothing starts.

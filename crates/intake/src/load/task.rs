@@ -44,8 +44,14 @@ pub(crate) struct TaskDraft {
     pub(crate) gates: Vec<Pos>,
     /// Where it names its agent, or its day file does.
     pub(crate) agent: Option<Pos>,
-    /// The tasks it must not run beside; checked, not acted on yet.
+    /// The tasks it must not run beside.
     pub(crate) conflicts: Vec<(Pos, String)>,
+    /// The template that it names, or its day file does.
+    pub(crate) template: Option<(Pos, String)>,
+    /// Whether it names the template itself.
+    pub(crate) is_template_own: bool,
+    /// The places of `spec.skip_stages`, with the names.
+    pub(crate) skip_stages: Vec<(Pos, String)>,
     /// The names in `spec.env` that come from the day file.
     pub(crate) day_env: BTreeSet<String>,
 }
@@ -73,6 +79,8 @@ pub(crate) fn read_task(
     pass_env.extend(fields.words("pass_env"));
     let mut seen = BTreeSet::new();
     pass_env.retain(|name| seen.insert(name.clone()));
+    let own_template = fields.entry("template").map(|entry| entry.value.pos).zip(fields.line("template"));
+    let skip_stages = once_each(sink, fields, "skip_stages");
     let spec = TaskSpec {
         key: key.unwrap_or_default(),
         name,
@@ -97,10 +105,24 @@ pub(crate) fn read_task(
         stall: fields.duration("stall"),
         env,
         pass_env,
+        pipeline: None,
+        skip_stages: skip_stages.iter().map(|(_, name)| name.clone()).collect(),
         source: format!("{}:{}", sink.path(), pos.line),
     };
-    let conflicts = fields.texts("conflicts_with");
-    TaskDraft { spec, source, pos, needs: need_places, gates: gate_places, agent, conflicts, day_env }
+    let conflicts = once_each(sink, fields, "conflicts_with");
+    TaskDraft {
+        spec,
+        source,
+        pos,
+        needs: need_places,
+        gates: gate_places,
+        agent,
+        conflicts,
+        is_template_own: own_template.is_some(),
+        template: own_template.or_else(|| defaults.template.clone()),
+        skip_stages,
+        day_env,
+    }
 }
 
 /// The stem of a prompt file as a key: `fix login!` becomes `fix-login`.
@@ -291,7 +313,7 @@ fn backoff_by_class(sink: &mut Sink<'_>, fields: Fields<'_>) -> BTreeMap<Failure
     classes.into_iter().filter_map(|(name, class)| Some((class, backoff(sink, fields, name)?))).collect()
 }
 
-fn backoff(sink: &mut Sink<'_>, fields: Fields<'_>, name: &str) -> Option<Backoff> {
+pub(crate) fn backoff(sink: &mut Sink<'_>, fields: Fields<'_>, name: &str) -> Option<Backoff> {
     let entry = fields.entry(name)?;
     let mapping = Fields::new(&entry.value, &BACKOFF);
     let kind = value::text(&entry.value).map(str::to_owned).or_else(|| mapping.line("kind"));

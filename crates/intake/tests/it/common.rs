@@ -34,6 +34,7 @@ pub(crate) fn read(path: &str) -> Option<String> {
 
 pub(crate) fn load_in(sources: &[Source], is_git: bool, overrides: &Overrides) -> Result<Loaded, Report> {
     let defaults = Config::default();
+    let templates = dayshift_intake::template::built_in_templates();
     let ctx = Context {
         repo: "/repo",
         is_git,
@@ -41,6 +42,7 @@ pub(crate) fn load_in(sources: &[Source], is_git: bool, overrides: &Overrides) -
         read: &read,
         offset_minutes: 0,
         defaults: &defaults,
+        templates: &templates,
     };
     load(sources, &ctx, overrides)
 }

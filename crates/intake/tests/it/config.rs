@@ -65,6 +65,18 @@ fn a_repository_cannot_bring_commands_or_raise_limits() {
     assert_eq!(trusted.partial.max_daily_cost.unwrap().value, Micros(200_000_000));
 }
 
+/// Without a word the cap is a share of the machine, so a repository's number may be a looser one.
+#[test]
+fn a_repository_loosens_no_cap_of_memory_without_trust() {
+    let text = file("memory_max_mb = 4000\n");
+    let report = read_config(&text, Level::Repository, &Config::default(), &read).unwrap_err();
+    assert!(report.to_string().contains("`memory_max_mb` (line 1)"), "{report}");
+    let mine = read_config(&file("memory_max_mb = 5000\n"), Level::User, &Config::default(), &read).unwrap();
+    let below = Config::default().with(mine.partial);
+    let tighter = read_config(&text, Level::Repository, &below, &read).unwrap();
+    assert_eq!(below.with(tighter.partial).memory_max_mb.value, Some(4_000));
+}
+
 #[test]
 fn every_mistake_of_a_configuration_has_a_place() {
     let text = "max_daily_cost = 5\ncost_warning_threshold = 75\nmax_concurrent_agents = -1\ntasks = \"a.yaml\"\n\n[gates]\nunit = { runn = \"x\" }\n\n[agents.a]\nkind = \"comand\"\n";

@@ -9,3 +9,4 @@ mod mutation;
 mod prompt;
 mod runs;
 mod schema;
+mod templates;

@@ -34,13 +34,14 @@ fn with<T>(check: impl FnOnce(PromptInput<'_>) -> T) -> T {
         error_context: Some("test pages::second_page ... FAILED"),
         resume_note: Some("You were interrupted; your session goes on."),
         base: Some("main at 1234567, fetched 2 minutes ago"),
+        ..PromptInput::of("", &run.tasks[0])
     })
 }
 
 #[test]
 fn a_whole_prompt() {
     with(|input| {
-        let rendered = render(&input, PROMPT_BYTES_MAX);
+        let rendered = render(&input, PROMPT_BYTES_MAX).unwrap();
         assert_eq!(rendered.cut, Vec::<String>::new());
         insta::assert_snapshot!("prompt", rendered.text);
     });
@@ -53,7 +54,7 @@ fn the_least_important_is_cut_first_and_the_cut_is_told() {
         let instructions =
             [("agent".to_owned(), "Small. ".repeat(2_000)), ("patterns".to_owned(), "Known. ".repeat(9_000))];
         let input = PromptInput { error_context: Some(&long), instructions: &instructions, ..input };
-        let rendered = render(&input, 100_000);
+        let rendered = render(&input, 100_000).unwrap();
         assert!(rendered.text.len() <= 100_000, "{}", rendered.text.len());
         let names: Vec<&str> = rendered.cut.iter().map(|line| line.split(':').next().unwrap()).collect();
         assert_eq!(names, ["instructions patterns", "instructions agent", "context files", "error context"]);
@@ -72,9 +73,9 @@ fn the_least_important_is_cut_first_and_the_cut_is_told() {
 #[test]
 fn any_cap_holds() {
     with(|input| {
-        let whole = render(&input, usize::MAX).text.len();
+        let whole = render(&input, usize::MAX).unwrap().text.len();
         for cap in (0..whole + 10).step_by(7) {
-            let rendered = render(&input, cap);
+            let rendered = render(&input, cap).unwrap();
             assert!(rendered.text.len() <= cap, "{cap}");
             assert_eq!(rendered.cut.is_empty(), cap >= whole, "{cap}");
         }

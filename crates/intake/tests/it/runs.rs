@@ -119,7 +119,9 @@ fn flags_win_over_files() {
     assert_eq!(loaded.run.agents, [built_in_agent("scripted").unwrap()]);
     let keys: Vec<&str> = loaded.run.tasks.iter().map(|task| task.key.as_str()).collect();
     assert_eq!(keys, ["a", "b"]);
-    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.run.warnings);
+    // Two tasks without gates, and one that `--only` did not name.
+    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.run.warnings);
+    assert_eq!(loaded.run.tasks[1].pipeline.as_deref(), Some("dev"));
 
     let wrong = Overrides {
         max_parallel: Some(0),
@@ -154,6 +156,7 @@ fn settings_below_the_file_are_used() {
         exists: &|_| true,
         read: &read,
         offset_minutes: 0,
+        templates: &[],
         defaults: &defaults,
     };
     let day = yaml("tasks: [{id: a, name: A, gates: [g]}]");
@@ -178,6 +181,7 @@ fn scenario_files_lie_beside_the_day_file() {
         exists: &|_| true,
         read: &read,
         offset_minutes: 0,
+        templates: &[],
         defaults: &defaults,
     };
     for (path, file) in [("days/d.yaml", "s.yaml"), ("d.yaml", "s/t.yaml"), ("days/d.yaml", "/abs.yaml")] {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::common::{files, load_git, source};
 
 /// As much of JSON Schema as ours uses; patterns are compared by example elsewhere.
-fn faults(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+pub(crate) fn faults(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let target = root.pointer(reference.trim_start_matches('#')).unwrap();
         return faults(root, target, value, at, found);

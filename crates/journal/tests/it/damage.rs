@@ -243,9 +243,9 @@ fn newer_files_and_entries_are_refused_in_one_line() {
     }
 
     let cases = [
-        (3, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#),
-        (2, "run_flew", r#"{"run_flew":{}}"#),
-        (2, "run_paused", r#"{"run_paused":{"run":"R1","by":"x","to":"y"}}"#),
+        (4, "run_paused", r#"{"run_paused":{"run":"R1","by":"x"}}"#),
+        (3, "run_flew", r#"{"run_flew":{}}"#),
+        (3, "run_paused", r#"{"run_paused":{"run":"R1","by":"x","to":"y"}}"#),
     ];
     for (version, kind, body) in cases {
         let (folder, head) = journal(2);
@@ -260,7 +260,7 @@ fn newer_files_and_entries_are_refused_in_one_line() {
             .expect_err("newer");
         let newer = matches!(
             error,
-            JournalError::NewerFormat { found: 3, .. } | JournalError::NewerEntry { seq: 3, .. }
+            JournalError::NewerFormat { found: 4, .. } | JournalError::NewerEntry { seq: 3, .. }
         );
         assert!(newer && seen == 2, "{error}");
         assert_eq!(error.to_string().lines().count(), 1);

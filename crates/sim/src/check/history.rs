@@ -1,19 +1,25 @@
 //! Rules over the journal's entries, with books of its own: none of the core's state is used,
 //! so a wrong fold cannot hide a wrong decision.
 
+mod ceilings;
 mod closing;
+mod conflicts;
+mod evidence;
 mod failures;
 mod ledger;
 mod opening;
 mod places;
+mod plans;
 mod retrying;
 mod watching;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dayshift_core::event::{Entry, Event, Plan, TaskEdge};
+use dayshift_core::event::{Entry, Event, JobSpec, Plan, TaskEdge};
+use dayshift_core::host::Strain;
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Micros, Spend};
+use dayshift_core::pipeline::{Item, TemplateRef};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     DiskLevel, End, Exit, FailureClass, HoldReason, JobWork, Obligation, Outcome, Probe, RunSpec, Scope,
@@ -51,15 +57,34 @@ pub(crate) struct TaskBook {
     live: Option<AttemptId>,
     /// How many attempts were ever opened.
     pub(crate) opened: u32,
+    /// How many of them were no base checks.
+    worked: u32,
+    /// The tree of its latest result.
+    tree: Option<String>,
+    /// The attempt that ran last of those whose changes are part of the result.
+    worker: Option<AttemptId>,
     /// Whether its workspace was said to be kept, when it was to be taken down last.
     pub(crate) is_kept: bool,
     place: places::PlaceBook,
+    /// The commit of its latest result.
+    commit: Option<String>,
 }
 
 #[derive(Debug)]
 pub(crate) struct JobBook {
     pub(crate) task: TaskId,
     pub(crate) gate: Option<String>,
+    pub(crate) work: JobWork,
+    name: String,
+    /// Its place in the task's pipeline.
+    place: Option<TemplateRef>,
+    item: Option<Item>,
+    /// Its part in a plan.
+    part: plans::Part,
+    /// What its gate said of what, as far as it could be run.
+    heard: Vec<evidence::Verdict>,
+    /// Whether it was red just now, and nothing was decided on that.
+    is_red_now: bool,
     held: Option<HoldReason>,
     is_failed: bool,
     /// Whether a person does not want it.
@@ -81,6 +106,17 @@ pub(crate) struct JobBook {
     failure: Option<FailureClass>,
 }
 
+impl JobBook {
+    /// Whether what it changes is part of the result.
+    pub(crate) fn keeps_changes(&self) -> bool {
+        match self.work {
+            JobWork::Work => true,
+            JobWork::Agent { role } => role.keeps_changes(),
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct AttemptBook {
     pub(crate) job: JobId,
@@ -99,6 +135,8 @@ pub(crate) struct AttemptBook {
     named: Option<String>,
     /// How its process ended.
     exit: Option<Exit>,
+    /// How many tests it told of.
+    tests: Option<u64>,
     /// When the last look at it came in.
     looked_at: Timestamp,
     /// How what it printed begins, where it claimed nothing.
@@ -124,12 +162,19 @@ pub(crate) struct History {
     pub(crate) tasks: Vec<TaskBook>,
     pub(crate) jobs: Vec<JobBook>,
     pub(crate) attempts: Vec<AttemptBook>,
+    questions: Vec<plans::QuestionBook>,
+    /// Wishes of agents that were carried out.
+    wishes: BTreeSet<String>,
+    /// How questions are answered from now on.
+    standing: BTreeMap<String, String>,
     /// Which append carried what a request led to.
     causes: BTreeMap<String, u64>,
     /// How often something owed has failed in a row, and the wait after the last time.
     failures: BTreeMap<Obligation, (u32, Millis)>,
     ledger: ledger::Ledger,
     disk: DiskLevel,
+    /// How many attempts the machine bears, and since when.
+    ceilings: BTreeMap<Strain, (u32, Timestamp)>,
     /// The request that set a day's limit last, where the last limit that was set is a day's.
     day_set_by: Option<String>,
     /// Waits that doubled, by what they are at least: how many, the first, whether there were
@@ -212,7 +257,7 @@ impl History {
                 self.may_reopen_deferred(*task, entry)?;
                 return self.reopened(*task);
             }
-            Event::AttemptOpened { attempt, job, route: _, reserved, resume } => {
+            Event::AttemptOpened { attempt, job, route: _, reserved, resume, consumed: _ } => {
                 self.goes_on_with(*attempt, *job, resume.as_deref())?;
                 return self.opened(*attempt, *job, *reserved, resume.clone(), entry.at);
             }
@@ -243,6 +288,7 @@ impl History {
                     format!("the process of {attempt} ended twice")
                 })?;
                 book.exit = Some(process.exit.clone());
+                book.tests = process.tests.map(|tests| tests.ran);
                 if claim.is_none() {
                     book.printed_bytes = process.output_tail.len();
                     book.printed = process.output_tail.chars().take(PRINTED_MAX).collect();
@@ -255,7 +301,7 @@ impl History {
                 if *session_lost {
                     book.session = None;
                 }
-                if book.gate.is_none() {
+                if book.work == JobWork::Work {
                     let task = book.task;
                     at_mut(&mut self.tasks, task.0)?.place.is_littered = false;
                 }
@@ -264,23 +310,53 @@ impl History {
             Event::StopOrdered { attempt, reason } => {
                 return self.stop_ordered(*attempt, reason, entry.at, is_asked);
             }
-            Event::AttemptEnded { attempt, end, collected: _, presumed } => {
+            Event::AttemptEnded { attempt, end, collected, presumed } => {
+                self.left_tree(*attempt, collected.as_deref())?;
                 self.presumed(*attempt, *presumed, entry.at)?;
-                return self.ended(*attempt, end);
+                let job = self.attempt(*attempt)?.job;
+                self.left(job, collected.as_deref())?;
+                self.is_parked_rightly(job, end)?;
+                return self.ended(*attempt, end, collected.is_some());
             }
             Event::GateDecided { job, result } => {
-                at_mut(&mut self.jobs, job.0)?.decided = Some(result.passed);
+                return self.gate_decided(*job, result);
             }
             Event::RetryScheduled { job, until, because, context, counted } => {
                 self.is_told_why(*job, because, context.as_ref(), *counted)?;
                 return self.retried(*job, *until, because, *counted, entry.at);
             }
-            Event::WorkSentBack { job, until, because: _, context } => {
+            Event::WorkSentBack { job, until, because: _, context, by: Some(by) } => {
+                return self.sent_back_by(*job, *by, *until, context, entry.at);
+            }
+            Event::JobsAdded { task, parent, jobs, wish } => {
+                return self.grown(*task, *parent, jobs, wish.as_deref());
+            }
+            Event::QuestionAsked { question, attempt, ask } => {
+                return self.asked(*question, *attempt, ask, entry.at);
+            }
+            Event::QuestionAnswered { question, text, by: _, always } => {
+                return self.answered(*question, text, *always, is_asked);
+            }
+            Event::AnswerDelivered { question } => {
+                self.failures.remove(&Obligation::DeliverAnswer(*question));
+                return self.delivered(*question);
+            }
+            Event::QuestionReminded { question, times } => {
+                return self.reminded(*question, *times, entry.at);
+            }
+            Event::ReviewDecided { job, decision, by: _ } => return self.decided(*job, decision, is_asked),
+            Event::WorkSentBack { job, until, because: _, context, by: None } => {
                 self.is_told_findings(*job, context)?;
                 return self.sent_back(*job, *until, entry.at);
             }
             Event::JobHeld { job, reason } => return self.held(*job, reason, entry.at),
             Event::JobReleased { job } => return self.released(*job, entry.at, is_asked),
+            Event::JobFinished { job, outcome } if self.is_piped(*job)? => {
+                if matches!(outcome, Outcome::Cancelled { .. }) {
+                    self.job_cancelled(*job, is_asked)?;
+                }
+                return self.job_ended(*job, outcome, is_asked);
+            }
             Event::JobFinished { job, outcome: Outcome::Cancelled { .. } } => {
                 at_mut(&mut self.jobs, job.0)?.held = None;
                 return self.job_cancelled(*job, is_asked);
@@ -296,6 +372,9 @@ impl History {
             }
             Event::RepetitionSeen { attempt, call, times } => return self.repeats(*attempt, call, *times),
             Event::DiskChanged { level, free_bytes } => return self.disk_changed(*level, *free_bytes),
+            Event::CeilingSet { over, slots, because: _ } => {
+                return self.ceiling_set(*over, *slots, entry.at);
+            }
             Event::BudgetWarned { scope, percent } => return self.warned(*scope, *percent, entry.at),
             Event::WorkspaceReleased { task, kept } => {
                 self.failures.remove(&Obligation::ReleaseWorkspace(*task));
@@ -345,6 +424,7 @@ impl History {
     fn submitted(&mut self, run: RunId, spec: &RunSpec, plans: &[Plan]) -> Result<(), Broken> {
         let next = u32::try_from(self.runs.len()).unwrap_or(u32::MAX) + 1;
         ensure(run.0 == next, "ids-count", || format!("{run} comes after {} runs", next - 1))?;
+        conflicts::are_ordered(spec, plans)?;
         self.runs.push(RunBook {
             spec: Box::new(spec.clone()),
             tasks: plans.iter().map(|plan| plan.task).collect(),
@@ -356,25 +436,7 @@ impl History {
         });
         for plan in plans {
             for job in &plan.jobs {
-                self.jobs.push(JobBook {
-                    task: plan.task,
-                    gate: match &job.work {
-                        JobWork::Work => None,
-                        JobWork::Check { gate } => Some(gate.clone()),
-                    },
-                    held: None,
-                    is_failed: false,
-                    is_cancelled: false,
-                    decided: None,
-                    not_before: Timestamp(0),
-                    counted: 0,
-                    last_end: None,
-                    session: None,
-                    last_attempt: None,
-                    unprepared: 0,
-                    losses: (0, Millis(0)),
-                    failure: None,
-                });
+                self.add_job(plan.task, job);
             }
             self.tasks.push(TaskBook {
                 run,
@@ -386,14 +448,47 @@ impl History {
                 is_accepted: false,
                 live: None,
                 opened: 0,
+                worked: 0,
+                tree: None,
+                worker: None,
                 is_kept: false,
                 place: places::PlaceBook::default(),
+                commit: None,
             });
         }
         self.accounts_opened(run)
     }
 
-    fn ended(&mut self, attempt: AttemptId, end: &End) -> Result<(), Broken> {
+    fn add_job(&mut self, task: TaskId, job: &JobSpec) {
+        self.jobs.push(JobBook {
+            task,
+            gate: match &job.work {
+                JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => None,
+                JobWork::Check { gate } | JobWork::BaseCheck { gate } => Some(gate.clone()),
+            },
+            work: job.work.clone(),
+            name: job.name.clone(),
+            place: job.template,
+            item: job.item.clone(),
+            part: plans::Part::new(job),
+            heard: Vec::new(),
+            is_red_now: false,
+            held: None,
+            is_failed: false,
+            is_cancelled: false,
+            decided: None,
+            not_before: Timestamp(0),
+            counted: 0,
+            last_end: None,
+            session: None,
+            last_attempt: None,
+            unprepared: 0,
+            losses: (0, Millis(0)),
+            failure: None,
+        });
+    }
+
+    fn ended(&mut self, attempt: AttemptId, end: &End, is_collected: bool) -> Result<(), Broken> {
         let book = self.open(attempt)?;
         book.is_over = true;
         if let Some(reason) = &book.stop {
@@ -405,17 +500,29 @@ impl History {
         let (job, has_run) = (book.job, book.is_collecting());
         let book = at_mut(&mut self.jobs, job.0)?;
         book.last_end = Some(end.clone());
+        if *end == End::Parked {
+            book.not_before = Timestamp(0);
+        }
         match end {
             End::Failed(_) if !has_run => book.unprepared += 1,
-            End::Failed(_) | End::Succeeded | End::Lost => book.unprepared = 0,
+            End::Failed(_) | End::Succeeded | End::Lost | End::Parked => book.unprepared = 0,
             End::Stopped(_) => {}
         }
         book.losses = if *end == End::Lost { (book.losses.0 + 1, book.losses.1) } else { (0, Millis(0)) };
         if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
             book.is_cancelled = true;
         }
-        let task = book.task;
+        let (task, is_old, keeps) = (book.task, book.work == JobWork::Work, book.keeps_changes());
+        let is_piped = self.spec(task)?.pipeline.is_some();
         let book = at_mut(&mut self.tasks, task.0)?;
+        if keeps && has_run {
+            book.worker = Some(attempt);
+        }
+        match is_piped && !is_old {
+            true if keeps && is_collected => book.place.is_littered = false,
+            true if has_run && !keeps => book.place.is_littered = true,
+            true | false => {}
+        }
         ensure(book.live == Some(attempt), "one-live", || {
             format!("{attempt} was not the live one of {task}")
         })?;
@@ -431,13 +538,14 @@ impl History {
     }
 
     /// What was accepted and decided before does not count any more.
-    fn forget_evidence(&mut self, task: TaskId) -> Result<(), Broken> {
+    fn forget_evidence(&mut self, task: TaskId, lasting: &[JobId]) -> Result<(), Broken> {
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_accepted = false;
-        for job in book.jobs.clone() {
+        for job in book.jobs.clone().into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             book.decided = None;
             book.is_failed = false;
+            book.is_red_now = false;
             if book.gate.is_some() {
                 (book.not_before, book.counted, book.held) = (Timestamp(0), 0, None);
             }
@@ -455,19 +563,25 @@ impl History {
             Some(outcome) => *outcome != Outcome::Succeeded,
         };
         ensure(makes_sense, "reopened", || format!("{task} is {:?} and was reopened", book.outcome))?;
-        self.forget_evidence(task)?;
+        let lasting = self.lasting_base_checks(task)?;
+        self.forget_evidence(task, &lasting)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = None;
         book.is_begun = false;
+        if book.place.standing == places::Standing::Released {
+            (book.worker, book.tree) = (None, None);
+        }
         book.place.standing = places::Standing::Unmade;
         let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
-        for job in jobs {
+        for job in jobs.into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
             (book.last_end, book.session, book.unprepared) = (None, None, 0);
             book.is_cancelled = false;
             book.losses = (0, Millis(0));
+            self.begins_anew(job)?;
         }
+        at_mut(&mut self.tasks, task.0)?.place.is_littered &= self.spec(task)?.pipeline.is_none();
         self.failures.remove(&Obligation::WriteReport(run));
         let book = at_mut(&mut self.runs, run.0)?;
         if book.is_closed {
@@ -510,8 +624,10 @@ fn can_come_too_late(reason: &StopReason) -> bool {
         StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
             false
         }
-        StopReason::Interrupted | StopReason::TimedOut | StopReason::Budget | StopReason::Stalled { .. } => {
-            true
-        }
+        StopReason::Interrupted
+        | StopReason::TimedOut
+        | StopReason::Budget
+        | StopReason::Memory
+        | StopReason::Stalled { .. } => true,
     }
 }

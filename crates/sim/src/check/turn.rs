@@ -1,9 +1,9 @@
 //! What must be true of the state after every turn, beside the core's own invariants.
 
-use dayshift_core::owed;
 use dayshift_core::state::{Job, JobState, RunMode, State, Task, TaskState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{DiskLevel, Obligation, WorkspaceKind};
+use dayshift_core::{explain, owed};
 
 use super::{Broken, ensure};
 
@@ -14,6 +14,10 @@ const FAR: Timestamp = Timestamp(u64::MAX);
 pub(crate) fn drains_end(state: &State) -> Result<(), Broken> {
     for run in state.runs().filter(|run| matches!(run.mode, RunMode::Draining { .. })) {
         let goes_on = |job: &Job| match job.state {
+            JobState::Backoff { .. } if waits_for_child(state, job) => false,
+            JobState::Ready | JobState::Backoff { .. } if waits_for_resting(state, state.task_of(job)) => {
+                false
+            }
             JobState::Active { .. } | JobState::Backoff { .. } | JobState::Ready => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         };
@@ -70,9 +74,27 @@ fn waits_outside(state: &State, task: &Task) -> bool {
                 && is_in_place(other)
                 && state.run_of(other).spec.repo == *repo
                 && matches!(other.state, TaskState::Open)
-                && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || waits(other))
+                && (matches!(state.run_of(other).mode, RunMode::Paused { .. })
+                    || waits(other)
+                    || (other.is_begun && state.pipeline_of(other).is_some()))
         });
-    is_taken || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
+    is_taken
+        || is_kept_apart(state, task, waits)
+        || owed(state, FAR).contains(&Obligation::ReleaseWorkspace(task.id))
+}
+
+/// Whether one that the task must not be beside is at work and `rests`.
+fn is_kept_apart(state: &State, task: &Task, rests: impl Fn(&Task) -> bool) -> bool {
+    let run = state.run_of(task);
+    let others = run.spec.conflicts.iter().flat_map(|group| {
+        let must_be_alone = group.alone.contains(&task.index);
+        let is_in = must_be_alone || group.beside.contains(&task.index);
+        let beside = group.beside.iter().filter(move |_| must_be_alone);
+        group.alone.iter().chain(beside).filter(move |other| is_in && **other != task.index)
+    });
+    let mut others = others.filter_map(|other| state.task(run.tasks[*other as usize]));
+    !task.is_begun
+        && others.any(|other| other.is_begun && matches!(other.state, TaskState::Open) && rests(other))
 }
 
 /// The state says that it is at rest when only a person can move anything, and not before.
@@ -82,7 +104,7 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
         let task = state.task_of(job);
         let is_paused = matches!(state.run_of(task).mode, RunMode::Paused { .. });
         let waits = matches!(job.state, JobState::Ready | JobState::Backoff { .. });
-        waits && !is_paused && !waits_for_resting(state, task)
+        waits && !is_paused && !waits_for_resting(state, task) && !waits_for_child(state, job)
     };
     if state.is_at_rest() {
         let moving = state.jobs().find(|job| goes_on(job));
@@ -92,12 +114,40 @@ pub(crate) fn rest_is_told(state: &State, wake: Option<Timestamp>) -> Result<(),
     }
     // On a full disk everything that is ready waits for room.
     let may_move = is_busy || wake.is_some() || state.disk() == DiskLevel::Short;
-    ensure(may_move, "rest-told", || "nothing moves or will, and the state is not at rest".to_owned())
+    let open = || {
+        state.jobs().filter(|job| job.outcome().is_none()).map(|job| (job.id, &job.state)).collect::<Vec<_>>()
+    };
+    ensure(may_move, "rest-told", || {
+        format!("nothing moves or will, and the state is not at rest: {:?}", open())
+    })
+}
+
+/// What a job waits for can be told, and is so. One that seems to wait for money alone could be begun if
+/// nobody else had set any aside, but for what some report is still to bring.
+pub(crate) fn everything_is_explained(state: &State, now: Timestamp) -> Result<(), Broken> {
+    for job in state.jobs() {
+        explain::check(state, now, job).map_err(|found| ("explain", found))?;
+    }
+    Ok(())
+}
+
+/// Whether a job waits for one that it has asked for.
+pub(crate) fn waits_for_child(state: &State, job: &Job) -> bool {
+    job.children.iter().filter_map(|child| state.job(*child)).any(|child| child.outcome().is_none())
 }
 
 /// Whether a task of a paused run works in the checkout that this one waits for, or one whose gate waits
-/// for a person.
-pub(super) fn waits_for_resting(state: &State, task: &Task) -> bool {
+/// for a person; or one that waits for a person is at work, and this one must not begin beside it.
+pub(crate) fn waits_for_resting(state: &State, task: &Task) -> bool {
+    let is_held = |other: &Task| {
+        let mut jobs = other.jobs.iter().filter_map(|job| state.job(*job));
+        jobs.any(|job| matches!(job.state, JobState::Held { .. }))
+    };
+    let rests = |other: &Task| is_held(other) || waits_for_resting_checkout(state, other);
+    is_kept_apart(state, task, rests) || waits_for_resting_checkout(state, task)
+}
+
+fn waits_for_resting_checkout(state: &State, task: &Task) -> bool {
     let is_in_place = |task: &Task| state.spec(task).workspace == WorkspaceKind::InPlace;
     let repo = &state.run_of(task).spec.repo;
     let holds = |other: &Task| {
@@ -111,7 +161,9 @@ pub(super) fn waits_for_resting(state: &State, task: &Task) -> bool {
 }
 
 fn has_held_gate(state: &State, task: &Task) -> bool {
-    let mut jobs = task.jobs.iter().skip(1).filter_map(|job| state.job(*job));
+    // The first job of a task without a pipeline is its work, which leaves the checkout when it is held.
+    let first = usize::from(state.pipeline_of(task).is_none());
+    let mut jobs = task.jobs.iter().skip(first).filter_map(|job| state.job(*job));
     jobs.any(|job| matches!(job.state, JobState::Held { .. }))
 }
 

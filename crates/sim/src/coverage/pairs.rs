@@ -25,6 +25,9 @@ const JOBS: &[&str] = &["blocked", "ready", "backoff", "active", "held", "done"]
 const TASKS: &[&str] = &["open", "open, live", "closed"];
 const RUNS: &[&str] = &["open", "draining", "paused", "closed"];
 const DISKS: &[&str] = &["disk fine", "disk low", "disk short"];
+const QUESTIONS: &[&str] = &["question open", "question answered", "question delivered", "question dropped"];
+const MACHINES: &[&str] =
+    &["machine free", "machine busy", "machine short of memory", "machine busy and short of memory"];
 const NEW: &[&str] = &["unknown"];
 const DAY: &[&str] = &["day"];
 
@@ -43,6 +46,12 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("gate_decided", &[JOBS]),
     ("retry_scheduled", &[JOBS]),
     ("work_sent_back", &[JOBS]),
+    ("jobs_added", &[JOBS]),
+    ("review_decided", &[JOBS]),
+    ("question_asked", &[NEW]),
+    ("question_answered", &[QUESTIONS]),
+    ("answer_delivered", &[QUESTIONS]),
+    ("question_reminded", &[QUESTIONS]),
     ("job_held", &[JOBS]),
     ("job_released", &[JOBS]),
     ("job_finished", &[JOBS]),
@@ -58,7 +67,8 @@ const EVENTS: &[(&str, &[&[&str]])] = &[
     ("budget_warned", &[DAY, RUNS, TASKS, JOBS]),
     ("budget_set", &[DAY, RUNS, TASKS, JOBS]),
     ("disk_changed", &[DISKS]),
-    ("obligation_failed", &[PHASES, TASKS, RUNS]),
+    ("ceiling_set", &[MACHINES]),
+    ("obligation_failed", &[PHASES, TASKS, RUNS, QUESTIONS]),
 ];
 
 /// Likewise of reports.
@@ -76,7 +86,12 @@ const REPORTS: &[(&str, &[&[&str]])] = &[
     ("collect failed", &[PHASES]),
     ("stop failed", &[PHASES]),
     ("probe failed", &[PHASES]),
+    ("asked", &[PHASES]),
+    ("spawn wanted", &[PHASES]),
+    ("answer delivered", &[QUESTIONS]),
+    ("delivery failed", &[QUESTIONS]),
     ("disk free", &[DISKS]),
+    ("host load", &[MACHINES]),
     ("workspace released", &[TASKS]),
     ("release failed", &[TASKS]),
     ("report written", &[RUNS]),

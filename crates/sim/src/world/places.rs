@@ -102,6 +102,7 @@ impl World {
             Obligation::CollectArtifacts(_) => self.swarm.collect_fails,
             Obligation::ReleaseWorkspace(_) => self.swarm.release_fails,
             Obligation::WriteReport(_) => self.swarm.writing_fails,
+            Obligation::DeliverAnswer(_) => self.swarm.writing_fails / 2,
             Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => 0,
         };
         let classes =
@@ -147,6 +148,7 @@ impl World {
             (Obligation::PrepareWorkspace(attempt), Some(key)) => Some(self.made(attempt, &key)),
             (Obligation::CollectArtifacts(attempt), Some(key)) => self.collected(attempt, &key),
             (Obligation::ReleaseWorkspace(task), Some(key)) => Some(self.released(task, &key)),
+            (Obligation::DeliverAnswer(question), _) => Some(Report::AnswerDelivered { question }),
             (Obligation::WriteReport(run), _) => Some(Report::ReportWritten { run, path: report_path(run) }),
             (
                 Obligation::PrepareWorkspace(_)
@@ -179,11 +181,18 @@ impl World {
     fn collected(&mut self, attempt: AttemptId, key: &Key) -> Option<Report> {
         let task = self.worker.processes.get(&attempt)?.task;
         let deliverables = self.books.spec(task).ok()?.deliverables.clone();
+        let part = self.worker.processes.get(&attempt)?.part.clone();
+        let run = self.books.task(task).ok()?.run;
+        let is_git = self.books.run(run).ok()?.spec.is_git;
         let row = self.places.at(key);
         let is_there = row.is_delivered;
         let collected = Collected {
+            artifacts: part.artifacts,
+            output_faults: part.output_faults,
+            verdict: part.verdict,
             changed: row.is_changed,
             commit: row.is_changed.then(|| format!("{key:?} {}", row.version)),
+            tree: is_git.then(|| format!("tree {}", row.version)),
             deliverables: deliverables.into_iter().map(|what| (what, is_there)).collect(),
             ..Collected::default()
         };

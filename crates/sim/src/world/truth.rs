@@ -5,11 +5,12 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::Spend;
 use dayshift_core::state::{Attempt, JobState, Phase, State};
-use dayshift_core::types::{Collected, End, Exit, Obligation, Outcome, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Collected, End, Exit, JobWork, Obligation, Outcome, TaskWork, WorkspaceKind};
 
 use super::World;
 use super::places::{KEPT, Key, report_path};
 use super::worker::{Process, Record};
+use crate::check::turn::{waits_for_child, waits_for_resting};
 use crate::check::{Broken, ensure};
 
 impl World {
@@ -45,6 +46,7 @@ impl World {
                     }
                     Obligation::PrepareWorkspace(_)
                     | Obligation::ReleaseWorkspace(_)
+                    | Obligation::DeliverAnswer(_)
                     | Obligation::WriteReport(_) => {
                         because(!book.is_prepared, "it is ready")?;
                         self.books.place_has_to_be_made(attempt)
@@ -59,6 +61,9 @@ impl World {
                 because(is_worktree, "there is no worktree")?;
                 let was_begun = self.books.task(task).is_ok_and(|book| book.opened > 0);
                 because(was_begun, "nothing was ever begun in it")
+            }
+            Obligation::DeliverAnswer(question) => {
+                because(self.books.is_to_be_delivered(question), "nobody waits for it, or it is not answered")
             }
             Obligation::WriteReport(run) => {
                 because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
@@ -99,6 +104,12 @@ impl World {
         let tasks = self.shadow.tasks().filter(|task| task.run == run && task.is_begun);
         let mut jobs = tasks.flat_map(|task| &task.jobs).filter_map(|job| self.shadow.job(*job));
         let goes_on = jobs.find(|job| match job.state {
+            JobState::Backoff { .. } if waits_for_child(&self.shadow, job) => false,
+            JobState::Ready | JobState::Backoff { .. }
+                if waits_for_resting(&self.shadow, self.shadow.task_of(job)) =>
+            {
+                false
+            }
             JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         });
@@ -122,9 +133,15 @@ impl World {
         ensure(!book.is_over, "spawn-ended", || {
             format!("a process is started for {attempt}, which has ended")
         })?;
-        let (task, is_gate) = (self.books.job(book.job)?.task, self.books.job(book.job)?.gate.is_some());
-        let litter = self.places.at(key).littered_by;
-        ensure(is_gate || litter.is_none(), "spawn-littered", || {
+        let job = self.books.job(book.job)?;
+        let (of, task, is_gate) = (book.job, job.task, job.gate.is_some() && !job.is_base());
+        let place = self.places.at(key);
+        ensure(!job.is_base() || !place.is_changed, "base-tree", || {
+            format!("{attempt} is to see the base of {key:?}, and work was done there")
+        })?;
+        let litter = place.littered_by;
+        let is_own = litter.is_some_and(|by| self.books.attempt(by).is_ok_and(|by| by.job == of));
+        ensure(is_gate || litter.is_none() || (job.is_base() && is_own), "spawn-littered", || {
             format!("{attempt} goes on with what {litter:?} has left in {key:?}")
         })?;
         self.books.place_is_recorded(attempt)?;
@@ -164,12 +181,19 @@ impl World {
             | Event::GateDecided { .. }
             | Event::RetryScheduled { .. }
             | Event::WorkSentBack { .. }
+            | Event::JobsAdded { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::AnswerDelivered { .. }
+            | Event::QuestionReminded { .. }
+            | Event::ReviewDecided { .. }
             | Event::JobHeld { .. }
             | Event::JobReleased { .. }
             | Event::BudgetSet { .. }
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
             | Event::DiskChanged { .. }
+            | Event::CeilingSet { .. }
             | Event::JobFinished { .. }
             | Event::BudgetWarned { .. }
             | Event::WorkspaceReleased { .. }
@@ -202,7 +226,9 @@ impl World {
             Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
             Some(Record::Nothing | Record::Begun) | None => false,
         };
-        let is_whole = collected.changed
+        // A reviewer owes a verdict, a planner its plan.
+        let is_whole = self.has_played_its_part(attempt, collected)?
+            && collected.changed
             && collected.submodule_work.is_empty()
             && collected.deliverables.iter().all(|(_, is_there)| *is_there);
         ensure(!has_ended_well || !is_whole, "failure-true", || {
@@ -210,15 +236,34 @@ impl World {
         })
     }
 
+    /// Whether an agent of a pipeline left what it had to.
+    fn has_played_its_part(&self, attempt: AttemptId, collected: &Collected) -> Result<bool, Broken> {
+        let job = self.books.job(self.books.attempt(attempt)?.job)?;
+        let judges = match job.work {
+            JobWork::Agent { role } => role.judges(),
+            JobWork::Work
+            | JobWork::Check { .. }
+            | JobWork::BaseCheck { .. }
+            | JobWork::Human
+            | JobWork::Join => false,
+        };
+        Ok(collected.output_faults.is_empty() && (!judges || collected.verdict.is_some()))
+    }
+
+    /// A gate that passed has ended well, with tests where they are asked for; on the base it has not.
     fn gate_is_green(&self, job: JobId) -> Result<(), Broken> {
-        let Some(attempt) = self.books.job(job)?.last_attempt else {
+        let book = self.books.job(job)?;
+        let Some(attempt) = book.last_attempt else {
             return Err(("gate-true", format!("{job} is green and was never tried")));
         };
         let is_green = match self.worker.processes.get(&attempt).map(|row| &row.record) {
             Some(Record::Ended(ended)) => ended.exit == Exit::Code(0) && ended.verdict.is_none(),
             Some(Record::Nothing | Record::Begun) | None => false,
         };
-        ensure(is_green, "gate-true", || format!("{job} is green, its process in {attempt} was not"))
+        let is_green = is_green && !self.books.lacks_tests(job)?;
+        ensure(is_green != book.is_base(), "gate-true", || {
+            format!("{job} is green, its process in {attempt} was not")
+        })
     }
 
     /// A task that succeeded has changed something, and its required gates were green on the
@@ -231,24 +276,31 @@ impl World {
             WorkspaceKind::Worktree | WorkspaceKind::Scratch => Key::Own(task),
         };
         let Some(place) = self.places.get(&key) else {
-            return Err(("success-true", format!("{task} succeeded nowhere")));
+            // A pipeline may end well though all that would have been done was left out, or was not wanted.
+            let is_idle = spec.pipeline.is_some() && !self.books.has_result(task)?;
+            return ensure(is_idle, "success-true", || format!("{task} succeeded nowhere"));
         };
         let is_agent = match spec.work {
             TaskWork::Agent { .. } => true,
             TaskWork::Run { .. } => false,
         };
+        let is_agent = is_agent && (spec.pipeline.is_none() || self.books.has_result(task)?);
         ensure(place.is_changed || !is_agent, "success-true", || format!("{task} succeeded, unchanged"))?;
-        ensure(place.is_delivered || spec.deliverables.is_empty(), "success-true", || {
+        let is_asked_for = is_agent || spec.pipeline.is_none();
+        ensure(place.is_delivered || spec.deliverables.is_empty() || !is_asked_for, "success-true", || {
             format!("{task} succeeded, and what it was to deliver is not there")
         })?;
         let version = |attempt: Option<AttemptId>, of: fn(&Process) -> u64| {
             attempt.and_then(|attempt| self.worker.processes.get(&attempt)).map(of)
         };
+        if spec.pipeline.is_some() {
+            return Ok(());
+        }
         let work = book.jobs.first().map(|job| self.books.job(*job)).transpose()?;
         let left = version(work.and_then(|row| row.last_attempt), |row| row.version_left);
         for job in &book.jobs {
             let row = self.books.job(*job)?;
-            let Some(gate) = &row.gate else { continue };
+            let Some(gate) = row.gate.as_ref().filter(|_| !row.is_base()) else { continue };
             if !run.spec.gates.iter().any(|known| known.name == *gate && known.required) {
                 continue;
             }
@@ -295,7 +347,6 @@ pub(crate) fn is_of_running(state: &State, report: &Report) -> bool {
 pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broken> {
     let is_at_work = |row: &&Attempt| matches!(row.phase, Phase::Running { .. }) && row.stop.is_none();
     let row = |attempt: &AttemptId| state.attempt(*attempt).filter(is_at_work);
-    let task_of = |row: &Attempt| state.task_of(state.job_of(row));
     let is_known = |report: &Report| {
         if let Report::SessionNamed { attempt, session, .. } = report {
             row(attempt).is_none_or(|row| row.session.as_ref() == Some(session))
@@ -305,7 +356,7 @@ pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broke
             row(attempt).is_none_or(|row| row.looked.is_some())
         } else if let Report::Repeated { attempt, call, times } = report {
             row(attempt).is_none_or(|row| {
-                let rule = state.agent_of(task_of(row)).map(|agent| agent.repetition);
+                let rule = state.agent_of_job(state.job_of(row)).map(|agent| agent.repetition);
                 let is_told = row.repeated.as_ref().is_some_and(|(known, _)| known == call);
                 rule.is_none_or(|rule| *times < rule.told_at || (is_told && *times < rule.stopped_at))
             })

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::evidence::TestCount;
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
-use dayshift_core::state::State;
+use dayshift_core::pipeline::{Artifact, ArtifactKind, Item, Role, Verdict};
+use dayshift_core::state::{Job, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd, WorkspaceKind,
+    Ask, Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd, WorkspaceKind,
 };
 
 use super::{Happening, World};
+use crate::pipelines;
 use crate::rng::Rng;
 use crate::shared::About;
 use crate::swarm::Ending;
@@ -27,11 +30,40 @@ pub(crate) const TURN_TOKENS_MAX: u64 = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Gate,
+    /// A gate on the base.
+    Base,
     Command,
     /// An agent at a fixed price.
     Fixed(Micros),
     /// An agent that tells what it costs, up to this much a turn.
     Metered(u64),
+}
+
+/// What an agent does for people and for its pipeline, drawn when it begins, so that it tells the
+/// same whenever it is asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Part {
+    /// What it changes is no part of the result.
+    pub(super) is_dropped: bool,
+    /// What it has asked and wanted until now is told again when it ends.
+    pub(super) mail: Vec<Report>,
+    /// How much of it was told while it ran.
+    told: usize,
+    /// What it came to, where it judges.
+    pub(super) verdict: Option<Verdict>,
+    /// What it leaves.
+    pub(super) artifacts: Vec<Artifact>,
+    /// What is wrong with that.
+    pub(super) output_faults: Vec<String>,
+}
+
+impl Kind {
+    fn is_gate(self) -> bool {
+        match self {
+            Self::Gate | Self::Base => true,
+            Self::Command | Self::Fixed(_) | Self::Metered(_) => false,
+        }
+    }
 }
 
 /// Whether an agent goes on with a session.
@@ -137,6 +169,10 @@ pub(super) struct Process {
     signs: Signs,
     /// How often in a row it got the same answer to the same call.
     streak: u32,
+    /// Its part in a pipeline.
+    pub(super) part: Part,
+    /// How many tests it tells of.
+    tests: Option<TestCount>,
 }
 
 /// The worker's processes and the engine's connection to it.
@@ -156,13 +192,15 @@ impl World {
         let Some(row) = state.attempt(attempt) else { return };
         let job = state.job_of(row);
         let task = state.task_of(job);
-        let kind = match (&job.work, state.agent_of(task).map(|agent| &agent.dialect)) {
-            (JobWork::Check { .. }, _) => Kind::Gate,
-            (JobWork::Work, None) => Kind::Command,
-            (JobWork::Work, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
-            (JobWork::Work, Some(Dialect::Claude { .. })) => Kind::Metered(TURN_PRICE_MAX),
-            (JobWork::Work, Some(Dialect::Scripted { .. })) => Kind::Metered(200_000),
+        let kind = match (&job.work, state.agent_of_job(job).map(|agent| &agent.dialect)) {
+            (JobWork::Check { .. } | JobWork::Human | JobWork::Join, _) => Kind::Gate,
+            (JobWork::BaseCheck { .. }, _) => Kind::Base,
+            (JobWork::Work | JobWork::Agent { .. }, None) => Kind::Command,
+            (_, Some(Dialect::Command { run: _, cost })) => Kind::Fixed(*cost),
+            (_, Some(Dialect::Claude { .. })) => Kind::Metered(TURN_PRICE_MAX),
+            (_, Some(Dialect::Scripted { .. })) => Kind::Metered(200_000),
         };
+        let part = self.draw_part(job, attempt, kind);
         let process = Process {
             task: task.id,
             kind,
@@ -177,8 +215,65 @@ impl World {
             session: if row.resume.is_some() { Session::Resumed } else { Session::New },
             signs: Signs::new(0),
             streak: 1,
+            part,
+            tests: None,
         };
         self.worker.processes.insert(attempt, process);
+    }
+
+    /// What an agent will ask, want and leave.
+    fn draw_part(&mut self, job: &Job, attempt: AttemptId, kind: Kind) -> Part {
+        let mut part = Part::default();
+        if kind.is_gate() || kind == Kind::Command {
+            return part;
+        }
+        for number in 0..2 {
+            if self.strikes(self.swarm.questions) {
+                let name = format!("n{number}");
+                let question = format!("which of {}?", self.rng.below(3));
+                part.mail.push(asked(attempt, name, question));
+            }
+        }
+        let JobWork::Agent { role } = job.work else { return part };
+        part.is_dropped = !role.keeps_changes();
+        if self.strikes(self.swarm.wishes) {
+            let role = self.rng.pick(&[Role::Implementer, Role::Tester, Role::CodeReviewer]);
+            part.mail.push(wanted(attempt, format!("w{}", self.rng.below(2)), role));
+        }
+        if role.judges() {
+            let approved = !self.strikes(self.swarm.rejections);
+            let concerns = if approved { Vec::new() } else { vec![format!("{attempt} is against it")] };
+            part.verdict =
+                (!self.strikes(self.swarm.output_faults)).then_some(Verdict { approved, concerns });
+        }
+        if role == Role::Planner {
+            if self.strikes(self.swarm.output_faults) {
+                part.output_faults.push("there is no plan".to_owned());
+            } else {
+                part.artifacts.push(self.draw_plan());
+            }
+        }
+        part
+    }
+
+    fn draw_plan(&mut self) -> Artifact {
+        let count = self.rng.below(4);
+        let item = |number: u64| Item { id: format!("S{number}"), json: format!("{number}") };
+        let value = self.rng.pick(&pipelines::VALUES).to_owned();
+        let fields = if self.rng.chance(700) {
+            BTreeMap::from([(pipelines::FIELD.to_owned(), value)])
+        } else {
+            BTreeMap::new()
+        };
+        Artifact {
+            name: pipelines::PLAN.to_owned(),
+            kind: ArtifactKind::Plan,
+            sha256: format!("{:016x}", self.rng.next()),
+            bytes: 1,
+            media_type: "application/json".to_owned(),
+            fields,
+            items: (1..=count).map(item).collect(),
+        }
     }
 
     /// The engine says a word to the worker, if it can be reached.
@@ -252,7 +347,9 @@ impl World {
             self.broken.get_or_insert(broken);
         }
         let ending = match self.worker.processes.get(&attempt).map(|row| row.kind) {
-            Some(Kind::Gate) => self.rng.weighted(&self.swarm.gate_ends),
+            // Mostly as it should be, else nothing else would ever begin.
+            Some(Kind::Base) if self.rng.chance(700) => Ending::Failure(FailureClass::Work),
+            Some(Kind::Gate | Kind::Base) => self.rng.weighted(&self.swarm.gate_ends),
             Some(Kind::Command | Kind::Fixed(_) | Kind::Metered(_)) | None => {
                 self.rng.weighted(&self.swarm.work_ends)
             }
@@ -271,7 +368,7 @@ impl World {
         row.is_alive = true;
         row.signs = Signs::new(self.shared.now.get());
         let turns = match row.kind {
-            Kind::Gate | Kind::Command => 0,
+            Kind::Gate | Kind::Base | Kind::Command => 0,
             // It works in silence, as commands do.
             Kind::Fixed(_) => {
                 let doing = Self::draw_silence(&mut self.rng, self.swarm.silent_doing);
@@ -280,11 +377,14 @@ impl World {
             }
             Kind::Metered(_) => self.rng.small(0, if self.swarm.repeats > 0 { 12 } else { 6 }),
         };
-        let (is_gate, task) = (row.kind == Kind::Gate, row.task);
+        let (is_gate, is_dropped, task) = (row.kind.is_gate(), row.part.is_dropped, row.task);
+        if is_gate && self.rng.chance(self.swarm.counts) {
+            row.tests = Some(TestCount::exactly(self.rng.pick(&[0, 1, 2, 40])));
+        }
         let is_worktree = self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);
         let place = self.places.at(&key);
         place.process = Some(attempt);
-        if is_gate && is_worktree {
+        if (is_gate || is_dropped) && is_worktree {
             place.littered_by = Some(attempt);
         }
         self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });
@@ -325,6 +425,11 @@ impl World {
         }
         row.signs.turns_to(Doing::Working, now);
         row.signs.printed_at = now;
+        if let Some(mail) = row.part.mail.get(row.part.told).cloned() {
+            row.part.told += 1;
+            self.tell(attempt, mail);
+        }
+        let Some(row) = self.worker.processes.get_mut(&attempt) else { return };
         if let Kind::Metered(price) = row.kind {
             if self.rng.chance(self.swarm.unpriced) {
                 row.spend.unpriced = true;
@@ -407,7 +512,7 @@ impl World {
             row.spend.cost = cost;
         }
         let (changes, delivers) = match row.ending {
-            _ if row.kind == Kind::Gate => (false, false),
+            _ if row.kind.is_gate() || row.part.is_dropped => (false, false),
             Ending::Success { changes, delivers } if ended.verdict.is_none() => (changes, delivers),
             Ending::Success { .. } | Ending::Failure(_) | Ending::Hang | Ending::NotStarted(_) => {
                 (self.rng.chance(500), false)
@@ -451,6 +556,7 @@ impl World {
             output_bytes: 0,
             output_sha256: None,
             output_tail: printed(attempt),
+            tests: row.tests,
             leftovers: 0,
         };
         let report = Report::ProcessEnded {
@@ -462,7 +568,24 @@ impl World {
             session_lost: row.session == Session::Lost,
             spend,
         };
-        self.tell(attempt, report);
+        // What lies in its mailbox is told before its end, whatever was told of it before.
+        let was_there = !matches!(ended.exit, Exit::NotStarted { .. });
+        let mail = if was_there { row.part.mail.clone() } else { Vec::new() };
+        self.tell_in_order(attempt, mail, report);
+    }
+
+    fn tell_in_order(&mut self, attempt: AttemptId, mail: Vec<Report>, end: Report) {
+        if !self.worker.watched.contains_key(&attempt) {
+            return;
+        }
+        let at = self.now() + self.rng.between(1, 50);
+        for report in mail {
+            self.push(at, Happening::Arrives(Box::new(report)));
+        }
+        if self.strikes(self.swarm.report_lost) {
+            return self.tell(attempt, end);
+        }
+        self.push(at, Happening::Arrives(Box::new(end)));
     }
 
     /// The worker tells the engine, if it listens; when that goes wrong the connection is
@@ -493,7 +616,7 @@ impl World {
         for attempt in alive {
             let Some(row) = self.worker.processes.get_mut(&attempt) else { continue };
             row.is_alive = false;
-            let changes = row.kind != Kind::Gate && self.rng.chance(300);
+            let changes = !row.kind.is_gate() && self.rng.chance(300);
             if let Some(key) = self.place_of(attempt) {
                 let place = self.places.at(&key);
                 place.process = None;
@@ -506,6 +629,22 @@ impl World {
             self.connection_breaks(attempt, obligation);
         }
     }
+}
+
+fn asked(attempt: AttemptId, name: String, question: String) -> Report {
+    let ask = Ask {
+        name,
+        context: String::new(),
+        question,
+        options: Vec::new(),
+        impact: String::new(),
+        missing: Vec::new(),
+    };
+    Report::Asked { attempt, ask: Box::new(ask) }
+}
+
+fn wanted(attempt: AttemptId, wish: String, role: Role) -> Report {
+    Report::SpawnWanted { attempt, wish, role, reason: "a hole".to_owned(), brief: "mend it".to_owned() }
 }
 
 /// The end of what an attempt's process printed; now and then it is long.

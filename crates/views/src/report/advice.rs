@@ -76,7 +76,7 @@ fn red_gates(state: &State, tasks: &[&Task]) -> Vec<String> {
                     entry.1 += 1;
                 }
                 // Neither says anything about the work.
-                End::Stopped(_) | End::Lost => {}
+                End::Stopped(_) | End::Lost | End::Parked => {}
             }
         }
     }
@@ -107,7 +107,7 @@ fn too_long(state: &State, tasks: &[&Task]) -> Vec<String> {
     let is_timed_out = |end: &End| match end {
         End::Stopped(StopReason::TimedOut) => true,
         End::Failed(failure) => failure.class == Timeout,
-        End::Succeeded | End::Stopped(_) | End::Lost => false,
+        End::Succeeded | End::Stopped(_) | End::Lost | End::Parked => false,
     };
     let is_stalled = |end: &End| matches!(end, End::Stopped(StopReason::Stalled { .. }));
     let timed_out: Vec<&&Task> = tasks

@@ -7,7 +7,8 @@ use super::{ReportExtra, SECTION_LINES_MAX, task::git_range};
 use crate::steps::jobs;
 use crate::text::{code, code_block, md, md_of, put, shell_word};
 use crate::words::{
-    exit_line, go_on, held, job_label, key, outcome_line, phase_word, reason, waiting_for, work_attempts,
+    exit_line, gate_check, go_on, held, job_label, key, outcome_line, phase_word, reason, verdict_word,
+    waiting_for, work_attempts,
 };
 
 /// How many lines of findings a problem shows.
@@ -99,7 +100,9 @@ fn problem(text: &mut String, state: &State, task: &Task) {
         let Some(gate) = job.gate.as_deref().filter(|gate| !gate.passed) else { continue };
         has_findings = true;
         let optional = if is_required(state, task, job) { "" } else { " (not required)" };
-        put!(text, "\n{}{optional}: {}\n", md(&job_label(job)), md(&exit_line(&gate.exit)));
+        let base = if job.is_base_check() { format!(": {}", verdict_word(job, gate)) } else { String::new() };
+        let (label, check) = (md(&job_label(job)), md(&gate_check(gate)));
+        put!(text, "\n{label}{optional}{base}: {check}\n");
         findings(text, &gate.findings);
     }
     let failed = matches!(task.outcome(), Some(Outcome::Failed(_)));
@@ -121,8 +124,8 @@ fn findings(text: &mut String, printed: &str) {
 
 fn is_required(state: &State, task: &Task, job: &Job) -> bool {
     match &job.work {
-        JobWork::Work => true,
-        JobWork::Check { gate } => state.run_of(task).gate(gate).is_none_or(|gate| gate.required),
+        JobWork::Work | JobWork::Agent { .. } | JobWork::Human | JobWork::Join => true,
+        JobWork::Check { gate } | JobWork::BaseCheck { gate } => state.is_required(task, gate),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dayshift_core::money::Micros;
 use dayshift_core::state::{Attempt, Job, Phase, State, Task};
-use dayshift_core::types::{Collected, JobWork, Outcome};
+use dayshift_core::types::{Collected, Outcome};
 
 use super::{ReportExtra, measured, tokens_line};
 use crate::money;
@@ -10,8 +10,9 @@ use crate::steps::{jobs, progress_percent};
 use crate::task::{files, wanted};
 use crate::text::{code, md, md_of, put, quote, shell_word};
 use crate::words::{
-    attempt_time, attempts, end_line, gate_check, go_on, held, is_active, job_label, key, name, outcome_line,
-    phase_word, short, span, task_state_word, waiting_for, wall_time, work_attempts,
+    attempt_time, attempts, end_line, gate_check, gate_label, go_on, held, is_active, job_label, key, name,
+    outcome_line, phase_word, short, span, task_state_word, verdict_word, waiting_for, wall_time,
+    work_attempts,
 };
 
 /// How many file names a task shows.
@@ -185,14 +186,18 @@ fn deliverables(text: &mut String, state: &State, task: &Task) {
 }
 
 fn gates(text: &mut String, state: &State, task: &Task) {
-    let checks: Vec<&Job> = jobs(state, task).filter(|job| job.work != JobWork::Work).collect();
+    let checks: Vec<&Job> =
+        jobs(state, task).filter(|job| !job.is_given_up && job.gate_name().is_some()).collect();
     if checks.is_empty() {
         return;
     }
     text.push_str("- Gates:\n");
     for job in checks.iter().take(LISTED_MAX) {
-        let name = md(job_label(job).trim_start_matches("gate "));
+        let name = md(&gate_label(job));
         let (is_green, evidence) = match job.gate.as_deref() {
+            Some(gate) if job.is_base_check() => {
+                (gate.passed, md(&format!("{} ({})", verdict_word(job, gate), gate_check(gate))))
+            }
             Some(gate) => (gate.passed, md(&gate_check(gate))),
             None => (false, "not run".to_owned()),
         };

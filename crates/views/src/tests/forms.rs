@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::TaskId;
 use dayshift_core::input::{Report, Request};
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{Exit, Probe, TaskSpec};
+use dayshift_core::types::{Exit, Priority, Probe, TaskSpec};
 use serde_json::json;
 
 use super::World;
@@ -47,7 +48,8 @@ fn states_and_what_they_wait_for() {
 #[test]
 fn a_task_goes_through_its_states() {
     let spec = TaskSpec { gates: vec!["unit".to_owned()], ..task("a", "A") };
-    let mut spec = run_spec(vec![command("first", "First"), spec]);
+    let first = TaskSpec { priority: Priority::High, ..command("first", "First") };
+    let mut spec = run_spec(vec![first, spec]);
     spec.slots_max = 1;
     let mut world = World::of(spec);
     assert_eq!(word(&world, "a"), "new");
@@ -283,7 +285,7 @@ fn the_state_file_and_the_task_have_their_steps() {
     assert_eq!(
         file["steps"][0],
         json!({
-            "id": "J1", "name": "work", "state": "completed", "attempt": 2, "max_attempts": 3,
+            "id": "J1", "job": "J1", "name": "work", "state": "completed", "attempt": 2, "max_attempts": 3,
             "implementer_model": "claude/model-1", "reviewer_model": null, "error": null,
         })
     );
@@ -397,4 +399,39 @@ fn moments_have_one_form() {
     assert_eq!(crate::date(START, &jiff::tz::TimeZone::UTC), "2026-11-20");
     let west = jiff::tz::TimeZone::fixed(jiff::tz::offset(-9));
     assert_eq!(crate::date(START, &west), "2026-11-19");
+}
+
+/// Who waits for the machine says so, and so does the run; a person's word for it is told of, too.
+#[test]
+fn a_strained_machine_is_told_of() {
+    let strained = HostLoad {
+        agents_bytes: 0,
+        largest_bytes: 0,
+        cap_bytes: 64 << 30,
+        free_bytes: 64 << 30,
+        total_bytes: 64 << 30,
+        pressure: Some(Pressure { cpu: 91, memory: 0, io: 0 }),
+        load_percent: 0,
+    };
+    let because = "programs wait for a processor in 91 % of the time";
+    let names = ["a", "b", "c", "d"];
+    let mut world = World::of(run_spec(names.map(|key| command(key, "A task")).to_vec()));
+    world.report(Report::HostLoad(strained));
+    world.succeed("a", 0.0, &[]);
+    let bears = format!("at most 2 at once for now: {because}");
+    assert_eq!(waits(&world, "d").unwrap(), format!("the machine: {bears}"));
+    assert!(crate::status_text(&world.state, START).contains(&format!("\n  {bears}\n")));
+    let json = crate::status_json(&world.state);
+    assert_eq!(json["runs"][0]["ceiling"], json!({ "slots": 2, "because": because }));
+
+    let mut fixed = run_spec(vec![command("a", "A"), command("b", "B"), command("c", "C")]);
+    (fixed.slots_max, fixed.slots_are_fixed) = (2, true);
+    let mut world = World::of(fixed);
+    world.request(Request::SubmitRun(Box::new(run_spec(vec![command("z", "Z")]))));
+    world.report(Report::HostLoad(strained));
+    assert_eq!(waits(&world, "c").unwrap(), "a free slot (2 of 2 in use)");
+    let text = crate::status_text(&world.state, START);
+    let said = format!("at most 2 at once as you said, though the machine is busy: {because}");
+    assert!(text.contains(&said), "{text}");
+    assert!(crate::status_json(&world.state)["runs"][0].get("ceiling").is_none());
 }

@@ -1,10 +1,10 @@
 //! The report's sections that rest on measurements and on what people did.
 
-use dayshift_core::ids::RunId;
+use dayshift_core::ids::{QuestionId, RunId};
 use dayshift_core::input::{Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{Dialect, Exit, Failure, FailureClass, RunSpec, Scope, StopReason, TaskSpec};
+use dayshift_core::types::{Ask, Dialect, Exit, Failure, FailureClass, RunSpec, Scope, StopReason, TaskSpec};
 
 use super::World;
 use super::snapshots::extra;
@@ -184,6 +184,41 @@ fn who_was_asked_decided_after_how_long() {
     );
     let quiet = report(&mixed(), RunId(1));
     assert!(section(&quiet, "Questions and decisions").contains("No person was asked anything."));
+}
+
+/// Whether the agent waits for its answer or ends until it is there: it was asked when it asked.
+#[test]
+fn what_agents_have_asked_is_told_with_the_time_to_the_answer() {
+    let ask = |world: &mut World, attempt, question: &str| {
+        let (name, question) = (question.to_owned(), question.to_owned());
+        let (context, options, impact, missing) = (String::new(), Vec::new(), String::new(), Vec::new());
+        let ask = Ask { name, context, question, options, impact, missing };
+        world.report(Report::Asked { attempt, ask: Box::new(ask) });
+    };
+    let answer = |world: &mut World, question, always| {
+        let (text, by) = ("Pattern B.".to_owned(), "a person".to_owned());
+        world.request(Request::Answer { question: QuestionId(question), text, always, by });
+    };
+    let mut world = World::of(four(4));
+    let (first, second, third) = (world.start("c0"), world.start("c1"), world.start("c2"));
+    ask(&mut world, first, "Which pattern?");
+    ask(&mut world, second, "Which colour?");
+    world.wait(Millis::minutes(3));
+    answer(&mut world, 1, true);
+    let told = [
+        "A person was asked 2 times: 1 decided, 1 open. From asking to going on it took 3.0 min on average.",
+        "- c0: Which pattern? (asked 2026-11-20 08:00 UTC); after 3.0 min: answered: Pattern B.",
+        "- c1: Which colour? (asked 2026-11-20 08:00 UTC); open for 3.0 min",
+    ];
+    check(&world, 1, "Questions and decisions", &told);
+    // What is always answered so is nothing that a person was asked.
+    ask(&mut world, third, "Which pattern?");
+    check(&world, 1, "Questions and decisions", &told);
+    let status = crate::agent_status(&world.state, world.task("c1"), world.now);
+    assert_eq!(status["questions_asked"], serde_json::json!(["Which colour?"]));
+    let verdict = Failure::new(FailureClass::Permanent, "exit code 1");
+    world.end_with(second, Exit::Code(1), Some(verdict), 0.0, "");
+    check(&world, 1, "Questions and decisions", &["A person was asked 2 times: 2 decided, 0 open."]);
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl World {
             output_bytes: printed.len() as u64,
             output_sha256: Some("0123456789abcdef".repeat(4)),
             output_tail: printed.to_owned(),
+            tests: None,
             leftovers: 0,
         };
         self.report(Report::ProcessEnded {
@@ -223,6 +224,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         day: DayRule::default(),
         warn_percent: 75,
         slots_max: 3,
+        slots_are_fixed: false,
         agents: vec![Agent {
             name: "claude".to_owned(),
             dialect: Dialect::Claude { program: "claude".to_owned(), allowed_tools: Vec::new() },
@@ -231,6 +233,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             pass_env: Vec::new(),
             stall: None,
             repetition: Repetition::default(),
+            slots: None,
         }],
         gates: vec![Gate {
             name: "unit".to_owned(),
@@ -238,9 +241,15 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
             timeout: Millis::minutes(20),
             required: true,
             red_on_base: false,
+            min_tests: None,
+            reruns: 0,
         }],
         tasks,
         furnishing: Furnishing::default(),
+        pipelines: Vec::new(),
+        roles: BTreeMap::new(),
+        conflicts: Vec::new(),
+        proposal: None,
         warnings: vec!["context file docs/missing.md is not there".to_owned()],
     }
 }
@@ -270,6 +279,8 @@ pub(super) fn task(key: &str, name: &str) -> TaskSpec {
         backoff: Backoff::Fixed { first: Millis::seconds(2) },
         env: BTreeMap::new(),
         pass_env: Vec::new(),
+        pipeline: None,
+        skip_stages: Vec::new(),
         source: "day.yaml:1".to_owned(),
     }
 }
@@ -297,7 +308,8 @@ pub(super) fn mixed() -> World {
         needs: vec![TaskNeed { key: "check".to_owned(), when: When::Success }],
         ..task("after", "Use the check")
     };
-    let survey = TaskSpec { complexity: Level::High, ..task("survey", "Survey everything") };
+    let survey =
+        TaskSpec { complexity: Level::High, priority: Priority::Low, ..task("survey", "Survey everything") };
     let second = TaskSpec { priority: Priority::Low, ..task("second", "Second thoughts") };
     let mut world = World::of(run_spec(vec![list, command("check", "Check it"), after, survey, second]));
     world.wait(Millis(500));
@@ -337,7 +349,7 @@ pub(super) fn mixed() -> World {
 
 /// A day in progress: one task is held, one runs, one waits for another, one for a slot.
 pub(super) fn going_on() -> World {
-    let held = task("held", "Has no place");
+    let held = TaskSpec { priority: Priority::High, ..task("held", "Has no place") };
     let busy = task("busy", "Is at work");
     let next = TaskSpec {
         needs: vec![TaskNeed { key: "busy".to_owned(), when: When::Success }],

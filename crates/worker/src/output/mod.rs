@@ -4,4 +4,5 @@
 pub(crate) mod capped;
 pub(crate) mod lines;
 pub(crate) mod recorder;
+pub(crate) mod tally;
 pub(crate) mod writer;

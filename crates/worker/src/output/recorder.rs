@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use dayshift_core::evidence::TestCount;
 use dayshift_core::time::Timestamp;
 use memchr::{memchr, memchr_iter, memrchr};
 use sha2::{Digest, Sha256};
 
 use super::capped::{CAP_MIN, CappedFile, Dropped, Gaps};
 use super::lines::{Cutter, Line, Source, Stamp, cut, escape, is_harmless, stamp};
+use super::tally::Tally;
 
 /// How much of the redacted output's end is reported with an attempt's end.
 const REPORT_BYTES: usize = 4 * 1024;
@@ -47,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) keep_stream: bool,
     pub(crate) log_bytes_max: u64,
     pub(crate) line_bytes_max: u64,
+    /// Whether it is evidence: hashed, and searched for a number of tests.
     pub(crate) hash: bool,
     pub(crate) redactor: Redactor,
 }
@@ -55,6 +58,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) sha256: Option<String>,
+    pub(crate) tests: Option<TestCount>,
     pub(crate) tail: String,
     pub(crate) stream_bytes: u64,
     /// What could not be written, for people.
@@ -68,6 +72,7 @@ pub(crate) struct Recorder {
     stderr: Cutter,
     line_bytes_max: usize,
     hash: Option<Sha256>,
+    tally: Option<Tally>,
     redactor: Redactor,
     tail: String,
     last_at: Timestamp,
@@ -89,6 +94,7 @@ impl Recorder {
             stderr: Cutter::new(line_bytes_max),
             line_bytes_max,
             hash: plan.hash.then(Sha256::new),
+            tally: plan.hash.then(Tally::default),
             redactor: plan.redactor,
             tail: String::new(),
             last_at: Timestamp(0),
@@ -146,6 +152,7 @@ impl Recorder {
             }
             let stamp = self.stamp.text(at, source);
             self.log.push(&[stamp.as_bytes(), line.as_bytes()], line.len() as u64);
+            self.count(line.as_bytes());
             self.remember(line);
         }
     }
@@ -175,6 +182,7 @@ impl Recorder {
         if catch_unwind(AssertUnwindSafe(|| self.redactor.redact(&mut text))).is_err() {
             text = b"[line withheld: its redaction failed]".to_vec();
         }
+        self.count(&text);
         let kept_before_cut = text.len();
         let missing = cut(&mut text, line.whole, self.line_bytes_max);
         let mut shown_line = std::mem::take(&mut self.line);
@@ -192,6 +200,13 @@ impl Recorder {
             self.remember(&shown_line);
         }
         self.line = shown_line;
+    }
+
+    /// Looks for a number of tests in a line, where somebody wants to know.
+    fn count(&mut self, line: &[u8]) {
+        if let Some(tally) = &mut self.tally {
+            tally.line(line);
+        }
     }
 
     /// Keeps a shown line for the report of the end.
@@ -238,6 +253,7 @@ impl Recorder {
         Summary {
             stream_bytes: self.stream_bytes(),
             sha256: self.hash.map(|hash| hex(&hash.finalize())),
+            tests: self.tally.as_ref().and_then(Tally::count),
             tail: self.tail,
             trouble,
         }

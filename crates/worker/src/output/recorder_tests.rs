@@ -53,6 +53,28 @@ fn the_log_and_the_tail_are_redacted_and_the_stream_is_true() {
     assert_eq!(summary.sha256, Some(hex(&Sha256::digest(b"key=1\nrest\nkey=2\n"))));
 }
 
+/// Long before the end, in both pipes, and in lines that come in pieces.
+#[test]
+fn the_tests_of_a_gate_are_counted_in_all_it_prints() {
+    let result = |count: u32| {
+        format!(
+            "test result: ok. {count} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+        )
+    };
+    for is_gate in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(folder.path(), |plan| plan.hash = is_gate);
+        let first = result(2);
+        recorder.chunk(Source::Stdout, AT, &first.as_bytes()[..20]);
+        recorder.chunk(Source::Stderr, AT, result(5).as_bytes());
+        recorder.chunk(Source::Stdout, AT, &first.as_bytes()[20..]);
+        recorder.chunk(Source::Stdout, AT, "noise\n".repeat(50_000).as_bytes());
+        recorder.chunk(Source::Stdout, AT, result(0).trim_end().as_bytes());
+        let tests = recorder.finish().tests;
+        assert_eq!(tests, is_gate.then_some(TestCount::exactly(7)));
+    }
+}
+
 #[test]
 fn a_secret_across_the_line_cap_is_still_seen_whole() {
     let folder = tempfile::tempdir().unwrap();

@@ -196,6 +196,7 @@ impl Worker {
             output_bytes: 0,
             output_sha256: None,
             output_tail: String::new(),
+            tests: None,
             leftovers: 0,
         };
         self.ended(attempt, end);
@@ -328,6 +329,7 @@ impl Worker {
             output_bytes: live.output_bytes,
             output_sha256: summary.sha256.or_else(nothing),
             output_tail: summary.tail,
+            tests: summary.tests,
             leftovers: u32::try_from(live.swept.len()).unwrap_or(u32::MAX),
         };
         self.ended(attempt, end);

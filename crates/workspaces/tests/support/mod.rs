@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use dayshift_core::ids::{AttemptId, TaskId};
 use dayshift_core::types::{Collected, Deliverable, ReadyWorkspace, WorkspaceKind};
 use dayshift_workspaces::{
-    BranchFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, Listener, PrepareOrder, ReleaseOrder,
-    Released, Repository, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare, release,
+    BranchFate, ChangesFate, CollectOrder, DirtyFate, Fingerprint, GitEnvironment, Listener, PrepareOrder,
+    ReleaseOrder, Released, Repository, Source, TreeFate, WorkspaceError, collect, fingerprint, prepare,
+    release,
 };
 
 pub(crate) struct World {
@@ -221,6 +222,7 @@ impl World {
             workspace: workspace.clone(),
             deliverables: Vec::new(),
             message: format!("Do task-{task:03}"),
+            changes: ChangesFate::Result,
         }
     }
 

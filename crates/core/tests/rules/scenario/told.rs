@@ -4,6 +4,7 @@ use dayshift_core::event::Event;
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{End, ErrorContext, Outcome, StopReason};
 
+#[expect(clippy::too_many_lines, reason = "one flat match over all events")]
 pub(super) fn event(event: &Event, now: Timestamp) -> String {
     match event {
         Event::RunSubmitted { run, plans, .. } => format!("submitted {run} with {} tasks", plans.len()),
@@ -34,7 +35,8 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
             format!("ended {attempt} {}{presumed}", self::end(end))
         }
         Event::GateDecided { job, result } => {
-            format!("gate {job} {}", if result.passed { "green" } else { "red" })
+            let flaky = if result.is_flaky { ", flaky" } else { "" };
+            format!("gate {job} {}{flaky}", if result.passed { "green" } else { "red" })
         }
         Event::RetryScheduled { job, until, context, counted, because } => {
             let uncounted = if *counted { "" } else { ", not counted" };
@@ -45,10 +47,22 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
                 self::context(context.as_ref())
             )
         }
-        Event::WorkSentBack { job, until, because, context } => {
+        Event::WorkSentBack { job, until, because, context, by } => {
             let wait = (*until - now).0;
-            format!("sent back {job} in {wait}: {}{}", because.message, self::context(Some(context)))
+            let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+            format!("sent back {job}{by} in {wait}: {}{}", because.message, self::context(Some(context)))
         }
+        Event::JobsAdded { parent, jobs, .. } => {
+            let names: Vec<String> = jobs.iter().map(|job| format!("{} {}", job.job, job.name)).collect();
+            format!("added for {parent}: {}", names.join(", "))
+        }
+        Event::QuestionAsked { question, attempt, ask } => {
+            format!("{attempt} asks {question}: {}", ask.question)
+        }
+        Event::QuestionAnswered { question, text, by, .. } => format!("answered {question} by {by}: {text}"),
+        Event::AnswerDelivered { question } => format!("delivered {question}"),
+        Event::QuestionReminded { question, times } => format!("reminded of {question}, time {times}"),
+        Event::ReviewDecided { job, decision, by } => format!("decided {job} by {by}: {}", decision.word()),
         Event::JobHeld { job, reason } => format!("held {job}: {}", reason.message()),
         Event::JobFinished { job, outcome } => format!("finished {job} {}", outcome.word()),
         Event::JobReleased { job } => format!("released {job}"),
@@ -59,6 +73,10 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
         }
         Event::RepetitionSeen { attempt, call, times } => format!("{attempt} repeats {call} {times} times"),
         Event::DiskChanged { level, .. } => format!("disk is {level:?}").to_lowercase(),
+        Event::CeilingSet { over, slots, because } => {
+            let slots = slots.map_or_else(|| "lifted".to_owned(), |slots| slots.to_string());
+            format!("ceiling over {over:?} {slots}: {because}").to_lowercase()
+        }
         Event::ObligationFailed { obligation, not_before, .. } => {
             format!("put off {obligation:?} for {}", (*not_before - now).0)
         }
@@ -93,6 +111,7 @@ fn stop(reason: &StopReason) -> String {
         StopReason::Interrupted => "interrupted".to_owned(),
         StopReason::TimedOut => "timed out".to_owned(),
         StopReason::Budget => "budget".to_owned(),
+        StopReason::Memory => "memory".to_owned(),
         StopReason::Stalled { .. } => "stalled".to_owned(),
         StopReason::Repeating { .. } => "repeating".to_owned(),
         StopReason::JobCancelled { by } => format!("job cancelled by {by}"),
@@ -105,5 +124,6 @@ fn end(end: &End) -> String {
         End::Failed(failure) => format!("failed ({:?}): {}", failure.class, failure.message),
         End::Stopped(reason) => format!("stopped, {}", stop(reason)),
         End::Lost => "lost".to_owned(),
+        End::Parked => "parked".to_owned(),
     }
 }

@@ -65,6 +65,18 @@ pub(super) fn descriptors() -> Finding {
     }
 }
 
+/// Whether the kernel tells how long programs wait: else the number of those that want to run has to do.
+pub(super) fn pressure() -> Finding {
+    if crate::host::measures_pressure() {
+        Finding::good("pressure", "measured (/proc/pressure)")
+    } else {
+        Finding::good(
+            "pressure",
+            "not measured by this kernel (no /proc/pressure): the load decides how many agents work",
+        )
+    }
+}
+
 /// Only told: nothing needs them yet.
 pub(super) fn namespaces() -> Finding {
     let read = |name: &str| std::fs::read_to_string(name).ok().map(|text| text.trim().to_owned());

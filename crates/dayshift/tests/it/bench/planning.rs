@@ -140,6 +140,7 @@ fn process(at: Timestamp) -> ProcessEnd {
         output_bytes: 0,
         output_sha256: None,
         output_tail: String::new(),
+        tests: None,
         leftovers: 0,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::wide;
+
 /// Bytes that the loud job prints: 200 MiB in lines of 100 bytes.
 const LOUD_BYTES: usize = 200 << 20;
 
@@ -26,7 +28,7 @@ impl Work {
 
     /// Whether memory is what it is about.
     pub(super) fn is_about_memory(&self) -> bool {
-        matches!(self.name, "log200" | "conc500")
+        matches!(self.name, "log200" | "conc500" | wide::NAME)
     }
 
     /// Whether what the job prints is what it is about.

@@ -20,7 +20,13 @@ impl History {
         ensure(book.live.is_none(), "closed-live", || {
             format!("{task} was closed while {:?} is live", book.live)
         })?;
+        let is_piped = self.spec(task)?.pipeline.is_some();
         match outcome {
+            Outcome::Cancelled { .. } if is_piped && self.may_be_cancelled(task, is_asked).is_ok() => {}
+            Outcome::Skipped { .. } if is_piped && book.is_begun => self.plan_closed(task, outcome)?,
+            Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled { .. } if is_piped => {
+                self.plan_closed(task, outcome)?;
+            }
             Outcome::Succeeded => self.may_succeed(task)?,
             Outcome::Failed(_) => {
                 self.may_fail(task)?;
@@ -39,14 +45,14 @@ impl History {
             }
             Outcome::Deferred { .. } => {
                 self.may_defer(task, at)?;
-                ensure(!book.is_begun, "deferred", || format!("{task} was begun and then deferred"))?;
+                ensure(book.worked == 0, "deferred", || format!("{task} was begun and then deferred"))?;
             }
             Outcome::Cancelled { .. } => self.may_be_cancelled(task, is_asked)?,
         }
         let book = at_mut(&mut self.tasks, task.0)?;
         book.outcome = Some(outcome.clone());
         for job in book.jobs.clone() {
-            at_mut(&mut self.jobs, job.0)?.held = None;
+            self.gone_with_task(job, outcome)?;
         }
         Ok(())
     }

@@ -40,7 +40,10 @@ impl History {
         let count = count + 1;
         self.failures.insert(obligation, (count, wait));
         let limit = match obligation {
-            Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => u32::MAX,
+            Obligation::RunAttempt(_)
+            | Obligation::StopAttempt(_)
+            | Obligation::ProbeAgent(_)
+            | Obligation::DeliverAnswer(_) => u32::MAX,
             Obligation::CollectArtifacts(attempt) if self.waits_for_room(attempt, class) => u32::MAX,
             Obligation::CollectArtifacts(attempt) if self.is_wanted(attempt) => collects_max(class),
             Obligation::PrepareWorkspace(_)

@@ -8,10 +8,10 @@ use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::{Amount, Limit, Micros, Spend};
 use dayshift_core::state::State;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Dialect, Exit, HoldReason, Level, Outcome, Scope, TaskWork};
+use dayshift_core::types::{Dialect, Exit, HoldReason, JobWork, Level, Outcome, Scope};
 
 use super::super::{Broken, ensure};
-use super::{History, at_mut, is_spender};
+use super::{History, TaskBook, at_mut, is_spender};
 
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -163,6 +163,13 @@ impl History {
         Ok(())
     }
 
+    /// A job that came later has the limit of its task's jobs.
+    pub(super) fn account_opened(&mut self, job: JobId) -> Result<(), Broken> {
+        let limit = self.spec(self.job(job)?.task)?.job_budget;
+        self.ledger.accounts.insert(Key::Job(job), Account { limit, ..Account::default() });
+        Ok(())
+    }
+
     pub(super) fn charged(&mut self, attempt: AttemptId, spend: Spend, at: Timestamp) -> Result<(), Broken> {
         let book = self.open(attempt)?;
         let before = std::mem::replace(&mut book.spend, spend);
@@ -226,7 +233,7 @@ impl History {
             if !matches!(book.outcome, Some(Outcome::Deferred { .. })) {
                 continue;
             }
-            let (Some(job), run) = (book.jobs.first().copied(), self.run(book.run)?) else { continue };
+            let (Some(job), run) = (self.first_spender(book)?, self.run(book.run)?) else { continue };
             let is_of_today =
                 run.closed_at.is_none_or(|closed| self.ledger.day(closed) == self.ledger.day(at));
             let is_under = self.keys(job, at)?.contains(&key) && (scope != Scope::Day || is_of_today);
@@ -277,24 +284,21 @@ impl History {
 
     fn reserves(&self, task: TaskId, job: JobId, at: Timestamp) -> Result<Amount, Broken> {
         let spec = self.spec(task)?;
-        let TaskWork::Agent { agent } = &spec.work else { return Ok(Amount::ZERO) };
-        let run = self.run(self.task(task)?.run)?;
-        let agent = run.spec.agents.iter().find(|known| known.name == *agent);
+        let agent = self.agent_of(job)?;
         let table = match spec.complexity {
             Level::Low => Amount { cost: Micros(1_000_000), tokens: 300_000 },
             Level::Medium => Amount { cost: Micros(3_000_000), tokens: 1_000_000 },
             Level::High => Amount { cost: Micros(8_000_000), tokens: 3_000_000 },
         };
-        let wanted = match agent.map(|agent| &agent.dialect) {
+        let mut wanted = match agent.map(|agent| &agent.dialect) {
             Some(Dialect::Claude { .. }) => table,
             Some(Dialect::Command { cost, run: _ }) => Amount { cost: *cost, tokens: 0 },
             Some(Dialect::Scripted { .. }) | None => Amount::ZERO,
         };
-        let mut wanted = wanted;
         for key in [Key::Job(job), Key::Task(task)] {
             wanted = least(wanted, self.ledger.get(key).limit, Amount::ZERO);
         }
-        if self.task(task)?.opened > 0 && wanted != Amount::ZERO {
+        if self.task(task)?.worked > 0 && wanted != Amount::ZERO {
             for key in self.keys(job, at)? {
                 let account = self.ledger.get(key);
                 wanted = least(wanted, account.limit, account.used);
@@ -363,13 +367,25 @@ impl History {
         Ok(())
     }
 
+    /// The first job of a task that an agent does, else the first one.
+    fn first_spender(&self, book: &TaskBook) -> Result<Option<JobId>, Broken> {
+        for job in &book.jobs {
+            if matches!(self.job(*job)?.work, JobWork::Work | JobWork::Agent { .. }) {
+                return Ok(Some(*job));
+            }
+        }
+        Ok(book.jobs.first().copied())
+    }
+
     /// Work is put off only when some limit does not reach.
     pub(super) fn may_defer(&self, task: TaskId, at: Timestamp) -> Result<(), Broken> {
-        let Some(job) = self.task(task)?.jobs.first().copied() else { return Ok(()) };
-        let wanted = self.reserves(task, job, at)?;
-        let keys = self.keys(job, at)?;
-        let is_short = keys.into_iter().any(|key| !has_room(self.ledger.get(key), wanted));
-        let is_short = is_short || self.exhausted(job, at)?.is_some();
+        let mut is_short = false;
+        for job in self.task(task)?.jobs.clone() {
+            let wanted = self.reserves(task, job, at)?;
+            let keys = self.keys(job, at)?;
+            is_short |= keys.into_iter().any(|key| !has_room(self.ledger.get(key), wanted));
+            is_short |= self.exhausted(job, at)?.is_some();
+        }
         ensure(is_short, "deferred", || format!("{task} was deferred, and every limit reaches"))
     }
 
@@ -385,7 +401,9 @@ impl History {
 
     pub(super) fn held(&mut self, job: JobId, reason: &HoldReason, at: Timestamp) -> Result<(), Broken> {
         let book = self.job(job)?;
-        ensure(book.held.is_none(), "held-once", || format!("{job} is held, and was held again"))?;
+        let is_next =
+            matches!((&book.held, reason), (Some(HoldReason::Question { .. }), HoldReason::Question { .. }));
+        ensure(book.held.is_none() || is_next, "held-once", || format!("{job} is held, and was held again"))?;
         if let HoldReason::Budget { scope: Some(scope), message: _ } = reason {
             let key = self.ledger.key(*scope, at);
             let is_its_own = self.keys(job, at)?.contains(&key);
@@ -398,6 +416,7 @@ impl History {
             HoldReason::Workspace { .. } => self.waits_for_person(job)?,
             HoldReason::Gate { .. } => self.could_not_be_run(job)?,
             HoldReason::Budget { .. } => {}
+            HoldReason::Review { .. } | HoldReason::Question { .. } => self.held_for_people(job, reason)?,
         }
         let book = at_mut(&mut self.jobs, job.0)?;
         // It was held when its time had come: by a clock that is set back it would wait again.
@@ -407,6 +426,9 @@ impl History {
 
     pub(super) fn released(&mut self, job: JobId, at: Timestamp, is_asked: bool) -> Result<(), Broken> {
         let held = at_mut(&mut self.jobs, job.0)?.held.take();
+        if matches!(held, None | Some(HoldReason::Question { .. })) && self.may_go_on(job, held.is_some())? {
+            return Ok(());
+        }
         if matches!(held, Some(HoldReason::Gate { .. })) {
             return ensure(is_asked, "released", || format!("{job} goes on, and nobody asked for it"));
         }

@@ -3,7 +3,7 @@
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::money::Amount;
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{Dialect, DiskLevel, TaskWork};
+use dayshift_core::types::{Agent, Dialect, DiskLevel, JobWork, TaskWork};
 
 use super::super::{Broken, ensure};
 use super::{AttemptBook, History, at_mut, is_in_place, meets};
@@ -23,11 +23,18 @@ impl History {
         self.may_open(task, job, now)?;
         self.has_room(task)?;
         self.has_money(task, job, reserved, now)?;
-        let is_gate = self.job(job)?.gate.is_some();
+        self.hears_answers(job)?;
+        let is_piped = self.spec(task)?.pipeline.is_some();
+        let is_base = self.job(job)?.is_base();
+        let is_gate = self.job(job)?.gate.is_some() && !is_piped;
+        if !is_base {
+            self.is_base_checked(task)?;
+        }
         let book = at_mut(&mut self.tasks, task.0)?;
         book.live = Some(attempt);
         book.is_begun = true;
         book.opened += 1;
+        book.worked += u32::from(!is_base);
         book.place.is_littered |= is_gate;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
@@ -42,6 +49,7 @@ impl History {
             resume,
             named: None,
             exit: None,
+            tests: None,
             looked_at: Timestamp(0),
             printed: String::new(),
             printed_bytes: 0,
@@ -60,16 +68,8 @@ impl History {
         resume: Option<&str>,
     ) -> Result<(), Broken> {
         let book = self.job(job)?;
-        let spec = self.spec(book.task)?;
-        let run = self.run(self.task(book.task)?.run)?;
-        let can_resume = match &spec.work {
-            TaskWork::Run { .. } => false,
-            TaskWork::Agent { agent } => run
-                .spec
-                .agents
-                .iter()
-                .any(|known| known.name == *agent && !matches!(known.dialect, Dialect::Command { .. })),
-        };
+        let can_resume =
+            self.agent_of(job)?.is_some_and(|agent| !matches!(agent.dialect, Dialect::Command { .. }));
         let was_useless = match book.last_attempt {
             Some(last) => self.attempt(last)?.resume.is_some() && self.attempt(last)?.named.is_none(),
             None => false,
@@ -98,10 +98,14 @@ impl History {
         ensure(row.not_before <= now, "opened-early", || {
             format!("{job} waits until {}, opened at {}", row.not_before.0, now.0)
         })?;
-        ensure(row.gate.is_none() || book.is_accepted, "gate-order", || {
-            format!("gate {job} was opened before its work was accepted")
+        if self.spec(task)?.pipeline.is_some() {
+            self.may_begin(job)?;
+        }
+        let is_old = self.spec(task)?.pipeline.is_none();
+        ensure(!is_old || row.gate.is_none() || book.is_accepted != row.is_base(), "gate-order", || {
+            format!("gate {job} was opened, its work being accepted: {}", book.is_accepted)
         })?;
-        ensure(row.gate.is_some() || !book.is_accepted, "accepted-once", || {
+        ensure(!is_old || row.gate.is_some() || !book.is_accepted, "accepted-once", || {
             format!("{job} was accepted and opened again")
         })?;
         for need in &book.needs {
@@ -109,6 +113,56 @@ impl History {
             ensure(book.is_begun || is_met, "needs", || {
                 format!("{task} needs {:?} of {}, {job} was opened", need.when, need.task)
             })?;
+        }
+        self.has_agent_slot(job)?;
+        if book.is_begun { Ok(()) } else { self.is_alone(task) }
+    }
+
+    /// The job's agent has fewer live attempts, in all runs, than slots.
+    fn has_agent_slot(&self, job: JobId) -> Result<(), Broken> {
+        let Some(agent) = self.agent_of(job)? else { return Ok(()) };
+        let mut live = 0;
+        for attempt in self.attempts.iter().filter(|attempt| !attempt.is_over) {
+            live += u32::from(self.agent_of(attempt.job)?.is_some_and(|other| other.name == agent.name));
+        }
+        let (name, slots) = (&agent.name, agent.slots);
+        ensure(slots.is_none_or(|slots| live < slots), "agent-slots", || {
+            format!("{name} has {live} live attempts of {slots:?}, and {job} was opened")
+        })
+    }
+
+    /// The agent that does a job: the one of its role in the run, else the task's.
+    pub(super) fn agent_of(&self, job: JobId) -> Result<Option<&Agent>, Broken> {
+        let book = self.job(job)?;
+        let run = self.run(self.task(book.task)?.run)?;
+        let own = match &self.spec(book.task)?.work {
+            TaskWork::Agent { agent } => Some(agent),
+            TaskWork::Run { .. } => None,
+        };
+        let name = match book.work {
+            JobWork::Work => own,
+            JobWork::Agent { role } => run.spec.roles.get(&role).or(own),
+            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => None,
+        };
+        Ok(run.spec.agents.iter().find(|known| Some(&known.name) == name))
+    }
+
+    /// Who shares something with the task that one of the two must be alone with is not at work.
+    fn is_alone(&self, task: TaskId) -> Result<(), Broken> {
+        let book = self.task(task)?;
+        let run = self.run(book.run)?;
+        for group in &run.spec.conflicts {
+            let place = |place: u32| place as usize == book.index;
+            let must_be_alone = group.alone.iter().copied().any(place);
+            if !must_be_alone && !group.beside.iter().copied().any(place) {
+                continue;
+            }
+            let beside = group.beside.iter().filter(|_| must_be_alone);
+            for other in group.alone.iter().chain(beside).filter(|other| !place(**other)) {
+                let other = run.tasks[*other as usize];
+                let is_at_work = self.task(other)?.is_begun && self.task(other)?.outcome.is_none();
+                ensure(!is_at_work, "beside", || format!("{task} begins beside {other}: {:?}", group.over))?;
+            }
         }
         Ok(())
     }
@@ -123,6 +177,7 @@ impl History {
         let live = u32::try_from(self.live(run).count()).unwrap_or(u32::MAX);
         let slots = self.run(run)?.spec.slots_max;
         ensure(live < slots, "slots", || format!("{run} has {live} of {slots} slots in use"))?;
+        self.is_under_ceilings(run)?;
         if !is_in_place(self.spec(task)?) {
             return Ok(());
         }

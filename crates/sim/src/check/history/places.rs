@@ -1,9 +1,10 @@
 //! Where tasks work, as the entries tell it: made, littered by gates, kept, taken down.
 
+use dayshift_core::conflict::Shared;
 use dayshift_core::ids::{AttemptId, JobId, TaskId};
 use dayshift_core::state::{State, WorkspaceState};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{End, FailureClass, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind};
+use dayshift_core::types::{End, FailureClass, Outcome, ReadyWorkspace, TaskSpec, TaskWork, WorkspaceKind};
 
 use super::super::{Broken, ensure};
 use super::failures::may_pass;
@@ -62,7 +63,9 @@ impl History {
         }
         let task = self.job(job)?.task;
         let spec = self.spec(task)?;
-        let begins_run = spec.needs.is_empty() && spec.workspace == WorkspaceKind::Worktree;
+        let begins_run = spec.needs.is_empty()
+            && spec.workspace == WorkspaceKind::Worktree
+            && !self.has_result_before(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.place.standing = Standing::Ready;
         let run = book.run;
@@ -70,6 +73,22 @@ impl History {
             at_mut(&mut self.runs, run.0)?.base.clone_from(&workspace.base);
         }
         Ok(())
+    }
+
+    /// Whether one that the task waited for, and that changed what they share, succeeded.
+    fn has_result_before(&self, task: TaskId) -> Result<bool, Broken> {
+        let book = self.task(task)?;
+        let groups = &self.run(book.run)?.spec.conflicts;
+        for edge in &book.needs {
+            let Some(group) = edge.conflict.and_then(|group| groups.get(group as usize)) else { continue };
+            let other = self.task(edge.task)?;
+            let only_reads = matches!(group.over, Shared::File { .. })
+                && group.beside.iter().any(|reader| *reader as usize == other.index);
+            if other.outcome == Some(Outcome::Succeeded) && !only_reads {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn place_released(&mut self, task: TaskId, is_kept: bool) -> Result<(), Broken> {
@@ -86,11 +105,11 @@ impl History {
     /// An attempt's place is made when it is not there, or when gates have been in it since; and
     /// only where there is anything to make, or to remember.
     pub(crate) fn place_has_to_be_made(&self, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, is_gate) = self.task_of(attempt)?;
+        let (task, _) = self.task_of(attempt)?;
         let place = &self.task(task)?.place;
         let is_new = place.standing != Standing::Ready;
         let has_to_be = match self.spec(task)?.workspace {
-            WorkspaceKind::Worktree => is_new || (place.is_littered && !is_gate),
+            WorkspaceKind::Worktree => is_new || self.has_litter(attempt)?,
             WorkspaceKind::InPlace => is_new && self.is_recorded(task)?,
             WorkspaceKind::Scratch => false,
         };
@@ -110,19 +129,31 @@ impl History {
 
     /// Whether the engine is told rightly that gates have been where the attempt goes on.
     pub(crate) fn knows_litter(&self, state: &State, attempt: AttemptId) -> Result<(), Broken> {
-        let (task, is_gate) = self.task_of(attempt)?;
-        let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
-        let expected = is_worktree && !is_gate && self.task(task)?.place.is_littered;
+        let expected = self.has_litter(attempt)?;
         let is_littered = state.is_littered(self.attempt(attempt)?.job, attempt);
         ensure(is_littered == expected, "littered", || {
             format!("the place of {attempt} is called littered: {is_littered}")
         })
     }
 
-    /// The task that an attempt works on, and whether it is a gate's.
+    /// Whether others have left something in a worktree that the attempt must not find there.
+    fn has_litter(&self, attempt: AttemptId) -> Result<bool, Broken> {
+        let (task, takes_litter) = self.task_of(attempt)?;
+        let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
+        Ok(is_worktree
+            && match (takes_litter, self.job(self.attempt(attempt)?.job)?.is_base()) {
+                (_, true) => self.is_base_littered(attempt)?,
+                (true, false) => false,
+                (false, false) => self.task(task)?.place.is_littered,
+            })
+    }
+
+    /// The task that an attempt works on, and whether it takes the place as others left it, which gates
+    /// outside of pipelines do.
     fn task_of(&self, attempt: AttemptId) -> Result<(TaskId, bool), Broken> {
         let job = self.job(self.attempt(attempt)?.job)?;
-        Ok((job.task, job.gate.is_some()))
+        let is_piped = self.spec(job.task)?.pipeline.is_some();
+        Ok((job.task, job.gate.is_some() && !is_piped))
     }
 
     /// Whether what was in the task's folder before has to be known.
@@ -169,7 +200,7 @@ impl History {
         };
         let class = match &book.last_end {
             Some(End::Failed(failure)) => Some(failure.class),
-            Some(End::Succeeded | End::Lost | End::Stopped(_)) | None => None,
+            Some(End::Succeeded | End::Lost | End::Stopped(_) | End::Parked) | None => None,
         };
         let is_tired = class.is_none_or(|class| book.unprepared >= unprepared_max(class) || !may_pass(class));
         if let Some(last) = book.last_attempt.filter(|_| has_run) {

@@ -51,6 +51,10 @@ impl History {
         now: Timestamp,
     ) -> Result<(), Broken> {
         let class = because.class;
+        if self.is_rerun(job, counted)? {
+            at_mut(&mut self.jobs, job.0)?.not_before = until;
+            return ensure(until == now, "reruns", || format!("{job} waits before it runs again"));
+        }
         let book = at_mut(&mut self.jobs, job.0)?;
         book.not_before = until;
         book.counted += u32::from(counted);
@@ -59,18 +63,21 @@ impl History {
         // Nobody's work is to blame for a worker's death, an interruption, or a missing folder.
         let has_run = last.is_some_and(|last| self.attempt(last).is_ok_and(AttemptBook::is_collecting));
         let is_blameless = match &end {
-            Some(End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Budget)) => true,
+            Some(
+                End::Lost | End::Stopped(StopReason::Interrupted | StopReason::Memory | StopReason::Budget),
+            ) => true,
             Some(End::Failed(failure)) => {
                 !has_run || (failure.class == FailureClass::Budget && self.has_used_its_own(last))
             }
-            Some(End::Succeeded | End::Stopped(_)) | None => false,
+            Some(End::Succeeded | End::Stopped(_) | End::Parked) | None => false,
         };
         ensure(counted != is_blameless, "counted", || {
             format!("{job} ended {end:?}, and counted is {counted}")
         })?;
         let spec = self.spec(task)?;
-        ensure(is_gate || tries < spec.attempts_max, "tries-max", || {
-            format!("{job} is to be tried again after {tries} tries of {}", spec.attempts_max)
+        let limit = self.tries_of(job)?;
+        ensure(is_gate || tries < limit, "tries-max", || {
+            format!("{job} is to be tried again after {tries} tries of {limit}")
         })?;
         ensure(!is_gate || tries < GATE_TRIES, "tries-max", || {
             format!("gate {job} is to be run again after {tries} tries")
@@ -84,7 +91,7 @@ impl History {
             }
             Some(End::Failed(_)) if !has_run => Self::waits_for_place(spec, unprepared, class, until - now),
             Some(End::Lost) => self.waits_after_loss(job, until - now),
-            Some(End::Failed(_) | End::Succeeded | End::Stopped(_)) | None => Ok(()),
+            Some(End::Failed(_) | End::Succeeded | End::Stopped(_) | End::Parked) | None => Ok(()),
         }
     }
 
@@ -119,7 +126,7 @@ impl History {
         Ok(wait + RESET_SPREAD > asked)
     }
 
-    fn note_wait(&mut self, least: Millis, wait: Millis) {
+    pub(super) fn note_wait(&mut self, least: Millis, wait: Millis) {
         if least.0 >= WAIT_MIN {
             let attempts = self.attempts.len();
             let entry = self.waits.entry(least.0).or_insert((0, wait, false, 0));
@@ -214,9 +221,15 @@ impl History {
         let class = match &book.last_end {
             Some(End::Failed(failure)) => Some(failure.class),
             Some(End::Lost) => Some(FailureClass::Transient),
-            Some(End::Succeeded | End::Stopped(_)) | None => None,
+            Some(End::Succeeded | End::Stopped(_) | End::Parked) | None => None,
         };
-        ensure(is_needed && class.is_some_and(says_nothing), "held-for-nothing", || {
+        // Of the base a gate has to say that it fails there; whatever else it says is no answer.
+        let class = match &book.last_end {
+            Some(End::Stopped(StopReason::TimedOut)) if book.is_base() => Some(FailureClass::Timeout),
+            Some(End::Failed(_) | End::Lost | End::Succeeded | End::Stopped(_) | End::Parked) | None => class,
+        };
+        let is_no_answer = |class| says_nothing(class) || (book.is_base() && class != FailureClass::Work);
+        ensure(is_needed && class.is_some_and(is_no_answer), "held-for-nothing", || {
             format!("{job} is held as a gate after {:?}", book.last_end)
         })?;
         if let Some(class) = class {
@@ -232,12 +245,12 @@ impl History {
         let book = self.job(job)?;
         let spec = self.spec(book.task)?;
         let rule = spec.backoff_by_class.iter().find(|(of, _)| **of == class).map(|(_, rule)| *rule);
-        let limit = if book.gate.is_some() { GATE_TRIES } else { spec.attempts_max };
+        let limit = if book.gate.is_some() { GATE_TRIES } else { self.tries_of(job)? };
         Ok(rule.unwrap_or(spec.backoff) != Backoff::Never && book.counted + 1 < limit)
     }
 
     /// A job is given up when trying again does not help, or was tried as often as it may be.
-    fn is_given_up_rightly(&self, job: JobId, class: FailureClass) -> Result<(), Broken> {
+    pub(super) fn is_given_up_rightly(&self, job: JobId, class: FailureClass) -> Result<(), Broken> {
         let book = self.job(job)?;
         if book.last_end == Some(End::Lost) {
             return ensure(book.losses.0 >= LOSSES_MAX, "given-up", || {
@@ -280,7 +293,8 @@ impl History {
         ensure(is_spender(spec), "sent-back", || format!("{job} is a plain command and is sent back"))?;
         let shortest = Self::waits(spec, tries, FailureClass::Work, until - now)?;
         self.note_wait(shortest, until - now);
-        self.forget_evidence(task)
+        let lasting = self.base_checks(task)?;
+        self.forget_evidence(task, &lasting)
     }
 
     /// The wait is what the task asks for, with at most a tenth more; says what it is at least
@@ -314,13 +328,16 @@ impl History {
     }
 
     pub(super) fn finished(&mut self, job: JobId, outcome: &Outcome) -> Result<(), Broken> {
+        self.was_rerun(job)?;
         let book = at_mut(&mut self.jobs, job.0)?;
         (book.is_failed, book.failure) = (false, None);
         if let Outcome::Failed(failure) = outcome {
             (book.is_failed, book.failure) = (true, Some(failure.class));
             if let Some(gate) = book.gate.clone() {
-                let is_needed = self.is_required(self.job(job)?.task, &gate)?;
-                ensure(!is_needed || !says_nothing(failure.class), "gate-not-run", || {
+                let book = self.job(job)?;
+                let is_needed = self.is_required(book.task, &gate)?;
+                let is_green_base = book.is_base() && book.last_end == Some(End::Succeeded);
+                ensure(!is_needed || is_green_base || !says_nothing(failure.class), "gate-not-run", || {
                     format!("gate {job} could not be run, {failure:?}, and the task goes by it")
                 })?;
             }

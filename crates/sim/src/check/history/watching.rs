@@ -2,7 +2,7 @@
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{DiskLevel, Probe, Repetition, StopReason, TaskWork};
+use dayshift_core::types::{DiskLevel, JobWork, Probe, Repetition, StopReason};
 
 use super::super::{Broken, ensure};
 use super::{AttemptBook, History, at_mut};
@@ -48,17 +48,12 @@ impl History {
         if job.gate.is_some() {
             return Ok(None);
         }
-        let TaskWork::Agent { agent } = &spec.work else { return Ok(spec.stall) };
-        let run = self.run(self.task(job.task)?.run)?;
-        let agent = run.spec.agents.iter().find(|known| known.name == *agent);
+        let agent = self.agent_of(self.attempt(id)?.job)?;
         Ok(spec.stall.or(agent.and_then(|agent| agent.stall)))
     }
 
     fn repetition(&self, id: AttemptId) -> Result<Option<Repetition>, Broken> {
-        let job = self.job(self.attempt(id)?.job)?;
-        let TaskWork::Agent { agent } = &self.spec(job.task)?.work else { return Ok(None) };
-        let run = self.run(self.task(job.task)?.run)?;
-        Ok(run.spec.agents.iter().find(|known| known.name == *agent).map(|agent| agent.repetition))
+        Ok(self.agent_of(self.attempt(id)?.job)?.map(|agent| agent.repetition))
     }
 
     fn watched(&mut self, id: AttemptId) -> Result<&mut AttemptBook, Broken> {
@@ -157,6 +152,7 @@ impl History {
             StopReason::Interrupted
             | StopReason::TimedOut
             | StopReason::Budget
+            | StopReason::Memory
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. } => 1,
         };
@@ -166,12 +162,14 @@ impl History {
         ensure(before.as_ref().map_or(0, weight) < weight(reason) && !comes_late, "stopped-once", || {
             format!("{id} was to stop, {before:?}, and is to stop, {reason:?}")
         })?;
-        let is_gate = self.job(self.attempt(id)?.job)?.gate.is_some();
+        // The work of a task without a pipeline is the task itself.
+        let is_part = self.job(self.attempt(id)?.job)?.work != JobWork::Work;
         let holds = match reason {
             StopReason::Cancelled { .. } | StopReason::Interrupted => is_asked,
-            StopReason::JobCancelled { .. } => is_asked && is_gate,
+            StopReason::JobCancelled { .. } => is_asked && is_part,
             StopReason::TimedOut => return self.is_overdue(id, now),
             StopReason::Budget => return self.is_out_of_budget(id, now),
+            StopReason::Memory => return self.is_newest(id),
             StopReason::Stalled { silent } => {
                 self.is_stuck(id)? && self.attempt(id)?.looks[1].is_some_and(|look| look.silent == *silent)
             }
@@ -235,7 +233,7 @@ impl History {
     ) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
         let is_stopped = std::mem::replace(&mut book.is_cancelled, true);
-        ensure(book.gate.is_some() && (is_stopped || is_asked), "cancelled", || {
+        ensure(book.work != JobWork::Work && (is_stopped || is_asked), "cancelled", || {
             format!("{job} was cancelled, and nobody asked for it")
         })
     }

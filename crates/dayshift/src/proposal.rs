@@ -1,0 +1,169 @@
+//! Proposed days: what is known of one before a person decides on it, and where an approved one lies.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use dayshift_core::ids::RunId;
+use dayshift_core::pipeline::{ITEMS_MAX, Item};
+use dayshift_core::proposal;
+use dayshift_core::state::{Run, State};
+use dayshift_core::types::{Dialect, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
+use dayshift_intake::{Overrides, Source};
+use serde_json::json;
+
+use crate::cli::load;
+use crate::cli::place::{self, Repo};
+use crate::cli::run;
+use crate::failure::Failure;
+use crate::paths::Paths;
+
+/// Commands, variables and warnings of a day of which people are told: each kind.
+const TOLD_MAX: usize = 50;
+
+/// What a person looks at before they decide, and a pipeline's conditions and stages can use.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Sums, and what it starts on this machine.
+    pub(crate) fields: BTreeMap<String, String>,
+    /// Its tasks.
+    pub(crate) items: Vec<Item>,
+}
+
+/// Reads what a planner left as `dayshift check` does; `Err` are its mistakes with their places.
+pub(crate) fn read(paths: &Paths, repo: &Path, name: &str, bytes: &[u8]) -> Result<Known, String> {
+    let text = String::from_utf8(bytes.to_vec()).map_err(|error| format!("it is no UTF-8: {error}"))?;
+    let read = place::repo_at(repo).and_then(|repo| spec(repo, name, text));
+    let spec =
+        read.and_then(|spec| run::refuse_state_inside(&spec, paths).map(|()| spec)).map_err(|error| {
+            let told =
+                error.downcast_ref::<Failure>().map_or_else(|| format!("{error:#}"), ToString::to_string);
+            format!("`dayshift check` refuses it: {told}")
+        })?;
+    if spec.tasks.len() > ITEMS_MAX {
+        return Err(format!(
+            "it has {} tasks; a person is to look at {ITEMS_MAX} at most: plan less at once",
+            spec.tasks.len()
+        ));
+    }
+    Ok(known(&spec))
+}
+
+/// The text of a proposal as a run.
+fn spec(repo: Repo, name: &str, text: String) -> Result<RunSpec> {
+    let source = Source { path: name.to_owned(), text };
+    Ok(load::load_text(repo, source, &Overrides::default())?.spec)
+}
+
+/// The run of a day that was planned by `planned` and approved, with the file that it lies in. What the planning has cost
+/// is taken from the limit that it was given.
+pub(crate) fn day(paths: &Paths, planned: &Run, file: &Path, bytes: &[u8]) -> Result<RunSpec> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let repo = place::repo_at(&paths.now_at(&planned.spec.repo))?;
+    let mut spec = spec(repo, &file.display().to_string(), text)?;
+    run::refuse_state_inside(&spec, paths)?;
+    if let Some(limit) = planned.spec.budget.cost {
+        let left = limit.saturating_sub(planned.account.spent.cost);
+        spec.budget.cost = Some(spec.budget.cost.map_or(left, |own| own.min(left)));
+    }
+    Ok(spec)
+}
+
+fn known(spec: &RunSpec) -> Known {
+    let mut fields = BTreeMap::new();
+    let set_aside =
+        spec.tasks.iter().map(|task| load::cost(spec, task)).sum::<dayshift_core::money::Micros>();
+    fields.insert("tasks".to_owned(), spec.tasks.len().to_string());
+    fields.insert("set_aside".to_owned(), set_aside.to_string());
+    if let Some(limit) = spec.budget.cost {
+        fields.insert("limit".to_owned(), limit.to_string());
+    }
+    let mut list = |name: &str, mut told: Vec<String>| {
+        told.sort();
+        told.dedup();
+        for (number, text) in (1..).zip(told.into_iter().take(TOLD_MAX)) {
+            fields.insert(format!("{name}.{number}"), text);
+        }
+    };
+    list("command", commands(spec));
+    let of_agents = spec.agents.iter().flat_map(|agent| &agent.pass_env);
+    list("passes", of_agents.chain(spec.tasks.iter().flat_map(|task| &task.pass_env)).cloned().collect());
+    list("warning", spec.warnings.clone());
+    Known { fields, items: spec.tasks.iter().map(|task| item(spec, task)).collect() }
+}
+
+/// Everything that a shell is given because of this day.
+fn commands(spec: &RunSpec) -> Vec<String> {
+    let gates = spec.gates.iter().map(|gate| gate.run.clone());
+    let agents = spec.agents.iter().filter_map(|agent| match &agent.dialect {
+        Dialect::Command { run, .. } => Some(run.clone()),
+        Dialect::Claude { .. } | Dialect::Scripted { .. } => None,
+    });
+    let tasks = spec.tasks.iter().filter_map(|task| match &task.work {
+        TaskWork::Run { command } => Some(command.clone()),
+        TaskWork::Agent { .. } => None,
+    });
+    let furnishing = [&spec.furnishing.setup, &spec.furnishing.teardown].into_iter().flatten().cloned();
+    gates.chain(agents).chain(tasks).chain(furnishing).collect()
+}
+
+fn item(spec: &RunSpec, task: &TaskSpec) -> Item {
+    let who = match &task.work {
+        TaskWork::Agent { agent } => agent.as_str(),
+        TaskWork::Run { .. } => "run",
+    };
+    let json = json!({
+        "id": task.key,
+        "name": task.name,
+        "description": task.brief,
+        "agent": who,
+        "template": task.pipeline,
+        "needs": task.needs.iter().map(|need| need.key.as_str()).collect::<Vec<_>>(),
+        "gates": task.gates,
+        "in_place": task.workspace == WorkspaceKind::InPlace,
+        "set_aside": load::cost(spec, task).to_string(),
+    });
+    Item { id: task.key.clone(), json: json.to_string() }
+}
+
+/// Where the approved day of a run lies. The name follows from what is approved, so that two engines write the same file.
+pub(crate) fn file(paths: &Paths, run: RunId, sha256: &str) -> PathBuf {
+    paths.days().join(format!("{run}-{}.yaml", sha256.get(..8).unwrap_or(sha256)))
+}
+
+/// Whether an approved day is still to be handed in, or to be written where nobody hands it in.
+pub(crate) fn is_due(paths: &Paths, state: &State, run: &Run) -> bool {
+    match proposal::approved(state, run) {
+        Some(day) => proposal::owed(state, run).is_some() || !file(paths, run.id, &day.sha256).exists(),
+        None => false,
+    }
+}
+
+/// Writes an approved day where people find it; whether it was not there. One that is there is left as it is: a person
+/// may have changed it.
+pub(crate) fn write(file: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    if file.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    let _ = fs::remove_file(&new);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| file.write_all(bytes))
+        // A rename would replace what a person puts there in this moment.
+        .and_then(|()| fs::hard_link(&new, file));
+    let _ = fs::remove_file(&new);
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}

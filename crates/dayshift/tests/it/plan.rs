@@ -1,0 +1,302 @@
+//! `plan`: from a goal to a day that runs. Real processes, real git; only the agents are scripted.
+
+use std::fs;
+use std::path::PathBuf;
+
+use dayshift_core::proposal;
+use dayshift_core::state::State;
+use dayshift_testkit::{wait_for_value, wait_until};
+
+use crate::common::{LONG, Ran, Site};
+use crate::pipelines::{prompt, state_of};
+
+/// The planner makes a mistake, forgets something, and then is right; the tasks of the day count how often they run.
+const CREW: &str = r#"
+tasks:
+  plan:
+    jobs:
+      plan:
+        attempts:
+          - - expect_prompt: Two greetings
+            - expect_prompt: '`crew`'
+            - write:
+                path: .dayshift-out/day.yaml
+                text: |
+                  tasks:
+                    - {id: hello, description: Say hello., agent: crwe}
+          - - expect_prompt: "day.yaml:2:49"
+            - expect_prompt: "did you mean `crew`?"
+            - write:
+                path: .dayshift-out/day.yaml
+                text: |
+                  tasks:
+                    - {id: hello, description: Say hello.}
+          - - expect_prompt: bye is forgotten
+            - write:
+                path: .dayshift-out/day.yaml
+                text: |
+                  gates: {said: grep -q said *.txt}
+                  tasks:
+                    - {id: hello, name: Say hello, description: Write hello.txt., gates: [said]}
+                    - {id: bye, name: Say bye, description: Write bye.txt., needs: [hello], gates: [said]}
+  hello:
+    steps:
+      - run: 'echo hello >> COUNT'
+      - write: {path: hello.txt, text: "said\n"}
+  bye:
+    steps:
+      - run: 'echo bye >> COUNT'
+      - write: {path: bye.txt, text: "said\n"}
+"#;
+
+const SECOND: &str = r#"
+tasks:
+  plan:
+    jobs:
+      plan_review:
+        attempts:
+          - - expect_prompt: Say hello.
+            - verdict: reject
+              concerns: ["bye is forgotten"]
+          - - expect_prompt: Write bye.txt.
+            - verdict: approve
+"#;
+
+const GOAL: &str = "Two greetings are to be in the repository";
+
+/// A site whose user has two agents, one of which reviews.
+fn site() -> Site {
+    let site = Site::new();
+    let folder = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&folder).unwrap();
+    let crew = CREW.replace("COUNT", &count(&site).display().to_string());
+    let text = format!(
+        "agent = \"crew\"\n[roles]\nplan_reviewer = \"second\"\n[agents.crew]\nkind = \"scripted\"\nscenario = \
+         '''{crew}'''\n[agents.second]\nkind = \"scripted\"\nscenario = '''{SECOND}'''\n"
+    );
+    fs::write(folder.join("config.toml"), text).unwrap();
+    site
+}
+
+/// The file in which the tasks of the day count how often they were run.
+fn count(site: &Site) -> PathBuf {
+    site.home.path().join("count")
+}
+
+fn counted(site: &Site) -> String {
+    fs::read_to_string(count(site)).unwrap_or_default()
+}
+
+/// A site on which a day is planned, and waits for a person.
+fn planned(words: &[&str]) -> Site {
+    let site = site();
+    let ran = site.run(["plan", GOAL].iter().chain(words));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    site
+}
+
+/// The day that R1 has planned has come to a good end, once.
+fn check_done(site: &Site, ran: &Ran) {
+    let state = state_of(site);
+    assert_eq!(state.runs().count(), 2, "{ran:?}");
+    let planning = state.runs().next().unwrap();
+    let day = proposal::day_of(&state, planning).unwrap();
+    assert_eq!(state.runs().last().unwrap().id, day);
+    assert_eq!(
+        (site.outcome("hello"), site.outcome("bye")),
+        ("succeeded".to_owned(), "succeeded".to_owned())
+    );
+    assert_eq!(counted(site), "hello\nbye\n", "each was done once: {ran:?}");
+    site.wait_for_worker_to_leave();
+}
+
+fn files(site: &Site) -> Vec<PathBuf> {
+    let entries = fs::read_dir(site.state().join("days")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_goal_is_planned_mended_reviewed_approved_and_run() {
+    let site = planned(&[]);
+    let state = state_of(&site);
+    let plan = state.jobs().find(|job| job.name == "plan").unwrap();
+    assert_eq!(plan.attempts.len(), 3, "a mistake, a rejection, a good one");
+    assert!(prompt(&site, "plan", 2).contains("there is no agent `crwe`"));
+    let review = state.jobs().find(|job| job.name == "plan_review").unwrap();
+    let route = &state.attempt(review.attempts[0]).unwrap().route;
+    assert_eq!(route.agent, "second");
+    assert!(route.reason.contains("an independent review"), "{route:?}");
+    assert!(files(&site).is_empty(), "nothing is approved yet");
+    assert_eq!(counted(&site), "", "nothing runs yet");
+
+    // What a person is shown, wherever they look.
+    let again = site.run(["plan", GOAL]);
+    assert_eq!(again.code, 3, "{again:?}");
+    assert!(again.out.contains("dayshift task T1 --approve, then dayshift resume"), "{again:?}");
+    for shown in [again.out, site.run(["review"]).out, site.run(["task", "plan"]).out] {
+        for words in [
+            "Proposed: 2 task(s), $0",
+            "bye: Say bye (crew, after hello, gates said)",
+            "It runs: grep -q said",
+        ] {
+            assert!(shown.contains(words), "`{words}` in {shown}");
+        }
+    }
+    let inbox = site.json(["review", "--json"]);
+    assert_eq!(inbox["items"][0]["proposal"][1]["id"], "bye", "{inbox}");
+
+    let approved = site.run(["task", "plan", "--approve"]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert!(approved.out.contains("`dayshift resume` goes on with it"), "{approved:?}");
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    check_done(&site, &ran);
+    let [file] = &files(&site)[..] else { panic!("one file of the day") };
+    assert!(fs::read_to_string(file).unwrap().contains("Write bye.txt."));
+    assert!(!site.path().join("day.yaml").exists(), "the checkout is left alone");
+
+    let over = site.run(["resume"]);
+    assert!(over.out.contains("nothing to resume"), "{over:?}");
+    let known = site.run(["plan", GOAL]);
+    assert_eq!(known.code, 0, "{known:?}");
+    assert!(known.out.contains("R1 has planned is R2") && known.out.contains("--again"), "{known:?}");
+    let same = site.run(["run".as_ref(), file.as_os_str()]);
+    assert!(same.out.contains("these files were run before"), "{same:?}");
+    assert_eq!(counted(&site), "hello\nbye\n");
+}
+
+#[test]
+fn what_a_person_rejects_never_runs() {
+    let site = planned(&[]);
+    let rejected = site.run(["task", "plan", "--reject", "not today"]);
+    assert_eq!(rejected.code, 0, "{rejected:?}");
+    let ran = site.run(["resume"]);
+    assert!([0, 1].contains(&ran.code), "{ran:?}");
+    let over = site.run(["resume"]);
+    assert!(over.out.contains("nothing to resume"), "{over:?}");
+    assert_eq!(state_of(&site).runs().count(), 1);
+    assert_eq!(site.outcome("plan"), "failed");
+    assert!(files(&site).is_empty());
+    assert_eq!(counted(&site), "");
+    site.wait_for_worker_to_leave();
+}
+
+/// Kills the engine that is to start an approved day once `moment` has come.
+fn killed_at(moment: impl Fn(&Site, &State) -> bool) {
+    let site = planned(&[]);
+    let approved = site.run(["task", "plan", "--approve"]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    let mut engine = site.start_quietly(["resume"]);
+    wait_until(LONG, "the moment to kill it", || moment(&site, &state_of(&site)));
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    let ran = site.run(["resume"]);
+    assert!(ran.code == 0 || ran.out.contains("nothing to resume"), "{ran:?}");
+    check_done(&site, &ran);
+}
+
+#[test]
+fn an_engine_that_is_killed_before_the_day_begins_is_made_up_for() {
+    killed_at(|_, _| true);
+}
+
+#[test]
+fn an_engine_that_is_killed_while_it_hands_the_day_in_is_made_up_for() {
+    killed_at(|site, _| site.state().join("days").is_dir());
+}
+
+#[test]
+fn an_engine_that_is_killed_when_the_day_has_begun_begins_no_second_one() {
+    killed_at(|_, state| state.runs().count() == 2);
+}
+
+#[test]
+fn without_a_run_the_approved_day_is_a_file() {
+    let site = planned(&["--no-run"]);
+    let other = site.run(["plan", GOAL, "--budget", "3"]);
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.err.contains("without this --budget"), "{other:?}");
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(state_of(&site).runs().count(), 1, "{ran:?}");
+    let [file] = &files(&site)[..] else { panic!("one file of the day") };
+    let told = site.run(["plan", GOAL]);
+    assert!(told.out.contains(&format!("dayshift run {}", file.display())), "{told:?}");
+    let ran = site.run(["run".as_ref(), file.as_os_str()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    check_done(&site, &ran);
+}
+
+#[test]
+fn a_file_of_the_day_that_a_person_has_changed_is_left_alone() {
+    let site = planned(&[]);
+    let state = state_of(&site);
+    let (_, day) = proposal::of_task(&state, state.tasks().next().unwrap()).unwrap();
+    let file = site.state().join(format!("days/R1-{}.yaml", &day.sha256[..8]));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "my own\n").unwrap();
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "what was approved runs: {ran:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "my own\n");
+    check_done(&site, &ran);
+}
+
+#[test]
+fn planned_in_the_background_the_day_begins_there_once_it_is_approved() {
+    let site = site();
+    let ran = site.run(["plan", GOAL, "--detach", "--budget", "3"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let review = wait_for_value(LONG, "the proposal", || {
+        let inbox = site.json(["review", "--json"]);
+        inbox["items"][0]["proposal"].is_array().then(|| inbox["items"][0]["error"].clone())
+    });
+    assert!(review.to_string().contains("Shall it be done as proposed?"), "{review}");
+    let approved = site.run(["task", "plan", "--approve"]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    wait_until(LONG, "the day to end", || {
+        let state = state_of(&site);
+        state.runs().count() == 2 && state.runs().all(dayshift_core::state::Run::is_closed)
+    });
+    let state = state_of(&site);
+    let limit = state.runs().last().unwrap().spec.budget.cost.unwrap();
+    assert_eq!(limit.to_string(), "$3.00", "planning was free");
+    check_done(&site, &ran);
+}
+
+#[test]
+fn a_live_engine_begins_an_approved_day_at_once() {
+    let site = planned(&[]);
+    let go = site.home.path().join("go");
+    let day = site.home.path().join("day.yaml");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", go.display());
+    fs::write(&day, format!("date: 2026-11-20\ntasks:\n  - {{id: other, name: Other, run: '{wait}'}}\n"))
+        .unwrap();
+    let mut engine = site.start_quietly(["run".as_ref(), day.as_os_str()]);
+    wait_until(LONG, "the engine to work", || state_of(&site).live().next().is_some());
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    wait_until(LONG, "the day to end", || {
+        let state = state_of(&site);
+        state.runs().count() == 3 && state.runs().last().is_some_and(dayshift_core::state::Run::is_closed)
+    });
+    assert_eq!(counted(&site), "hello\nbye\n");
+    fs::write(&go, "").unwrap();
+    assert!(engine.wait().unwrap().success());
+    site.wait_for_worker_to_leave();
+}
+
+#[test]
+fn a_goal_that_cannot_be_planned_is_refused_before_anything_starts() {
+    let site = site();
+    for (words, told) in [
+        (vec!["plan", "  "], "the goal is empty"),
+        (vec!["plan", GOAL, "--agent", "nobody"], "there is no agent `nobody`"),
+        (vec!["plan", GOAL, "--budget=-1"], "is no amount of dollars"),
+    ] {
+        let ran = site.run(&words);
+        assert_eq!(ran.code, 2, "{words:?}: {ran:?}");
+        assert!(ran.err.contains(told), "{words:?}: {ran:?}");
+    }
+    assert!(!site.state().join("dayshift.db").exists());
+}
