@@ -68,7 +68,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
     },
     Hook {
         name: "soak",
-        words: " [--engine N] [--worker N] [--seed S] [--seconds S]",
+        words: " [--engine N] [--worker N] [--people N] [--seed S] [--seconds S]",
         about: "kills engine and worker at random moments of a day, and counts what it cost",
         package: "dayshift",
         profile: "fast",
@@ -77,6 +77,7 @@ pub(crate) const HOOKS: [Hook; 6] = [
             flags: &[
                 ("--engine", "DAYSHIFT_SOAK_ENGINE"),
                 ("--worker", "DAYSHIFT_SOAK_WORKER"),
+                ("--people", "DAYSHIFT_SOAK_PEOPLE"),
                 ("--seed", "DAYSHIFT_SOAK_SEED"),
                 ("--seconds", "DAYSHIFT_SOAK_SECONDS"),
             ],

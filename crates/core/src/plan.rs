@@ -27,9 +27,9 @@ pub(crate) fn plan(
             let checks = base_checks(&red, first);
             let next = checks.last().map_or(first, |check| JobId(check.job.0 + 1));
             let mut jobs = Planner::new(task, pipeline, next).stages();
-            // Whatever waits for nothing else would begin before them.
-            for job in jobs.iter_mut().filter(|job| job.needs.is_empty()) {
-                job.needs = needs_of_work(&checks);
+            // All of them: those whose earlier jobs a person has cancelled would begin before the checks.
+            for job in &mut jobs {
+                job.needs.splice(0..0, needs_of_work(&checks));
             }
             checks.into_iter().chain(jobs).collect()
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -39,21 +40,28 @@ pub(crate) fn put(paths: &Paths, bytes: &[u8]) -> Result<String> {
     }
     let folder = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let new = file.with_extension(format!("{}.new", std::process::id()));
+    // Others of us may put the same bytes at the same time.
+    let turn = PUTS.fetch_add(1, Ordering::Relaxed);
+    let new = file.with_extension(format!("{}-{turn}.new", std::process::id()));
     let _ = fs::remove_file(&new);
     let written = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&new)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&new, &file));
+        // The journal names it next: it must not be less durable than that.
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|()| fs::rename(&new, &file))
+        .and_then(|()| fs::File::open(folder)?.sync_all());
     written.inspect_err(|_| {
         // Half a file must not take the room that is missing.
         let _ = fs::remove_file(&new);
     })?;
     Ok(sha256)
 }
+
+/// How often something was put.
+static PUTS: AtomicU64 = AtomicU64::new(0);
 
 /// The bytes of this hash, which is looked at again. What is wrong, a fragment.
 pub(crate) fn get(paths: &Paths, sha256: &str) -> std::result::Result<Vec<u8>, String> {

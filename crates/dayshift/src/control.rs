@@ -157,7 +157,7 @@ fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()>
             Some(Answer::Taken(run)) => Reply::Taken { run },
             Some(Answer::Refused(refusal)) => Reply::Refused { message: refusal.message },
             Some(Answer::Frozen(message)) => Reply::Frozen { message },
-            None => Reply::Frozen { message: "the engine is going down".to_owned() },
+            None => Reply::Frozen { message: "reach the engine: it is going down".to_owned() },
         },
         Err(_) if serde_json::from_str::<Look>(&line).is_ok_and(|look| look.look == "health") => {
             Reply::Health { journal: health.journal_trouble() }

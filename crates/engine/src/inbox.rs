@@ -188,7 +188,7 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
 
     fn not_taken(&self) -> Answer {
         let reason = self.engine.frozen().map(|failure| failure.message.clone());
-        Answer::Frozen(reason.unwrap_or_else(|| "the journal was just read again; try again".to_owned()))
+        Answer::Frozen(reason.unwrap_or_else(|| "note it: the journal was just read again".to_owned()))
     }
 
     /// Sleeps until something comes in or is due, then takes everything that is there.

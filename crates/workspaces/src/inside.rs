@@ -122,6 +122,15 @@ impl Inside {
         files
     }
 
+    /// The files of this folder itself and none below it, sorted, at most `names_max`; links and names that
+    /// are no UTF-8 are passed over.
+    pub fn own_files(&self, names_max: usize) -> Vec<String> {
+        let mut files = Vec::new();
+        list(&self.root, "", names_max, 0, &mut files);
+        files.sort();
+        files
+    }
+
     fn parent(
         &self,
         path: &str,

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, Read, Write};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{Common, place};
 use crate::failure::{Code, Failure};
-use crate::outside::mailbox;
+use crate::outside::mailbox::{self, CALLS_MAX};
 use crate::paths::Paths;
 
 /// The variable that names the mailbox to an attempt's processes.
@@ -39,9 +39,6 @@ const PUBLISHED_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a question waits for an answer that is there at once, a standing one for instance.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-
-/// Calls of one attempt.
-const CALLS_MAX: u32 = 1_000;
 
 /// What `mcp` takes.
 #[derive(Debug, Args)]
@@ -171,8 +168,10 @@ impl Server {
 
     /// Notes a call in the mailbox and gives its name.
     fn note(&self, kind: &str, call: &Value) -> Result<String, String> {
-        // Unique beside the calls of another server of the same attempt.
-        let name = format!("{}-{}", std::process::id(), self.calls);
+        // Unique beside the calls of another server of the same attempt, which may have the same pid where
+        // they are counted for each anew.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let name = format!("{}-{since}-{}", std::process::id(), self.calls);
         Inside::open(&self.mailbox)
             .and_then(|inside| inside.write(&format!("{kind}-{name}.json"), call.to_string().as_bytes()))
             .map_err(|error| format!("it could not be written down: {error}"))?;

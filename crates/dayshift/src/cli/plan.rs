@@ -90,8 +90,14 @@ pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
             return tell_file(common, &paths, &state, &fingerprint).map(|()| code);
         };
         let Some(decision) = decide(common, &state, state.task_of(job), job)? else { return Ok(code) };
-        // Somebody else may have decided meanwhile: then that stands.
         let id = job.id;
+        let shown = dayshift_views::proposal(&state, state.task_of(job));
+        let (now, _) = place::read(&paths)?;
+        if now.job(id).and_then(|job| dayshift_views::proposal(&now, now.task_of(job))) != shown {
+            output::error("the proposal has changed meanwhile; here is the new one");
+            continue;
+        }
+        // Somebody else may have decided meanwhile: then that stands.
         if let Err(error) =
             steer::steer(&paths, Request::Decide { job: id, decision, by: people::by_person() })
         {

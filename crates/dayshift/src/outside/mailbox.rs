@@ -27,6 +27,9 @@ use crate::log::{self, About, Level};
 /// The mailbox in an attempt's folder.
 pub(crate) const FOLDER: &str = "mailbox";
 
+/// Calls that one server takes; more are no work any more.
+pub(crate) const CALLS_MAX: u32 = 1_000;
+
 /// In a mailbox: what the agent published.
 pub(crate) const PUBLISHED: &str = "out";
 
@@ -41,6 +44,9 @@ const LETTER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Files of one folder that are looked at.
 const LETTERS_MAX: usize = 200;
+
+/// Calls of one attempt's servers that are looked at: more than some of them may note.
+const CALLS_READ_MAX: usize = 4 * CALLS_MAX as usize;
 
 /// How long nothing more must have been written before a file is read: it may come in pieces.
 const QUIET: Duration = Duration::from_millis(100);
@@ -90,16 +96,37 @@ impl Boxes {
     }
 }
 
+/// When boxes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// The agent may be writing: a file that is still empty is being written, and the kernel tells when it is
+    /// closed.
+    AtWork,
+    /// Nobody writes any more: what is empty now stays so.
+    Ended,
+}
+
 /// Reads what is new in the boxes of a watched attempt.
-pub(super) fn read(shared: &Shared, attempt: AttemptId, watch: &mut Watch, reports: &mut Vec<Report>) {
+pub(super) fn read(
+    shared: &Shared,
+    attempt: AttemptId,
+    watch: &mut Watch,
+    when: When,
+    reports: &mut Vec<Report>,
+) {
     let about = watch.about;
     let (Some(boxes), Some(reader)) = (&mut watch.boxes, &mut watch.reader) else { return };
     let clean = &mut reader.clean;
     if let Ok(inside) = Inside::open(&boxes.workspace) {
         for file in inside.files(QUESTIONS, LETTERS_MAX) {
             let Some(name) = mail::question_name(&file) else { continue };
-            if boxes.read.insert(format!("question {name}")) {
+            let known = format!("question {name}");
+            if !boxes.read.contains(&known) {
                 let words = letter(&inside, &format!("{QUESTIONS}/{file}"));
+                if is_unwritten(when, &words) {
+                    continue;
+                }
+                boxes.read.insert(known);
                 let ask = mail::question(name, &words.unwrap_or_else(|fault| fault));
                 reports.push(Report::Asked { attempt, ask: Box::new(cleaned(ask, clean)) });
             }
@@ -108,8 +135,14 @@ pub(super) fn read(shared: &Shared, attempt: AttemptId, watch: &mut Watch, repor
             let Some(name) = mail::question_name(&file).filter(|name| !name.ends_with(REFUSED)) else {
                 continue;
             };
-            if boxes.read.insert(format!("job {name}")) {
-                let wish = letter(&inside, &format!("{JOBS}/{file}")).and_then(|words| mail::wish(&words));
+            let known = format!("job {name}");
+            if !boxes.read.contains(&known) {
+                let words = letter(&inside, &format!("{JOBS}/{file}"));
+                if is_unwritten(when, &words) {
+                    continue;
+                }
+                boxes.read.insert(known);
+                let wish = words.and_then(|words| mail::wish(&words));
                 let refused = wanted(attempt, name, boxes.may_spawn, wish, clean, reports);
                 if let Some(why) = refused {
                     let _ =
@@ -119,7 +152,7 @@ pub(super) fn read(shared: &Shared, attempt: AttemptId, watch: &mut Watch, repor
         }
     }
     let Ok(inside) = Inside::open(&boxes.mailbox) else { return };
-    for file in inside.files("", LETTERS_MAX) {
+    for file in inside.own_files(CALLS_READ_MAX) {
         let Some((kind, name)) = file.strip_suffix(".json").and_then(|stem| stem.split_once('-')) else {
             continue;
         };
@@ -179,6 +212,13 @@ impl Call {
             ..ask
         };
         Ask { missing: Vec::new(), ..mail::question(name, &mail::question_text("Question", &ask)) }
+    }
+}
+
+fn is_unwritten(when: When, words: &Result<String, String>) -> bool {
+    match when {
+        When::AtWork => words.as_ref().is_ok_and(String::is_empty),
+        When::Ended => false,
     }
 }
 
@@ -245,6 +285,16 @@ pub(super) fn fetch_messages(shared: &Shared, state: &State, attempt: AttemptId)
     let Some(job) = state.attempt(attempt).map(|row| state.job_of(row)) else { return };
     let key = &state.spec(state.task_of(job)).key;
     let inbox = shared.paths.attempt(attempt).join(FOLDER).join(INBOX);
+    // An attempt that was to have them may never have begun, or ended before it looked.
+    let former = job.attempts.iter().rev().find(|former| **former < attempt);
+    if let Some(former) = former {
+        let theirs = shared.paths.attempt(*former).join(FOLDER).join(INBOX);
+        for entry in fs::read_dir(theirs).into_iter().flatten().flatten().take(LETTERS_MAX) {
+            if fs::create_dir_all(&inbox).is_ok() {
+                let _ = fs::copy(entry.path(), inbox.join(entry.file_name()));
+            }
+        }
+    }
     for to in [key.clone(), format!("{key}/{}", job.name)] {
         let folder = shared.paths.state.join(message_folder(&to));
         for entry in fs::read_dir(folder).into_iter().flatten().flatten().take(LETTERS_MAX) {
@@ -359,7 +409,7 @@ pub(super) fn attend(shared: &Shared, attempt: AttemptId, reports: &mut Vec<Repo
     if let Some(boxes) = &watch.boxes {
         shared.post.arm(attempt, boxes);
     }
-    read(shared, attempt, watch, reports);
+    read(shared, attempt, watch, When::AtWork, reports);
 }
 
 /// Starts the thread that listens to the kernel.
@@ -448,7 +498,7 @@ fn deliver_letters(shared: &Shared, attempt: AttemptId) {
     let mut watches = shared.watches();
     let Some(watch) = watches.get_mut(&attempt) else { return };
     let mut reports = Vec::new();
-    read(shared, attempt, watch, &mut reports);
+    read(shared, attempt, watch, When::AtWork, &mut reports);
     if !reports.is_empty() {
         shared.handle.reports(reports);
     }

@@ -119,7 +119,8 @@ pub(super) fn ended(
     let written = mailbox::hear(shared, &mut watches, reports);
     for other in written.into_iter().chain([attempt]) {
         if let Some(watch) = watches.get_mut(&other) {
-            mailbox::read(shared, other, watch, reports);
+            let when = if other == attempt { mailbox::When::Ended } else { mailbox::When::AtWork };
+            mailbox::read(shared, other, watch, when, reports);
         }
     }
     let Some(watch) = watches.get_mut(&attempt) else { return };

@@ -39,12 +39,17 @@ wait
 mark end
 "#;
 
-/// Writes the day and returns its path.
-pub(super) fn write(site: &Site) -> String {
+/// Writes what every job does, and returns its path.
+pub(super) fn write_job(site: &Site) -> String {
     let home = site.home.path();
     let script = home.join("job.sh");
     fs::write(&script, JOB.replace("HOME", &home.display().to_string())).unwrap();
-    let script = script.display();
+    script.display().to_string()
+}
+
+/// Writes the day and returns its path.
+pub(super) fn write(site: &Site) -> String {
+    let (home, script) = (site.home.path(), write_job(site));
     let mut day = format!(
         "date: 2026-11-20\nmax_parallel: 8\nagents:\n  crew: {{kind: command, run: 'sh {script} agent'}}\n\
          gates:\n  checked: 'sh {script} gate'\ntasks:\n"

@@ -4,6 +4,7 @@
 
 mod day;
 mod moment;
+mod people;
 mod round;
 mod story;
 mod table;
@@ -100,7 +101,7 @@ fn the_worker_can_be_killed_at_any_moment() {
     println!("{}", table.of_worker());
 }
 
-/// `cargo xtask soak --engine N --worker N --seed S --seconds S`.
+/// `cargo xtask soak --engine N --worker N --people N --seed S --seconds S`.
 #[test]
 #[ignore = "a long run of its own: cargo xtask soak"]
 fn long_soak_of_kills() {
@@ -116,4 +117,5 @@ fn long_soak_of_kills() {
         let long = Soak { kills: worker, hits_min: 0, lanes: LANES, limit };
         println!("{}", soak(&long, &mut moments, round::worker).of_worker());
     }
+    people::long(usize::try_from(number("DAYSHIFT_SOAK_PEOPLE", 50)).unwrap(), &mut moments);
 }
