@@ -1,6 +1,6 @@
 //! Proposed days: what is known of one before a person decides on it, and where an approved one lies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -23,6 +23,9 @@ use crate::paths::Paths;
 
 /// Commands, variables and warnings of a day of which people are told: each kind.
 const TOLD_MAX: usize = 50;
+
+/// The longest command that people are shown whole, in bytes.
+const COMMAND_BYTES_MAX: usize = 400;
 
 /// What a person looks at before they decide, and a pipeline's conditions and stages can use.
 #[derive(Debug, Default)]
@@ -49,7 +52,57 @@ pub(crate) fn read(paths: &Paths, repo: &Path, name: &str, bytes: &[u8]) -> Resu
             spec.tasks.len()
         ));
     }
+    if let Some(message) = hidden(repo, &spec) {
+        return Err(message);
+    }
     Ok(known(&spec))
+}
+
+/// What of the day a person would approve without having seen it: agents and surroundings of its own, and commands that
+/// are not shown whole. Such a day is refused.
+fn hidden(repo: &Path, spec: &RunSpec) -> Option<String> {
+    let own = |task: String| {
+        let text = format!("tasks: [{{id: x, description: x, {task}}}]");
+        place::repo_at(repo).and_then(|repo| self::spec(repo, "x.yaml", text)).ok()
+    };
+    for agent in &spec.agents {
+        let name = serde_json::Value::from(agent.name.as_str());
+        let known = own(format!("agent: {name}"));
+        if !known.is_some_and(|known| known.agents.contains(agent)) {
+            return Some(format!(
+                "it defines or changes the agent `{}`: a proposed day names agents that are there, as they are",
+                agent.name
+            ));
+        }
+    }
+    let plain = own("run: 'true'".to_owned())?;
+    if spec.furnishing != plain.furnishing {
+        return Some(
+            "it says what new worktrees get (`workspace`): that is not for a proposed day".to_owned(),
+        );
+    }
+    let env = plain.tasks.first().map(|task| &task.env);
+    if let Some(task) = spec.tasks.iter().find(|task| Some(&task.env) != env) {
+        return Some(format!("`{}` sets variables (`env`): that is not for a proposed day", task.key));
+    }
+    let commands = commands(spec);
+    let is_long = |command: &&String| {
+        command.len() > COMMAND_BYTES_MAX || command.trim_end().chars().any(char::is_control)
+    };
+    if let Some(command) = commands.iter().find(is_long) {
+        let shown: String = command.chars().take(60).collect();
+        return Some(format!(
+            "a command is longer than {COMMAND_BYTES_MAX} bytes or has several lines, and could not be shown whole: `{}`",
+            shown.escape_debug()
+        ));
+    }
+    let distinct: BTreeSet<&String> = commands.iter().collect();
+    (distinct.len() > TOLD_MAX).then(|| {
+        format!(
+            "it has {} commands; a person is to look at {TOLD_MAX} at most: plan less at once",
+            distinct.len()
+        )
+    })
 }
 
 /// The text of a proposal as a run.

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::text::{line_of, put};
 
+/// Characters of a line: the longest command that a proposal may have fits.
+const SHOWN_MAX: usize = 400;
+
 /// How many of its tasks are listed.
 const TASKS_LISTED_MAX: usize = 200;
 
@@ -60,7 +63,7 @@ fn listed<'a>(day: &'a Artifact, prefix: &'a str, what: &'a str) -> impl Iterato
         .filter_map(|(name, text)| Some((name.strip_prefix(prefix)?.parse().ok()?, text.as_str())))
         .collect();
     found.sort_unstable();
-    found.into_iter().map(move |(_, text)| format!("{what}: {}", line_of(text, 400)))
+    found.into_iter().map(move |(_, text)| format!("{what}: {}", line_of(text, SHOWN_MAX)))
 }
 
 /// The day that a task proposes; `None` where it proposes none.

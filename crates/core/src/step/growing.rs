@@ -229,7 +229,8 @@ pub(super) fn reject(
             hold(turn, job, message, concerns);
         }
         (false, Then::Fail) => {
-            let message = format!("{}; {times} times, as often as it may", failure.message);
+            let why = if times < on_reject.max { "and nobody has a try left" } else { "as often as it may" };
+            let message = format!("{}; {times} times, {why}", failure.message);
             finish(turn, job, Outcome::Failed(Failure::new(failure.class, message)));
         }
     }

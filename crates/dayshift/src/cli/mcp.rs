@@ -2,6 +2,7 @@
 //! the mailbox of its attempt and reads from there, so that it needs no engine: whichever engine lives
 //! next finds what was written.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, Read, Write};
 use std::mem::MaybeUninit;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Common, place};
 use crate::failure::{Code, Failure};
-use crate::outside::mailbox::{self, CALLS_MAX};
+use crate::outside::mailbox::{self, CALLS_MAX, LETTER_BYTES_MAX};
 use crate::paths::Paths;
 
 /// The variable that names the mailbox to an attempt's processes.
@@ -50,7 +51,7 @@ pub(crate) struct McpArgs {
 
 /// Serves one agent until it closes our standard input.
 pub(crate) fn mcp(common: &Common, args: &McpArgs) -> Result<Code> {
-    let mut server = Server { mailbox: mailbox_of(common, args)?, calls: 0, read: 0 };
+    let mut server = Server { mailbox: mailbox_of(common, args)?, calls: 0, read: BTreeSet::new() };
     fs::create_dir_all(&server.mailbox)
         .with_context(|| format!("failed to make {}", server.mailbox.display()))?;
     let mut input = std::io::stdin().lock();
@@ -92,7 +93,7 @@ struct Server {
     mailbox: PathBuf,
     calls: u32,
     /// Messages that were read already.
-    read: usize,
+    read: BTreeSet<String>,
 }
 
 impl Server {
@@ -134,7 +135,7 @@ impl Server {
             Some("ask_human") => {
                 let call = json!({
                     "question": needed("question")?, "context": text("context"), "impact": text("impact"),
-                    "options": given.get("options").and_then(Value::as_array).cloned().unwrap_or_default(),
+                    "options": options(given),
                 });
                 self.ask(&call)
             }
@@ -172,8 +173,12 @@ impl Server {
         // they are counted for each anew.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let name = format!("{}-{since}-{}", std::process::id(), self.calls);
+        let words = call.to_string();
+        if words.len() > LETTER_BYTES_MAX {
+            return Err(format!("it has {} bytes; {LETTER_BYTES_MAX} are the most", words.len()));
+        }
         Inside::open(&self.mailbox)
-            .and_then(|inside| inside.write(&format!("{kind}-{name}.json"), call.to_string().as_bytes()))
+            .and_then(|inside| inside.write(&format!("{kind}-{name}.json"), words.as_bytes()))
             .map_err(|error| format!("it could not be written down: {error}"))?;
         Ok(name)
     }
@@ -239,15 +244,21 @@ impl Server {
         let files = inside.files(mailbox::INBOX, CALLS_MAX as usize);
         let new: Vec<String> = files
             .iter()
-            .skip(self.read)
+            .filter(|file| !self.read.contains(*file))
             .filter_map(|file| {
                 inside.read(&format!("{}/{file}", mailbox::INBOX), LINE_BYTES_MAX).ok().flatten()
             })
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .collect();
-        self.read = files.len();
+        self.read.extend(files);
         if new.is_empty() { "no new messages".to_owned() } else { new.join("\n---\n") }
     }
+}
+
+/// What can be answered, in words: agents give all kinds of things.
+fn options(given: &Value) -> Vec<String> {
+    let options = given.get("options").and_then(Value::as_array).into_iter().flatten();
+    options.map(|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned)).collect()
 }
 
 /// A file of the folder that we were started in, which is the agent's.
@@ -349,7 +360,7 @@ mod tests {
     use super::*;
 
     fn server(folder: &Path) -> Server {
-        Server { mailbox: folder.to_owned(), calls: 0, read: 0 }
+        Server { mailbox: folder.to_owned(), calls: 0, read: BTreeSet::new() }
     }
 
     fn call(server: &mut Server, name: &str, arguments: &Value) -> (String, bool) {

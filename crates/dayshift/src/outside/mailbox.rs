@@ -40,7 +40,7 @@ pub(crate) const ANSWERS: &str = "answers";
 pub(crate) const INBOX: &str = "inbox";
 
 /// The largest question, wish or message, in bytes.
-const LETTER_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const LETTER_BYTES_MAX: usize = 64 * 1024;
 
 /// Files of one folder that are looked at.
 const LETTERS_MAX: usize = 200;
@@ -223,7 +223,7 @@ fn is_unwritten(when: When, words: &Result<String, String>) -> bool {
 }
 
 fn letter(inside: &Inside, path: &str) -> Result<String, String> {
-    match inside.read(path, LETTER_BYTES_MAX) {
+    match inside.read(path, LETTER_BYTES_MAX as u64) {
         Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Ok(None) => Err(format!("(`{path}` was gone before it could be read)")),
         Err(error) => Err(format!("(the file cannot be read: {error})")),

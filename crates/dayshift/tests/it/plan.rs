@@ -300,3 +300,41 @@ fn a_goal_that_cannot_be_planned_is_refused_before_anything_starts() {
     }
     assert!(!site.state().join("dayshift.db").exists());
 }
+
+/// Each of these would do something that the person who approves does not see.
+#[test]
+fn what_a_person_could_not_see_is_refused() {
+    let site = Site::new();
+    let folder = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&folder).unwrap();
+    let many: String =
+        (0..51).map(|number| format!("    - {{id: t{number}, run: 'echo {number}'}}\n")).collect();
+    let steps = [
+        (
+            "Two greetings",
+            "agents: {helper: {kind: command, run: 'true', env: {PATH: /elsewhere}}}\n  tasks: [{id: a, description: x, agent: helper}]\n"
+                .to_owned(),
+        ),
+        ("defines or changes the agent `helper`", "tasks: [{id: a, run: 'true', env: {LD_PRELOAD: x}}]\n".to_owned()),
+        ("`a` sets variables", "workspace: {include: [.env]}\n  tasks: [{id: a, run: 'true'}]\n".to_owned()),
+        ("what new worktrees get", r#"tasks: [{id: a, run: "true\n\ntouch x"}]"#.to_owned() + "\n"),
+        ("has several lines", format!("tasks:\n{many}")),
+    ];
+    let mut scenario = String::from("tasks:\n  plan:\n    jobs:\n      plan:\n        attempts:\n");
+    for (expected, day) in &steps {
+        let text = format!("  {day}").replace('\n', "\n                ");
+        scenario += &format!(
+            "          - - expect_prompt: '{expected}'\n            - write:\n                path: .dayshift-out/day.yaml\n                text: |\n                {}\n",
+            text.trim_end()
+        );
+    }
+    scenario += "          - - expect_prompt: '51 commands'\n            - write: {path: .dayshift-out/day.yaml, text: \"tasks: [{id: a, run: 'true'}]\\n\"}\n";
+    let text = format!(
+        "agent = \"crew\"\n[agents.crew]\nkind = \"scripted\"\nscenario = \"\"\"\n{}\"\"\"\n",
+        scenario.replace('\\', "\\\\").replace('"', "\\\"")
+    );
+    fs::write(folder.join("config.toml"), text).unwrap();
+    let ran = site.run(["plan", GOAL]);
+    assert_eq!(ran.code, 3, "{ran:?} {}", site.run(["task", "plan"]).out);
+    assert!(site.run(["review"]).out.contains("It runs: true"), "{:?}", site.run(["review"]));
+}
