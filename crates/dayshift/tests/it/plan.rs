@@ -1,5 +1,6 @@
 //! `plan`: from a goal to a day that runs. Real processes, real git; only the agents are scripted.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -307,8 +308,10 @@ fn what_a_person_could_not_see_is_refused() {
     let site = Site::new();
     let folder = site.home.path().join(".config/dayshift");
     fs::create_dir_all(&folder).unwrap();
-    let many: String =
-        (0..51).map(|number| format!("    - {{id: t{number}, run: 'echo {number}'}}\n")).collect();
+    let mut many = String::new();
+    for number in 0..51 {
+        writeln!(many, "    - {{id: t{number}, run: 'echo {number}'}}").unwrap();
+    }
     let steps = [
         (
             "Two greetings",
@@ -323,10 +326,12 @@ fn what_a_person_could_not_see_is_refused() {
     let mut scenario = String::from("tasks:\n  plan:\n    jobs:\n      plan:\n        attempts:\n");
     for (expected, day) in &steps {
         let text = format!("  {day}").replace('\n', "\n                ");
-        scenario += &format!(
+        write!(
+            scenario,
             "          - - expect_prompt: '{expected}'\n            - write:\n                path: .dayshift-out/day.yaml\n                text: |\n                {}\n",
             text.trim_end()
-        );
+        )
+        .unwrap();
     }
     scenario += "          - - expect_prompt: '51 commands'\n            - write: {path: .dayshift-out/day.yaml, text: \"tasks: [{id: a, run: 'true'}]\\n\"}\n";
     let text = format!(

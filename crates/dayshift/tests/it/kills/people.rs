@@ -220,11 +220,11 @@ fn counts(site: &Site) -> Counts {
     for event in &events {
         match event {
             Event::JobFinished { job, outcome: Outcome::Succeeded } => {
-                add(format!("accepted {}", name(*job)))
+                add(format!("accepted {}", name(*job)));
             }
             Event::WorkSentBack { job, .. } => add(format!("sent back {}", name(*job))),
             Event::JobsAdded { parent, jobs, .. } => {
-                add(format!("{} added for {}", jobs.len(), name(*parent)))
+                add(format!("{} added for {}", jobs.len(), name(*parent)));
             }
             Event::QuestionAsked { ask, .. } => add(format!("asked: {}", ask.question)),
             Event::QuestionAnswered { question, .. } => {
