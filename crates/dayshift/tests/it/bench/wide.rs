@@ -14,6 +14,9 @@ pub(super) const NAME: &str = "pipeline";
 /// Jobs of each stage; stages follow one another.
 const JOBS: usize = 100;
 
+/// A template may name 1,000 jobs, and each of them may run many gates, which are a job each.
+const GATES: usize = 10;
+
 /// One task whose pipeline has 100, 1,000 and 10,000 jobs.
 pub(super) fn table(place: &Path) -> String {
     let mut table = String::from(
@@ -34,8 +37,12 @@ fn run(place: &Path, stages: usize) -> Cost {
     let templates = folder.path().join("dayshift/templates");
     fs::create_dir_all(&templates).unwrap();
     fs::write(templates.join("wide.yaml"), template(stages)).unwrap();
-    let day = "date: 2026-11-20\ngates: {g: /bin/true}\ntasks:\n  - {id: wide, name: Wide, \
-               description: Much, agent: scripted, template: wide, workspace: scratch, gates: [g]}\n";
+    let gates: Vec<String> = (0..GATES).map(|gate| format!("g{gate}: /bin/true")).collect();
+    let day = format!(
+        "date: 2026-11-20\ngates: {{{}}}\ntasks:\n  - {{id: wide, name: Wide, description: Much, agent: scripted, \
+         template: wide, workspace: scratch, gates: [g0]}}\n",
+        gates.join(", ")
+    );
     fs::write(folder.path().join("day.yaml"), day).unwrap();
     let mut command = std::process::Command::new(binary());
     command.args(["run", "day.yaml", "--repo", ".", "--state", "state", "--max-parallel", "8"]);
@@ -50,11 +57,13 @@ fn run(place: &Path, stages: usize) -> Cost {
 }
 
 fn template(stages: usize) -> String {
+    let gates: Vec<String> = (0..GATES).map(|gate| format!("g{gate}")).collect();
+    let gates = gates.join(", ");
     let mut text = String::from("name: wide\nversion: 1\nabout: Many jobs\nstages:\n");
     for stage in 0..stages {
         writeln!(text, "  - name: s{stage}\n    jobs:").unwrap();
-        for job in 0..JOBS {
-            writeln!(text, "      - {{name: s{stage}j{job}, check: [g]}}").unwrap();
+        for job in 0..JOBS / GATES {
+            writeln!(text, "      - {{name: s{stage}j{job}, check: [{gates}]}}").unwrap();
         }
     }
     text
