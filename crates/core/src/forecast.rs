@@ -326,23 +326,8 @@ impl Play {
 
     /// A job of the run that waits for a person's decision.
     fn next_decision(&self) -> Option<JobId> {
-        let waits = |job: &&Job| match &job.state {
-            JobState::Held { reason: HoldReason::Review { .. } } => true,
-            JobState::Held {
-                reason:
-                    HoldReason::Question { .. }
-                    | HoldReason::Workspace { .. }
-                    | HoldReason::Budget { .. }
-                    | HoldReason::Gate { .. },
-            }
-            | JobState::Blocked
-            | JobState::Ready
-            | JobState::Backoff { .. }
-            | JobState::Active { .. }
-            | JobState::Done { .. } => false,
-        };
         let is_ours = |job: &&Job| self.state.task_of(job).run == self.run;
-        self.state.held().filter(is_ours).find(waits).map(|job| job.id)
+        self.state.held().filter(is_ours).find(|job| job.waits_for_review()).map(|job| job.id)
     }
 
     /// How long the attempt's process runs; never to its time limit, which would fail it.

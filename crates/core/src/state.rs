@@ -319,23 +319,49 @@ impl Job {
         }
     }
 
-    /// Whether it is a gate that could not be run and waits for a person.
-    pub fn waits_as_gate(&self) -> bool {
+    /// For what it waits for a person; `None` where it does not.
+    fn held_for(&self) -> Option<&HoldReason> {
         match &self.state {
-            JobState::Held { reason: HoldReason::Gate { .. } } => true,
-            JobState::Held {
-                reason:
-                    HoldReason::Workspace { .. }
-                    | HoldReason::Budget { .. }
-                    | HoldReason::Review { .. }
-                    | HoldReason::Question { .. },
-            }
-            | JobState::Blocked
+            JobState::Held { reason } => Some(reason),
+            JobState::Blocked
             | JobState::Ready
             | JobState::Backoff { .. }
             | JobState::Active { .. }
-            | JobState::Done { .. } => false,
+            | JobState::Done { .. } => None,
         }
+    }
+
+    /// Whether it is a gate that could not be run and waits for a person.
+    pub fn waits_as_gate(&self) -> bool {
+        self.held_for().is_some_and(|reason| match reason {
+            HoldReason::Gate { .. } => true,
+            HoldReason::Workspace { .. }
+            | HoldReason::Budget { .. }
+            | HoldReason::Review { .. }
+            | HoldReason::Question { .. } => false,
+        })
+    }
+
+    /// Whether it waits for a person's decision about what was made.
+    pub fn waits_for_review(&self) -> bool {
+        self.held_for().is_some_and(|reason| match reason {
+            HoldReason::Review { .. } => true,
+            HoldReason::Workspace { .. }
+            | HoldReason::Budget { .. }
+            | HoldReason::Gate { .. }
+            | HoldReason::Question { .. } => false,
+        })
+    }
+
+    /// Whether it waits for a person's answer.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.held_for().is_some_and(|reason| match reason {
+            HoldReason::Question { .. } => true,
+            HoldReason::Workspace { .. }
+            | HoldReason::Budget { .. }
+            | HoldReason::Review { .. }
+            | HoldReason::Gate { .. } => false,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::ids::{AttemptId, JobId, QuestionId};
 use crate::input::Refusal;
 use crate::pipeline::{OnReject, Repair};
-use crate::state::{Job, JobState, Phase, Question, State};
+use crate::state::{Job, Phase, Question, State};
 use crate::time::{Millis, Timestamp};
 use crate::types::{Ask, Decision, ErrorContext, Failure, FailureClass, HoldReason, JobWork, Outcome};
 
@@ -109,7 +109,7 @@ fn answer_likes(turn: &mut Turn<'_>, question: QuestionId) {
 }
 
 fn go_on(turn: &mut Turn<'_>, job: JobId) {
-    let is_held = turn.state.job(job).is_some_and(waits_for_answer);
+    let is_held = turn.state.job(job).is_some_and(Job::waits_for_answer);
     if !is_held {
         return;
     }
@@ -120,48 +120,11 @@ fn go_on(turn: &mut Turn<'_>, job: JobId) {
     }
 }
 
-fn waits_for_answer(row: &Job) -> bool {
-    match &row.state {
-        JobState::Held { reason: HoldReason::Question { .. } } => true,
-        JobState::Held {
-            reason:
-                HoldReason::Review { .. }
-                | HoldReason::Workspace { .. }
-                | HoldReason::Budget { .. }
-                | HoldReason::Gate { .. },
-        }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Done { .. } => false,
-    }
-}
-
-/// Whether the job waits for a person's decision about what was made.
-fn waits_for_review(row: &Job) -> bool {
-    match &row.state {
-        JobState::Held { reason: HoldReason::Review { .. } } => true,
-        JobState::Held {
-            reason:
-                HoldReason::Question { .. }
-                | HoldReason::Workspace { .. }
-                | HoldReason::Budget { .. }
-                | HoldReason::Gate { .. },
-        }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Done { .. } => false,
-    }
-}
-
 /// Whether a decision about a job makes sense now.
 pub(super) fn validate_decision(state: &State, job: JobId, decision: &Decision) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal { message });
     let Some(row) = state.job(job) else { return refuse(format!("there is no job {job}")) };
-    if !waits_for_review(row) {
+    if !row.waits_for_review() {
         return refuse(format!("job {job} waits for no decision"));
     }
     match decision {

@@ -7,8 +7,8 @@ use clap::Args;
 use dayshift_core::ids::{JobId, QuestionId, TaskId};
 use dayshift_core::input::Request;
 use dayshift_core::proposal::Start;
-use dayshift_core::state::{Job, JobState, State, Task};
-use dayshift_core::types::{Decision, HoldReason};
+use dayshift_core::state::{Job, State, Task};
+use dayshift_core::types::Decision;
 
 use super::{Common, background, output, place, steer};
 use crate::failure::{Code, Failure};
@@ -142,7 +142,7 @@ fn waiting<'a>(state: &'a State, which: &str) -> Result<&'a Job> {
     }
     let task: &Task = place::task(state, which)?;
     let jobs: Vec<&Job> =
-        task.jobs.iter().filter_map(|id| state.job(*id)).filter(|job| waits_for_review(job)).collect();
+        task.jobs.iter().filter_map(|id| state.job(*id)).filter(|job| job.waits_for_review()).collect();
     match jobs.as_slice() {
         [only] => Ok(only),
         [] => Err(Failure::new(Code::Invalid, format!("task `{which}` waits for no decision"))
@@ -155,24 +155,6 @@ fn waiting<'a>(state: &'a State, which: &str) -> Result<&'a Job> {
                 .hint("name the job instead of the task")
                 .into())
         }
-    }
-}
-
-fn waits_for_review(job: &Job) -> bool {
-    match &job.state {
-        JobState::Held { reason: HoldReason::Review { .. } } => true,
-        JobState::Held {
-            reason:
-                HoldReason::Question { .. }
-                | HoldReason::Workspace { .. }
-                | HoldReason::Budget { .. }
-                | HoldReason::Gate { .. },
-        }
-        | JobState::Blocked
-        | JobState::Ready
-        | JobState::Backoff { .. }
-        | JobState::Active { .. }
-        | JobState::Done { .. } => false,
     }
 }
 

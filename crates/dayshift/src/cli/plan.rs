@@ -261,7 +261,7 @@ fn tell_file(common: &Common, paths: &Paths, state: &State, fingerprint: &str) -
 fn waiting<'s>(state: &'s State, run: &Run) -> Option<&'s Job> {
     let tasks = run.tasks.iter().filter_map(|id| state.task(*id));
     let mut jobs = tasks.flat_map(|task| &task.jobs).filter_map(|id| state.job(*id));
-    jobs.find(|job| matches!(&job.state, JobState::Held { reason: HoldReason::Review { .. } }))
+    jobs.find(|job| job.waits_for_review())
 }
 
 /// Shows what is proposed and asks on the terminal; without one, or without an answer, says what decides later.

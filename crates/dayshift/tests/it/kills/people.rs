@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dayshift_core::event::Event;
 use dayshift_core::ids::JobId;
-use dayshift_core::state::{JobState, State};
-use dayshift_core::types::{HoldReason, Outcome};
+use dayshift_core::state::State;
+use dayshift_core::types::Outcome;
 use dayshift_journal::{Open, SqliteJournal, verify};
 use dayshift_testkit::wait_until;
 
@@ -169,7 +169,11 @@ impl Person<'_> {
         for question in state.open_questions() {
             self.say(&["answer", &question.id.to_string(), "Friendly."]);
         }
-        let held: Vec<String> = state.held().filter_map(|job| approvable(&state, job.id)).collect();
+        let held: Vec<String> = state
+            .held()
+            .filter(|job| job.waits_for_review())
+            .map(|job| state.spec(state.task_of(job)).key.clone())
+            .collect();
         for key in held {
             self.say(&["task", &key, "--approve"]);
         }
@@ -193,16 +197,6 @@ fn state(site: &Site) -> Option<State> {
     };
     journal.replay(1, apply).ok()?;
     Some(state)
-}
-
-fn approvable(state: &State, job: JobId) -> Option<String> {
-    let job = state.job(job)?;
-    match &job.state {
-        JobState::Held { reason: HoldReason::Review { .. } } => {
-            Some(state.spec(state.task_of(job)).key.clone())
-        }
-        _ => None,
-    }
 }
 
 /// What came about, by the journal and by the marks of what really ran.
