@@ -26,6 +26,9 @@ pub const VERDICT: &str = ".dayshift-out/verdict.json";
 /// What the name of an answer's file ends with.
 const ANSWER: &str = "-answer.md";
 
+/// What the name of the file ends with by which an agent says that it has read an answer.
+const RECEIPT: &str = "-answer.read";
+
 /// The longest name of a question or wish, in bytes.
 const NAME_BYTES_MAX: usize = 100;
 
@@ -48,9 +51,15 @@ pub fn answer_file(name: &str) -> String {
     format!("{name}{ANSWER}")
 }
 
-/// The question that the file of this name answers.
-pub fn answered(file: &str) -> Option<&str> {
-    file.strip_suffix(ANSWER).filter(|name| is_name(name))
+/// The file by which an agent says that it has read the answer to a question. That the answer was opened says
+/// nothing: editors, searches and backups open files as well.
+pub fn receipt_file(name: &str) -> String {
+    format!("{name}{RECEIPT}")
+}
+
+/// The question whose answer was read, as the file of this name says.
+pub fn receipt(file: &str) -> Option<&str> {
+    file.strip_suffix(RECEIPT).filter(|name| is_name(name))
 }
 
 /// Whether it can be the name of a question, a wish or a file beside others.

@@ -236,7 +236,11 @@ impl Player<'_> {
             }
         }
         self.wire.answer(&id, &Ok(answer.unwrap_or_default()))?;
-        Ok(Flow::Next)
+        let receipt = folder.join(mail::receipt_file(&ask.name)).display().to_string();
+        match act::write(self.ctx.cwd, &receipt, "") {
+            Ok(_) => Ok(Flow::Next),
+            Err(message) => Ok(Flow::End(self.fail(FailureClass::Work, &message)?)),
+        }
     }
 
     /// Asks for another job, and ends its work until that is over.

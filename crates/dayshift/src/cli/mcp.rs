@@ -205,6 +205,9 @@ impl Server {
         let end = Instant::now() + ANSWER_MAX;
         loop {
             if let Ok(answer) = fs::read_to_string(&file) {
+                // What cannot be noted is told again, in the agent's next prompt.
+                let _ = Inside::open(&self.mailbox)
+                    .and_then(|inside| inside.write(&format!("{}-{name}.json", mailbox::RECEIVED), b"{}"));
                 return Some(answer);
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -446,5 +449,7 @@ mod tests {
         let (text, is_error) = call(&mut server(home.path()), "ask_human", &json!({"question": "Tabs?"}));
         answerer.join().unwrap();
         assert_eq!((text.as_str(), is_error), ("tabs", false));
+        let noted = Inside::open(home.path()).unwrap().own_files(100);
+        assert!(noted.iter().any(|file| file.starts_with("received-")), "{noted:?}");
     }
 }

@@ -36,6 +36,9 @@ pub(crate) const PUBLISHED: &str = "out";
 /// In a mailbox: answers to questions that were asked through it.
 pub(crate) const ANSWERS: &str = "answers";
 
+/// In a mailbox: what a note begins with that says which answer was given to the agent.
+pub(crate) const RECEIVED: &str = "received";
+
 /// In a mailbox: what others have written to the agent.
 pub(crate) const INBOX: &str = "inbox";
 
@@ -59,9 +62,6 @@ const WRITTEN: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::DONT_FOLLOW);
 
-/// Answers lie among the questions, and their readers are to be known.
-const WRITTEN_OR_READ: WatchFlags = WRITTEN.union(WatchFlags::OPEN);
-
 const MADE: WatchFlags = WatchFlags::CREATE.union(WatchFlags::MOVED_TO).union(WatchFlags::ONLYDIR);
 
 /// Where an attempt's letters lie, and which of them were read.
@@ -75,8 +75,10 @@ pub(super) struct Boxes {
     task: String,
     jobs: BTreeSet<String>,
     read: BTreeSet<String>,
-    /// Answers that lie there and were not opened yet, by the name of their question.
-    unopened: BTreeMap<String, QuestionId>,
+    /// Answers that lie there, by the name of their question, and that the agent has not said to have read.
+    unread: BTreeMap<String, QuestionId>,
+    /// The names of questions whose answers the agent says to have read.
+    receipts: BTreeSet<String>,
 }
 
 impl Boxes {
@@ -91,8 +93,26 @@ impl Boxes {
             task: state.spec(task).key.clone(),
             jobs: task.jobs.iter().filter_map(|id| state.job(*id)).map(|job| job.name.clone()).collect(),
             read: BTreeSet::new(),
-            unopened: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            receipts: BTreeSet::new(),
         })
+    }
+}
+
+impl Boxes {
+    /// Takes the agent's word, in its workspace, for answers that it has read.
+    fn take_receipts(&mut self, inside: &Inside, reports: &mut Vec<Report>) {
+        for file in inside.files(QUESTIONS, LETTERS_MAX) {
+            if let Some(name) = mail::receipt(&file) {
+                self.received(name, reports);
+            }
+        }
+    }
+
+    /// The agent says that it has read the answer to the question of this name.
+    fn received(&mut self, name: &str, reports: &mut Vec<Report>) {
+        self.receipts.insert(name.to_owned());
+        reports.extend(self.unread.remove(name).map(|question| Report::AnswerDelivered { question }));
     }
 }
 
@@ -150,12 +170,17 @@ pub(super) fn read(
                 }
             }
         }
+        boxes.take_receipts(&inside, reports);
     }
     let Ok(inside) = Inside::open(&boxes.mailbox) else { return };
     for file in inside.own_files(CALLS_READ_MAX) {
         let Some((kind, name)) = file.strip_suffix(".json").and_then(|stem| stem.split_once('-')) else {
             continue;
         };
+        if kind == RECEIVED {
+            boxes.received(name, reports);
+            continue;
+        }
         if mail::is_name(name) && boxes.read.insert(file.clone()) {
             let call = letter(&inside, &file)
                 .and_then(|words| serde_json::from_str::<Call>(&words).map_err(|error| error.to_string()));
@@ -312,8 +337,10 @@ pub(super) fn messages(shared: &Shared, attempt: AttemptId) -> Vec<String> {
     files.iter().filter_map(|file| letter(&inside, &format!("{INBOX}/{file}")).ok()).collect()
 }
 
-/// Writes an answer where the attempt that asked looks for it. It is delivered when somebody opens it: an
-/// agent that ends without having looked is told the answer in its next attempt.
+/// Writes an answer where the attempt that asked looks for it. It is delivered when the agent says that it
+/// has read it, by a file of its own or through `dayshift mcp`: that somebody has opened the file says nothing
+/// about who, and who opens and closes it at once is gone before anybody could look. An agent that ends
+/// without that word is told the answer in its next attempt: it may then read it twice, but never not at all.
 pub(super) fn deliver(shared: &Shared, state: &State, question: QuestionId) {
     let Some(row) = state.question(question) else { return };
     let Some(answer) = row.answer() else { return };
@@ -324,23 +351,23 @@ pub(super) fn deliver(shared: &Shared, state: &State, question: QuestionId) {
     if let Err(error) = fs::create_dir_all(mailbox.join(ANSWERS)) {
         return failed(format!("{} cannot be made: {error}", mailbox.display()));
     }
+    let mut is_read = false;
     let workspace = shared.watches().get_mut(&row.attempt).and_then(|watch| {
         let boxes = watch.boxes.as_mut()?;
-        boxes.unopened.insert(row.ask.name.clone(), question);
-        shared.post.arm(row.attempt, boxes);
+        is_read = boxes.receipts.contains(&row.ask.name);
+        boxes.unread.insert(row.ask.name.clone(), question);
         Some(boxes.workspace.clone())
     });
+    if is_read {
+        // It was read before an engine could note that.
+        return shared.handle.report(Report::AnswerDelivered { question });
+    }
     let Some(workspace) = workspace else { return failed("nobody listens to the attempt yet".to_owned()) };
     let written = Inside::open(&mailbox)
         .and_then(|inside| inside.write(&answer_path(&row.ask.name), answer.as_bytes()))
         .and_then(|()| write_answer(&workspace, &row.ask.name, answer));
-    match written {
-        Ok(()) if shared.post.descriptor.is_none() => {
-            // Nobody can tell whether it is read.
-            shared.handle.report(Report::AnswerDelivered { question });
-        }
-        Ok(()) => {}
-        Err(error) => failed(format!("the answer cannot be written: {error}")),
+    if let Err(error) = written {
+        failed(format!("the answer cannot be written: {error}"));
     }
 }
 
@@ -383,10 +410,9 @@ impl Post {
             }
         };
         add(&boxes.workspace, MADE);
-        add(&boxes.workspace.join(QUESTIONS), WRITTEN_OR_READ);
+        add(&boxes.workspace.join(QUESTIONS), WRITTEN);
         add(&boxes.workspace.join(JOBS), WRITTEN);
         add(&boxes.mailbox, WRITTEN);
-        add(&boxes.mailbox.join(ANSWERS), WRITTEN_OR_READ);
     }
 
     /// The attempt is over.
@@ -428,12 +454,7 @@ pub(super) fn listen(shared: &Arc<Shared>) {
             let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], timeout.as_ref());
             let Some(shared) = shared.upgrade() else { return };
             let mut watches = shared.watches();
-            let mut reports = Vec::new();
-            let written = hear(&shared, &mut watches, &mut reports);
-            // Before anybody else can go on: what is told here comes before the end of its attempt.
-            if !reports.is_empty() {
-                shared.handle.reports(reports);
-            }
+            let written = hear(&shared, &mut watches);
             drop(watches);
             for attempt in written {
                 let now = Instant::now();
@@ -451,13 +472,8 @@ pub(super) fn listen(shared: &Arc<Shared>) {
     });
 }
 
-/// Takes the kernel's word: which attempts have written something, and which have read their answers. New
-/// boxes are watched from now on.
-pub(super) fn hear(
-    shared: &Shared,
-    watches: &mut BTreeMap<AttemptId, Watch>,
-    reports: &mut Vec<Report>,
-) -> BTreeSet<AttemptId> {
+/// Takes the kernel's word: which attempts have written something. New boxes are watched from now on.
+pub(super) fn hear(shared: &Shared, watches: &mut BTreeMap<AttemptId, Watch>) -> BTreeSet<AttemptId> {
     let mut attempts = BTreeSet::new();
     let Some(descriptor) = &shared.post.descriptor else { return attempts };
     let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
@@ -475,11 +491,6 @@ pub(super) fn hear(
         let Some(attempt) = known else { continue };
         let Some(boxes) = watches.get_mut(&attempt).and_then(|watch| watch.boxes.as_mut()) else { continue };
         let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
-        if flags.contains(ReadFlags::OPEN) {
-            let question = mail::answered(name).and_then(|question| boxes.unopened.remove(question));
-            reports.extend(question.map(|question| Report::AnswerDelivered { question }));
-            continue;
-        }
         let is_box = name == QUESTIONS || name == JOBS;
         if is_box {
             shared.post.arm(attempt, boxes);

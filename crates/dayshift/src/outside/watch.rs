@@ -116,7 +116,7 @@ pub(super) fn ended(
         return;
     }
     // Before its end is told: who has asked waits for an answer then, and is not taken for done.
-    let written = mailbox::hear(shared, &mut watches, reports);
+    let written = mailbox::hear(shared, &mut watches);
     for other in written.into_iter().chain([attempt]) {
         if let Some(watch) = watches.get_mut(&other) {
             let when = if other == attempt { mailbox::When::Ended } else { mailbox::When::AtWork };

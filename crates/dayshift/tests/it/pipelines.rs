@@ -347,6 +347,7 @@ tasks:
     println!("question to its file: {} ms; answer to the agent: {} ms", there.as_millis(), back.as_millis());
     let ran = Ran::of(&engine.wait_with_output().unwrap());
     assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(state_of(&site).jobs().last().unwrap().attempts.len(), 1, "it has said that it read it");
     let second = Duration::from_secs(1);
     // A loaded machine is no reason to call the way too long.
     assert!(there <= second * 3 && back <= second * 3, "{there:?} {back:?}");
@@ -384,6 +385,40 @@ tasks:
     assert_eq!(ran.code, 0, "{ran:?}");
     let state = state_of(&site);
     assert_eq!(state.jobs().last().unwrap().tries, 1, "to ask is no try");
+    site.wait_for_worker_to_leave();
+}
+
+/// An editor, a search, a backup: they open what lies there, and the agent knows nothing of it.
+#[test]
+fn an_answer_that_somebody_else_has_opened_is_told_to_the_agent_all_the_same() {
+    let scenario = r#"
+tasks:
+  a:
+    jobs:
+      dev:
+        attempts:
+          - - run: 'mkdir .dayshift-questions && echo "Which pattern?" > .dayshift-questions/q-one.md'
+            - run: 'while ! test -e HOME/opened; do sleep 0.02; done'
+          - - expect_prompt: Use pattern B.
+            - write: {path: x.txt, text: x}
+"#;
+    let one = pipeline(vec![stage(vec![job("dev", "implementer")])]);
+    let home = tempfile::tempdir().unwrap();
+    let text = scenario.replace("HOME", &home.path().display().to_string());
+    let site = site_with(one, scripted(&text), "THE BRIEF");
+    let engine = site.start(["resume"]);
+    wait_until(LONG, "the question", || site.state().join("questions/a.md").exists());
+    let place = state_of(&site).tasks().last().unwrap().workspace.place().unwrap().root.clone();
+    assert_eq!(site.run(["answer", "a", "Use pattern B."]).code, 0);
+    let answer = Path::new(&place).join(".dayshift-questions/q-one-answer.md");
+    let opened = wait_for_value(LONG, "the answer", || fs::read_to_string(&answer).ok());
+    assert!(opened.contains("Use pattern B."), "{opened}");
+    fs::write(home.path().join("opened"), "").unwrap();
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let state = state_of(&site);
+    assert_eq!(state.jobs().last().unwrap().attempts.len(), 2);
+    assert!(prompt(&site, "dev", 2).contains("Use pattern B."));
     site.wait_for_worker_to_leave();
 }
 
