@@ -277,7 +277,8 @@ impl Play {
         if let Some(job) = self.next_decision() {
             self.decisions += 1;
             let id = format!("forecast {}", self.decisions);
-            let request = Request::Decide { job, decision: Decision::Approve, by: "forecast".to_owned() };
+            let request =
+                Request::Decide { job, decision: Decision::Approve, by: "forecast".to_owned(), seen: None };
             self.take(Input::Request { id, request });
             return true;
         }

@@ -96,6 +96,9 @@ pub enum Request {
         decision: Decision,
         /// Who decides.
         by: String,
+        /// What they were shown, as [`crate::shown()`] told it then; `None`: nobody says that they have looked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<String>,
     },
     /// Answer an agent's question.
     Answer {

@@ -23,7 +23,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 pub(crate) use growing::may_spawn;
-pub use people::answers_for;
+pub use people::{QUESTIONS_MAX, answers_for};
 pub use requests::validate;
 pub(crate) use routing::chosen;
 pub(crate) use settle::in_place_is_free;

@@ -7,7 +7,7 @@ use dayshift_core::pipeline::{OnReject, Repair};
 use dayshift_core::state::{Job, JobState, Phase, RunMode, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Decision, HoldReason, JobWork, Outcome, Scope, StopReason};
-use dayshift_core::validate;
+use dayshift_core::{shown, validate};
 
 use crate::check::{Broken, ensure};
 use crate::generate;
@@ -270,10 +270,13 @@ fn makes_sense(state: &State, request: &Request) -> bool {
         Request::Answer { question, .. } => {
             state.question(*question).is_some_and(dayshift_core::state::Question::is_open)
         }
-        Request::Decide { job, decision, .. } => state.job(*job).is_some_and(|job| {
+        Request::Decide { job, decision, by: _, seen } => state.job(*job).is_some_and(|job| {
             let is_change = matches!(decision, Decision::RequestChanges { .. });
             let task = state.task_of(job);
-            waits_for_review(job) && (!is_change || (task.live.is_none() && has_author(state, job)))
+            let has_looked = seen.as_deref().is_none_or(|seen| seen == shown(state, job));
+            waits_for_review(job)
+                && has_looked
+                && (!is_change || (task.live.is_none() && has_author(state, job)))
         }),
         Request::ForgetWorkspace { task } => state.task(*task).is_some_and(|task| {
             task.outcome().is_some() && matches!(task.workspace, WorkspaceState::Kept(..))
@@ -315,7 +318,12 @@ fn decision(state: &State, rng: &mut Rng, by: String) -> Request {
         1 | 2 => Decision::RequestChanges { text },
         _ => Decision::Approve,
     };
-    Request::Decide { job, decision, by }
+    let seen = match rng.below(6) {
+        0 => Some("what lay there once".to_owned()),
+        1 | 2 => state.job(job).map(|row| shown(state, row)),
+        _ => None,
+    };
+    Request::Decide { job, decision, by, seen }
 }
 
 fn waits_for_review(job: &Job) -> bool {

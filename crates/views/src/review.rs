@@ -109,6 +109,9 @@ pub fn review(state: &State) -> String {
         if let Some(area) = &spec.area {
             put!(text, "Area: {}\n", line_of(area, 80));
         }
+        if let Some(seen) = seen(state, &item) {
+            put!(text, "Seen: {seen} (with `--seen {seen}` the decision is about this alone)\n");
+        }
         put!(text, "Go on: {}   or: dayshift cancel {}\n", item.next, shell_word(&spec.key));
     }
     text
@@ -136,9 +139,14 @@ fn concerns(job: Option<&Job>) -> &[String] {
     }
 }
 
+/// What a decision about the item would be about.
+fn seen(state: &State, item: &Item<'_>) -> Option<String> {
+    item.job.filter(|job| job.waits_for_review()).map(|job| dayshift_core::shown(state, job))
+}
+
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
 /// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `proposal` (the tasks of a day
-/// that it proposes, or null), `blocks` (tasks), `next` (a command).
+/// that it proposes, or null), `blocks` (tasks), `next` (a command), `seen` (what a decision would be about, or null).
 pub fn review_json(state: &State) -> Value {
     let rows: Vec<Value> = items(state)
         .into_iter()
@@ -156,6 +164,7 @@ pub fn review_json(state: &State) -> Value {
                 "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
                 "next": item.next,
+                "seen": seen(state, &item),
             })
         })
         .collect();

@@ -5,12 +5,13 @@ use crate::event::Event;
 use crate::ids::{AttemptId, JobId, QuestionId};
 use crate::input::Refusal;
 use crate::pipeline::{OnReject, Repair};
+use crate::shown::{maker, shown};
 use crate::state::{Job, Phase, Question, State};
 use crate::time::{Millis, Timestamp};
 use crate::types::{Ask, Decision, ErrorContext, Failure, FailureClass, HoldReason, JobWork, Outcome};
 
 /// Questions that the attempts of one job may ask: more of them are no questions.
-const QUESTIONS_MAX: usize = 20;
+pub const QUESTIONS_MAX: usize = 20;
 
 /// When people are reminded of a question that has no answer. After the last of these times it waits in
 /// silence, and no engine stays because of it.
@@ -120,12 +121,21 @@ fn go_on(turn: &mut Turn<'_>, job: JobId) {
     }
 }
 
-/// Whether a decision about a job makes sense now.
-pub(super) fn validate_decision(state: &State, job: JobId, decision: &Decision) -> Result<(), Refusal> {
+/// Whether a decision about a job makes sense now, and is about what lies there now.
+pub(super) fn validate_decision(
+    state: &State,
+    job: JobId,
+    decision: &Decision,
+    seen: Option<&str>,
+) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal { message });
     let Some(row) = state.job(job) else { return refuse(format!("there is no job {job}")) };
     if !row.waits_for_review() {
         return refuse(format!("job {job} waits for no decision"));
+    }
+    if seen.is_some_and(|seen| seen != shown(state, row)) {
+        let by = maker(state, row).map_or_else(String::new, |attempt| format!(" by what {attempt} made"));
+        return refuse(format!("what you saw was replaced{by}; look again: `dayshift review`"));
     }
     match decision {
         Decision::Approve | Decision::Reject { .. } => Ok(()),

@@ -66,7 +66,9 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                 }
             },
         },
-        Request::Decide { job, decision, .. } => people::validate_decision(state, *job, decision),
+        Request::Decide { job, decision, by: _, seen } => {
+            people::validate_decision(state, *job, decision, seen.as_deref())
+        }
         Request::Answer { question, text, .. } => people::validate_answer(state, *question, text),
         Request::Interrupt { .. } => Ok(()),
     }
@@ -256,7 +258,7 @@ pub(super) fn take(turn: &mut Turn<'_>, request: Request) {
         Request::CancelTask { task, by } => cancel::task(turn, task, &by),
         Request::RetryTask { task } => retry(turn, task),
         Request::ForgetWorkspace { task } => turn.emit(Event::WorkspaceReleased { task, kept: None }),
-        Request::Decide { job, decision, by } => people::decide(turn, job, decision, &by),
+        Request::Decide { job, decision, by, seen: _ } => people::decide(turn, job, decision, &by),
         Request::Answer { question, text, always, by } => people::answer(turn, question, text, always, by),
         Request::Interrupt { by } => cancel::interrupt(turn, &by),
     }

@@ -2,6 +2,47 @@
 
 use crate::scenario::check;
 
+/// Who has looked decides about what they saw, and about nothing that has taken its place since.
+#[test]
+fn a_decision_is_about_what_was_shown() {
+    check(
+        "
+        run slots=1
+        job plan plan planner
+        job ok ok human back=plan max=1
+        task a agent=scripted pipeline tries=3
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > exit A1 ok
+            process of A1 ended
+        > collected A1 items=1
+            ended A1 succeeded
+            finished J1 succeeded
+            held J2: is it good?
+        > look J2
+        > decide J2 changes smaller
+            decided J2 by someone: request_changes
+            sent back J1 by J2 in 0: someone wants changes: smaller | told of A1: `ok` says: someone wants changes: smaller.
+            opened A2 for J1
+        > exit A2 ok
+            process of A2 ended
+        > collected A2 items=2
+            ended A2 succeeded
+            finished J1 succeeded
+            held J2: is it good?
+        > decide-seen J2 approve
+            refused: what you saw was replaced by what A2 made; look again: `dayshift review`
+        > look J2
+        > decide-seen J2 approve
+            decided J2 by someone: approve
+            finished J2 succeeded
+            closed T1 succeeded
+            closed R1 succeeded
+        ",
+    );
+}
+
 /// A task without one ends at once; a cancellation outranks other reasons to stop.
 #[test]
 fn cancelling_waits_for_the_process() {

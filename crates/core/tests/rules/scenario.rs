@@ -59,6 +59,8 @@ pub(crate) struct Stage {
     entries: Vec<Entry>,
     pub(crate) now: Timestamp,
     requests: u32,
+    /// What a person saw when they last looked.
+    seen: Option<String>,
 }
 
 fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -124,7 +126,14 @@ impl Stage {
             proposal: None,
             warnings: Vec::new(),
         };
-        Self { spec, state: State::new(), entries: Vec::new(), now: Timestamp(1_000_000), requests: 0 }
+        Self {
+            spec,
+            state: State::new(),
+            entries: Vec::new(),
+            now: Timestamp(1_000_000),
+            requests: 0,
+            seen: None,
+        }
     }
 
     /// Sets the scene.
@@ -261,7 +270,18 @@ impl Stage {
             "retry" => self.request(Request::RetryTask { task: id(first) }),
             "decide" => {
                 let decision = piped::decision(rest.get(1).copied(), rest.get(2).copied());
-                self.request(Request::Decide { job: id(first), decision, by })
+                self.request(Request::Decide { job: id(first), decision, by, seen: None })
+            }
+            // A person looks at what a job waits with, and decides about that.
+            "look" => {
+                let job = self.state.job(id(first)).expect("a job");
+                self.seen = Some(dayshift_core::shown(&self.state, job));
+                return Vec::new();
+            }
+            "decide-seen" => {
+                let decision = piped::decision(rest.get(1).copied(), rest.get(2).copied());
+                let seen = self.seen.clone();
+                self.request(Request::Decide { job: id(first), decision, by, seen })
             }
             "answer" | "always" => {
                 let text = rest.get(1).copied().unwrap_or_default().to_owned();

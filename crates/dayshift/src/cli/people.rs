@@ -7,6 +7,7 @@ use clap::Args;
 use dayshift_core::ids::{JobId, QuestionId, TaskId};
 use dayshift_core::input::Request;
 use dayshift_core::proposal::Start;
+use dayshift_core::shown;
 use dayshift_core::state::{Job, State, Task};
 use dayshift_core::types::Decision;
 
@@ -41,6 +42,9 @@ pub(crate) struct TaskArgs {
     /// Have it made again, with these words
     #[arg(long, value_name = "TEXT")]
     request_changes: Option<String>,
+    /// What was looked at, as `review` names it: refused where something else lies there by now
+    #[arg(long, value_name = "HASH")]
+    seen: Option<String>,
 }
 
 /// What `artifacts` takes.
@@ -125,7 +129,9 @@ pub(crate) fn task(common: &Common, args: &TaskArgs) -> Result<Code> {
     let id = job.id;
     let word = decision.word();
     let run = state.run_of(state.task_of(job));
-    let is_live = steer::steer(&paths, Request::Decide { job: id, decision, by: by_person() })?;
+    // Without a word it is what lies there now, and not what takes its place on the way to the engine.
+    let seen = Some(args.seen.clone().unwrap_or_else(|| shown(&state, job)));
+    let is_live = steer::steer(&paths, Request::Decide { job: id, decision, by: by_person(), seen })?;
     let begins = run.spec.proposal.as_ref().is_some_and(|proposal| proposal.start == Start::Background);
     if begins && !is_live {
         // Who had it planned in the background waits for nothing in the foreground.

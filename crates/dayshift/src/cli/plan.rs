@@ -91,16 +91,11 @@ pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
         };
         let Some(decision) = decide(common, &state, state.task_of(job), job)? else { return Ok(code) };
         let id = job.id;
-        let shown = dayshift_views::proposal(&state, state.task_of(job));
-        let (now, _) = place::read(&paths)?;
-        if now.job(id).and_then(|job| dayshift_views::proposal(&now, now.task_of(job))) != shown {
-            output::error("the proposal has changed meanwhile; here is the new one");
-            continue;
-        }
-        // Somebody else may have decided meanwhile: then that stands.
-        if let Err(error) =
-            steer::steer(&paths, Request::Decide { job: id, decision, by: people::by_person() })
-        {
+        let seen = Some(dayshift_core::shown(&state, job));
+        // Somebody else may have decided meanwhile: then that stands. What has taken the place of what was shown is
+        // shown next.
+        let by = people::by_person();
+        if let Err(error) = steer::steer(&paths, Request::Decide { job: id, decision, by, seen }) {
             output::error(&format!("{error:#}"));
         }
         code = run::foreground(common, &paths, Some(&folder), Errand::Continue(vec![run.id]))?;
