@@ -189,6 +189,14 @@ impl<'d> Judge<'d> {
             let message =
                 format!("`back_to`: `{}` does not wait for `{name}`, so it would not look again", job.name);
             sink.error_hint(pos, code::CONTRADICTION, message, format!("add `needs: [{name}]`"));
+        } else if let Some(tries) = target.tries.filter(|tries| *tries < on_reject.max) {
+            // A rejection costs the other job a try, and there is one counter for both.
+            let message = format!(
+                "`on_reject` lets it reject {} times, but `{name}` has {tries} tries: it ends with the last of those",
+                on_reject.max
+            );
+            let hint = format!("give `{name}` `tries: {}`, or lower `max`", on_reject.max);
+            sink.warning_hint(places.on_reject, code::CONTRADICTION, message, hint);
         }
     }
 

@@ -201,6 +201,14 @@ fn mistakes() -> Vec<(&'static str, String, &'static str, &'static str)> {
             "does not wait for `y`",
         ),
         (
+            "rejects more often than who repairs may try",
+            stages(
+                "  - name: d\n    jobs: [{name: d, role: implementer, tries: 2}]\n  - name: r\n    jobs: [{name: r, role: verifier, on_reject: «{back_to: d, max: 3}}]\n",
+            ),
+            "contradiction",
+            "`d` has 2 tries",
+        ),
+        (
             "rejects without judging",
             stages(&format!(
                 "{DEV}  - name: t\n    jobs: [{{name: t, role: tester, on_reject: «{{back_to: dev, max: 3}}}}]\n"
