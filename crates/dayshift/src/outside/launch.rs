@@ -8,8 +8,8 @@ use dayshift_agents::{Brief, Order, Parser, order};
 use dayshift_core::cost_cap;
 use dayshift_core::ids::AttemptId;
 use dayshift_core::pipeline::Role;
-use dayshift_core::state::{Attempt, Job, State, Task};
-use dayshift_core::types::{Agent, Dialect, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
+use dayshift_core::state::{Attempt, Job, Phase, State, Task};
+use dayshift_core::types::{Agent, Dialect, End, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_engine::Clock;
 use dayshift_guard::{Redactor, environment};
 use dayshift_worker::command_line;
@@ -283,7 +283,7 @@ fn agent_start(
     set.extend(agent.env.clone());
     set.insert("DAYSHIFT_PROMPT_FILE".to_owned(), prompt_file.display().to_string());
     if is_scripted {
-        set.insert("DAYSHIFT_TRY".to_owned(), subject.attempt.number.to_string());
+        set.insert("DAYSHIFT_TRY".to_owned(), try_number(subject).to_string());
     }
     set.insert("DAYSHIFT_MAILBOX".to_owned(), letters);
     set.insert("DAYSHIFT_MAY_SPAWN".to_owned(), may_spawn.to_owned());
@@ -300,6 +300,14 @@ fn agent_start(
         environment,
     };
     Ok((started, refused))
+}
+
+/// Which try of its job it is for a scripted agent, from 1. One that was lost with its worker has not come to its
+/// end: the next one does its steps again.
+fn try_number(subject: &Subject<'_>) -> usize {
+    let before = subject.job.attempts.iter().filter(|id| **id < subject.attempt.id);
+    let rows = before.filter_map(|id| subject.state.attempt(*id));
+    1 + rows.filter(|row| !matches!(row.phase, Phase::Ended { end: End::Lost, .. })).count()
 }
 
 /// The whole environment of a process of the task.
