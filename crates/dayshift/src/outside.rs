@@ -9,6 +9,7 @@ mod launch;
 mod left;
 mod link;
 pub(crate) mod mailbox;
+mod passed_over;
 mod secrets;
 mod watch;
 
@@ -36,6 +37,7 @@ use crate::ports::Ports;
 use crew::Crew;
 use furnish::Furnishings;
 pub(crate) use furnish::tear_down_alone;
+pub(crate) use left::PUBLISHED_MAX;
 use link::Link;
 pub(crate) use link::start_worker;
 use secrets::Secrets;

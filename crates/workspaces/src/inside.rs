@@ -122,6 +122,28 @@ impl Inside {
         files
     }
 
+    /// What lies in a folder itself and is passed over by [`Inside::files`]: links, other things that are no files,
+    /// names that are no UTF-8 (shown as far as they can be); at most `names_max`, sorted.
+    pub fn oddities(&self, folder: &str, names_max: usize) -> Vec<String> {
+        let Some(path) = paths::inside(folder) else { return Vec::new() };
+        let Ok(opened) = self.walk(&path, &|_, _| Err(Errno::NOENT)) else { return Vec::new() };
+        let Ok(entries) = Dir::read_from(opened.as_fd()) else { return Vec::new() };
+        let is_odd = |name: &OsStr| {
+            let stat = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW);
+            let kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+            name.to_str().is_none() || !matches!(kind, FileType::RegularFile | FileType::Directory)
+        };
+        let names = entries.take(ENTRIES_MAX).flatten();
+        let mut found: Vec<String> = names
+            .map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
+            .filter(|name| is_odd(name))
+            .map(|name| name.to_string_lossy().into_owned())
+            .take(names_max)
+            .collect();
+        found.sort();
+        found
+    }
+
     /// The files of this folder itself and none below it, sorted, at most `names_max`; links and names that
     /// are no UTF-8 are passed over.
     pub fn own_files(&self, names_max: usize) -> Vec<String> {

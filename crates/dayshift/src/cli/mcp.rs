@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use clap::Args;
 use dayshift_agents::mail::{self, Wish};
+use dayshift_core::QUESTIONS_MAX;
 use dayshift_core::ids::AttemptId;
 use dayshift_workspaces::Inside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::{Common, place};
 use crate::failure::{Code, Failure};
+use crate::outside::PUBLISHED_MAX;
 use crate::outside::mailbox::{self, CALLS_MAX, LETTER_BYTES_MAX};
 use crate::paths::Paths;
 
@@ -184,6 +186,15 @@ impl Server {
     }
 
     fn ask(&self, call: &Value) -> Result<String, String> {
+        let noted = Inside::open(&self.mailbox).map_or(0, |inside| {
+            inside.own_files(CALLS_MAX as usize).iter().filter(|file| file.starts_with("ask-")).count()
+        });
+        if noted >= QUESTIONS_MAX {
+            return Err(format!(
+                "{QUESTIONS_MAX} questions are the most that a job may ask, and they are asked; go on with what you \
+                 know, and say in your last words what is open"
+            ));
+        }
         let name = self.note("ask", call)?;
         match self.answer_to(&name) {
             Some(answer) => Ok(answer),
@@ -235,6 +246,15 @@ impl Server {
         };
         if bytes.len() > PUBLISHED_BYTES_MAX {
             return Err(format!("it has {} bytes; {PUBLISHED_BYTES_MAX} are the most", bytes.len()));
+        }
+        let others = Inside::open(&self.mailbox).map_or(0, |inside| {
+            let there = inside.files(mailbox::PUBLISHED, PUBLISHED_MAX);
+            there.iter().filter(|other| *other != name).count()
+        });
+        if others >= PUBLISHED_MAX {
+            return Err(format!(
+                "`{name}` is not published: {PUBLISHED_MAX} things are the most, and so many are published"
+            ));
         }
         Inside::open(&self.mailbox)
             .and_then(|inside| inside.write(&format!("{}/{name}", mailbox::PUBLISHED), &bytes))
@@ -419,6 +439,20 @@ mod tests {
         let (text, is_error) =
             call(&mut server, "publish_artifact", &json!({"name": "b", "path": "/etc/passwd"}));
         assert!(is_error && text.contains("leads out"), "{text}");
+        for number in 1..PUBLISHED_MAX {
+            let published = json!({"name": format!("{number}.md"), "content": "more"});
+            assert!(!call(&mut server, "publish_artifact", &published).1);
+        }
+        assert!(!call(&mut server, "publish_artifact", &json!({"name": "a.md", "content": "words"})).1);
+        let (text, is_error) =
+            call(&mut server, "publish_artifact", &json!({"name": "z.md", "content": "one too many"}));
+        assert!(is_error && text.contains("50 things are the most"), "{text}");
+        for number in 1..=QUESTIONS_MAX {
+            server.note("ask", &json!({"question": number})).unwrap();
+            server.calls += 1;
+        }
+        let (text, is_error) = call(&mut server, "ask_human", &json!({"question": "One more?"}));
+        assert!(is_error && text.contains("20 questions are the most"), "{text}");
         assert_eq!(call(&mut server, "read_messages", &json!({})).0, "no new messages");
         Inside::open(home.path()).unwrap().write("inbox/A1-1.md", b"hello").unwrap();
         assert_eq!(call(&mut server, "read_messages", &json!({})).0, "hello");

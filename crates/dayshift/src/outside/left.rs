@@ -17,7 +17,7 @@ use dayshift_workspaces::Inside;
 use serde_json::Value;
 
 use super::watch::Clean;
-use super::{Shared, mailbox};
+use super::{Shared, mailbox, passed_over};
 use crate::artifacts;
 use crate::paths::Paths;
 use crate::proposal;
@@ -29,7 +29,13 @@ pub(super) const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
 const VERDICT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Things that one attempt publishes beside its outputs.
-pub(super) const PUBLISHED_MAX: usize = 50;
+pub(crate) const PUBLISHED_MAX: usize = 50;
+
+/// Files that are counted where more are published.
+const PUBLISHED_LOOKED_AT_MAX: usize = 1_000;
+
+/// Notes of one kind that one attempt leaves.
+pub(super) const NOTES_MAX: usize = 20;
 
 /// Changed files that become artifacts.
 const FILES_MAX: usize = 500;
@@ -70,6 +76,8 @@ pub(super) struct Wanted {
     claim: String,
     /// What it failed with.
     failure: Option<String>,
+    /// What it calls the questions that were taken.
+    asked: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -91,7 +99,9 @@ impl Wanted {
             Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Ended { .. } => None,
         };
         let run = state.run_of(state.task_of(job));
+        let asked = state.questions_of(job.id).filter(|question| question.attempt == attempt);
         Some(Self {
+            asked: asked.map(|question| question.ask.name.clone()).collect(),
             repo: shared.paths.now_at(&run.spec.repo),
             folder: shared.paths.attempt(attempt),
             before: parked_before(state, row).map(|id| shared.paths.attempt(id)).collect(),
@@ -133,7 +143,7 @@ pub(super) fn gather(
 ) -> Result<(), Failure> {
     let inside = Inside::open(root).ok();
     let words = words_of(wanted, clean);
-    let mut found = Found { paths, clean, artifacts: Vec::new(), names: BTreeSet::new() };
+    let mut found = Found { paths, clean, artifacts: Vec::new(), names: BTreeSet::new(), notes: Vec::new() };
     for spec in &wanted.outputs {
         let fault = match spec.form {
             OutputForm::Any => found.output(spec, wanted.role, inside.as_ref(), &words)?,
@@ -167,7 +177,11 @@ pub(super) fn gather(
             collected.verdict = verdict_of(inside.as_ref(), &words, found.clean);
         }
     }
+    collected.notes.append(&mut found.notes);
     collected.artifacts = found.artifacts;
+    passed_over::note(inside.as_ref(), &wanted.folder, &wanted.asked, collected);
+    // File names are an agent's words as well.
+    collected.notes = collected.notes.iter().map(|note| clean.text(note)).collect();
     Ok(())
 }
 
@@ -206,6 +220,8 @@ struct Found<'a> {
     clean: &'a mut Clean,
     artifacts: Vec<Artifact>,
     names: BTreeSet<String>,
+    /// What was not taken, and why, for people.
+    notes: Vec<String>,
 }
 
 impl Found<'_> {
@@ -298,13 +314,24 @@ impl Found<'_> {
         sources: &BTreeSet<&str>,
     ) -> Result<(), Failure> {
         let Some(inside) = inside else { return Ok(()) };
-        for name in inside.files(folder, PUBLISHED_MAX) {
+        let names = inside.files(folder, PUBLISHED_LOOKED_AT_MAX);
+        if names.len() > PUBLISHED_MAX {
+            let left = names.len() - PUBLISHED_MAX;
+            self.notes.push(format!("{left} published files are no artifacts: {PUBLISHED_MAX} are the most"));
+        }
+        for name in inside.oddities(folder, NOTES_MAX) {
+            self.notes.push(format!("`{}` was not published: it is a link, or no file", name.escape_debug()));
+        }
+        for name in names.into_iter().take(PUBLISHED_MAX) {
             let path = format!("{folder}/{name}");
             if path == VERDICT || sources.contains(path.as_str()) {
                 continue;
             }
-            // What cannot be taken is not published; a declared output is told of.
-            if let Ok(Some(bytes)) = inside.read(&path, OUTPUT_BYTES_MAX) {
+            let read = inside.read(&path, OUTPUT_BYTES_MAX);
+            if let Err(error) = &read {
+                self.notes.push(format!("`{}` was not published: {error}", name.escape_debug()));
+            }
+            if let Ok(Some(bytes)) = read {
                 let bytes = self.cleaned(bytes);
                 let value = serde_json::from_slice::<Value>(&bytes).ok();
                 self.keep(&name, ArtifactKind::File, &bytes)?;

@@ -14,10 +14,11 @@ use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Agent, Dialect, RunSpec, TaskWork, WorkspaceKind};
 use dayshift_journal::{Open, SqliteJournal};
 use dayshift_testkit::{Call, ModelServer, Scenario, Turn, claude_cli_or_skip, wait_for_value, wait_until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::claude::with_claude;
-use crate::common::{LONG, Ran, Site};
+use crate::common::{LONG, Ran, Site, signal};
 
 /// The state that the site's journal comes to.
 pub(crate) fn state_of(site: &Site) -> State {
@@ -419,6 +420,59 @@ tasks:
     let state = state_of(&site);
     assert_eq!(state.jobs().last().unwrap().attempts.len(), 2);
     assert!(prompt(&site, "dev", 2).contains("Use pattern B."));
+    site.wait_for_worker_to_leave();
+}
+
+/// What an agent wrote and nobody takes is told to people, with the reason.
+#[test]
+fn what_an_agent_wrote_in_vain_is_in_the_report() {
+    let scenario = r#"
+tasks:
+  a:
+    jobs:
+      dev:
+        steps:
+          - run: 'mkdir .dayshift-questions .dayshift-out && touch ".dayshift-questions/what now?.md"'
+          - run: 'ln -s /etc/hostname .dayshift-questions/linked.md'
+          - run: 'for i in $(seq 60); do echo $i > .dayshift-out/$i.txt; done'
+          - write: {path: x.txt, text: x}
+"#;
+    let one = pipeline(vec![stage(vec![job("dev", "implementer")])]);
+    let site = site_with(one, scripted(scenario), "THE BRIEF");
+    let ran = resume(&site);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let task = site.json(["task", "a", "--json"]).to_string();
+    for words in
+        ["what now?.md", "`linked.md` in `.dayshift-questions`", "10 published files are no artifacts"]
+    {
+        assert!(task.contains(words), "`{words}` in {task}");
+    }
+    site.wait_for_worker_to_leave();
+}
+
+/// Who was lost with its worker has not come to its end: the next one begins with the same steps.
+#[test]
+fn an_attempt_that_was_lost_is_no_try_of_a_scripted_agent() {
+    let scenario = r"
+tasks:
+  a:
+    jobs:
+      dev:
+        attempts:
+          - - run: 'if ! test -e HOME/begun; then touch HOME/begun; sleep 600; fi'
+            - write: {path: first.txt, text: x}
+          - - fail: {class: permanent, message: these are the steps of a second try}
+";
+    let one = pipeline(vec![stage(vec![job("dev", "implementer")])]);
+    let home = tempfile::tempdir().unwrap();
+    let text = scenario.replace("HOME", &home.path().display().to_string());
+    let site = site_with(one, scripted(&text), "THE BRIEF");
+    let engine = site.start(["resume"]);
+    wait_until(LONG, "the agent to begin", || home.path().join("begun").exists());
+    signal(site.worker().unwrap(), Signal::KILL);
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(state_of(&site).jobs().last().unwrap().attempts.len(), 2, "one was lost");
     site.wait_for_worker_to_leave();
 }
 
