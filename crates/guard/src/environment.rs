@@ -83,7 +83,7 @@ pub const TOOL_CHAINS: &[&str] = &[
 /// tokens (`DAYSHIFT_*`, `TELEGRAM_*`) even when they are named, and whatever cannot be an entry at
 /// all (an empty name, `=` in a name, a NUL).
 pub fn environment(
-    ours: impl Iterator<Item = (OsString, OsString)>,
+    ours: &[(OsString, OsString)],
     set: &BTreeMap<String, String>,
     pass: &[String],
     builtin_pass: &[&str],
@@ -96,10 +96,10 @@ pub fn environment(
     };
     let mut result = BTreeMap::new();
     for (name, value) in ours {
-        let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
         let fits = name.len() + 1 + value.len() <= ENTRY_BYTES_MAX;
-        if fits && is_entry(&name, &value) && !is_our_own(&name) && is_wanted(&name) {
-            result.insert(name, value);
+        if fits && is_wanted(name) && !is_our_own(name) && is_entry(name, value) {
+            result.insert(name.to_owned(), value.to_owned());
         }
     }
     for (name, value) in set {

@@ -138,8 +138,7 @@ impl Outfit {
         let set = variables_set(&shared.paths, state, task);
         let named = spec.pass_env.iter().map(String::as_str).chain(TOOL_CHAINS.iter().copied());
         self.secrets = shared.secrets.among(named.filter(|name| !set.contains_key(*name)));
-        let ours = shared.setting.environment.iter().cloned();
-        self.variables = environment(ours, &set, &spec.pass_env, TOOL_CHAINS);
+        self.variables = environment(&shared.setting.environment, &set, &spec.pass_env, TOOL_CHAINS);
     }
 
     /// Whether a command of the user's runs while the worktree is made or taken down.
@@ -330,7 +329,8 @@ pub(crate) fn tear_down_alone(paths: &Paths, state: &State, task: &Task, root: &
     let furnishing = state.run_of(task).spec.furnishing.clone();
     let Some(line) = furnishing.teardown.clone().filter(|_| root.is_dir()) else { return Ok(()) };
     let set = variables_set(paths, state, task);
-    let mut env = environment(std::env::vars_os(), &set, &state.spec(task).pass_env, TOOL_CHAINS);
+    let ours: Vec<_> = std::env::vars_os().collect();
+    let mut env = environment(&ours, &set, &state.spec(task).pass_env, TOOL_CHAINS);
     if furnishing.ports > 0
         && let Ok(base) = Ports::new(paths).lease(task.id, furnishing.ports)
     {

@@ -337,6 +337,6 @@ fn task_environment(
     let named = pass.iter().map(String::as_str).chain(builtin.iter().copied());
     Environment {
         secrets: shared.secrets.among(named.filter(|name| !is_open(name))),
-        variables: environment(ours.iter().cloned(), &set, &pass, builtin),
+        variables: environment(ours, &set, &pass, builtin),
     }
 }

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::environment;
 
-fn ours(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(OsString, OsString)> {
-    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>().into_iter()
+fn ours(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 fn names(pairs: &[(String, String)]) -> Vec<&str> {
@@ -28,7 +28,7 @@ fn only_the_allow_list_gets_through() {
         ("PATHS", "x"),
         ("path", "x"),
     ]);
-    let result = environment(ours, &BTreeMap::new(), &[], &[]);
+    let result = environment(&ours, &BTreeMap::new(), &[], &[]);
     assert_eq!(names(&result), ["HOME", "LC_ALL", "PATH", "https_proxy"]);
 }
 
@@ -36,7 +36,7 @@ fn only_the_allow_list_gets_through() {
 fn named_variables_are_passed_and_set_ones_win() {
     let ours = ours(&[("ANTHROPIC_API_KEY", "key"), ("MY_VAR", "mine"), ("PATH", "/bin"), ("OTHER", "no")]);
     let set = BTreeMap::from([("PATH".into(), "/usr/bin".into()), ("MODEL".into(), "m1".into())]);
-    let result = environment(ours, &set, &["MY_VAR".into(), "ABSENT".into()], &["ANTHROPIC_API_KEY"]);
+    let result = environment(&ours, &set, &["MY_VAR".into(), "ABSENT".into()], &["ANTHROPIC_API_KEY"]);
     let expected = [("ANTHROPIC_API_KEY", "key"), ("MODEL", "m1"), ("MY_VAR", "mine"), ("PATH", "/usr/bin")];
     assert_eq!(result, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
@@ -46,22 +46,22 @@ fn our_own_variables_stay_even_when_named() {
     let pairs = [("DAYSHIFT_STATE", "/s"), ("DAYSHIFT_API_TOKEN", "t"), ("TELEGRAM_BOT_TOKEN", "t")];
     let pass: Vec<String> = pairs.iter().map(|(name, _)| (*name).to_owned()).collect();
     let builtin = pairs.map(|(name, _)| name);
-    assert_eq!(environment(ours(&pairs), &BTreeMap::new(), &pass, &builtin), []);
+    assert_eq!(environment(&ours(&pairs), &BTreeMap::new(), &pass, &builtin), []);
     let set = BTreeMap::from([("DAYSHIFT_TASK".to_owned(), "T1".to_owned())]);
-    assert_eq!(names(&environment(ours(&pairs), &set, &pass, &builtin)), ["DAYSHIFT_TASK"]);
+    assert_eq!(names(&environment(&ours(&pairs), &set, &pass, &builtin)), ["DAYSHIFT_TASK"]);
 }
 
 #[test]
 fn there_are_no_wildcards() {
     let ours = ours(&[("SECRET_KEY", "x"), ("*", "y"), ("SECRET_", "z")]);
     let pass = ["SECRET_*".to_owned(), String::new()];
-    assert_eq!(environment(ours, &BTreeMap::new(), &pass, &[]), []);
+    assert_eq!(environment(&ours, &BTreeMap::new(), &pass, &[]), []);
 }
 
 #[test]
 fn what_cannot_be_an_entry_is_left_out() {
     let long = "x".repeat(128 * 1024);
-    let mut pairs: Vec<_> = ours(&[("TZ", long.as_str()), ("", "x"), ("USER", "a")]).collect();
+    let mut pairs = ours(&[("TZ", long.as_str()), ("", "x"), ("USER", "a")]);
     pairs.push(("LANG".into(), OsString::from_vec(vec![0xff, 0xfe])));
     pairs.push((OsString::from_vec(b"LC_\xff".to_vec()), "x".into()));
     let set = BTreeMap::from([
@@ -70,11 +70,11 @@ fn what_cannot_be_an_entry_is_left_out() {
         (String::new(), "x".to_owned()),
         ("GOOD".to_owned(), String::new()),
     ]);
-    assert_eq!(names(&environment(pairs.into_iter(), &set, &[], &[])), ["GOOD", "USER"]);
+    assert_eq!(names(&environment(&pairs, &set, &[], &[])), ["GOOD", "USER"]);
 }
 
 #[test]
 fn the_last_of_two_equal_names_counts() {
-    let result = environment(ours(&[("TERM", "a"), ("TERM", "b")]), &BTreeMap::new(), &[], &[]);
+    let result = environment(&ours(&[("TERM", "a"), ("TERM", "b")]), &BTreeMap::new(), &[], &[]);
     assert_eq!(result, [("TERM".to_owned(), "b".to_owned())]);
 }
