@@ -132,8 +132,8 @@ impl<J: Journal, O: Outside, C: Clock> Service<J, O, C> {
         self.engine.state()
     }
 
-    /// Takes the engine apart.
-    pub fn into_parts(self) -> (J, O) {
+    /// Takes the engine apart; the state is what was true last.
+    pub fn into_parts(self) -> (J, O, State) {
         self.engine.into_parts()
     }
 

@@ -110,8 +110,8 @@ impl<J: Journal, O: Outside> Engine<J, O> {
     }
 
     /// Takes the engine apart, as a crash would: what was not durable is gone.
-    pub fn into_parts(self) -> (J, O) {
-        (self.journal, self.outside)
+    pub fn into_parts(self) -> (J, O, State) {
+        (self.journal, self.outside, self.state)
     }
 
     /// Housekeeping while nothing waits.

@@ -229,7 +229,7 @@ fn each_entry_is_told_once_whatever_became_of_the_append() {
 fn a_journal_that_lost_what_was_durable_is_refused() {
     let mut engine = Engine::open(Memory::default(), Notes::default()).expect("an empty journal");
     turn(&mut engine, 10, vec![run(vec![task("a", &[]), task("b", &[])])]);
-    let (mut journal, outside) = engine.into_parts();
+    let (mut journal, outside, _) = engine.into_parts();
     journal.faults.push(Fault::Cut(1));
     let mut engine = Engine::open(journal, outside).expect("a whole journal");
     engine.turn(Timestamp(20), vec![fails(AttemptId(1))]).expect("a passing failure");

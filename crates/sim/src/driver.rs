@@ -376,7 +376,7 @@ impl Sim {
         let until = self.shared.now.get() + down;
         match std::mem::replace(&mut self.life, Life::Between) {
             Life::Up(engine) => {
-                let (journal, mut world) = engine.into_parts();
+                let (journal, mut world, _) = engine.into_parts();
                 world.tally.crashes += 1;
                 world.engine_dies();
                 self.client.wait(self.shared.now.get());

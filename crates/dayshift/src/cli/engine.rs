@@ -112,8 +112,7 @@ pub(crate) fn run(
         is_frozen_told: false,
     };
     let result = service.run(&mut watcher);
-    let state = service.state().clone();
-    let (store, world) = service.into_parts();
+    let (store, world, state) = service.into_parts();
     drop(world);
     if watcher.is_interrupting {
         signals::end_helpers();
