@@ -31,6 +31,8 @@ const SCHEMA: &str = "
 /// when idle.
 const WAL_PAGES: u32 = 4_096;
 const PAGE_BYTES: u64 = 4_096;
+/// What a connection keeps of the file in memory: entries are written at the end and read once, in order.
+pub(super) const CACHE_KIB: u32 = 512;
 
 /// Which file a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,7 @@ fn prepare_writer(connection: &Connection, path: &Path, limits: &Limits) -> Resu
              PRAGMA journal_size_limit = {};
              PRAGMA max_page_count = {pages};
              PRAGMA cell_size_check = ON;
+             PRAGMA cache_size = -{CACHE_KIB};
              PRAGMA trusted_schema = OFF;",
             u64::from(WAL_PAGES) * PAGE_BYTES,
         ))
