@@ -204,7 +204,7 @@ fn read_does(
         return None;
     }
     if first.key != "role" {
-        for key in ["agent", "prompt", "prompt_file", "outputs", "may_spawn"] {
+        for key in ["agent", "prompt", "prompt_file", "outputs", "may_spawn", "isolated"] {
             if let Some(entry) = fields.entry(key) {
                 let message = format!("`{key}` means nothing for a job without a `role`");
                 sink.error_hint(

@@ -466,6 +466,26 @@ fn what_is_wrong_with_a_prompt_file_is_told_in_it() {
 }
 
 #[test]
+fn only_agents_may_be_isolated() {
+    for job in ["check: all", "human: Go on?"] {
+        let text = format!("{HEAD}{DEV}  - name: j\n    jobs: [{{name: j, {job}, «isolated: true}}]\n");
+        let (text, line, column) = marked(&text);
+        let library = read_all(&[template("mine.yaml", &text)]);
+        let errors: Vec<_> = library
+            .templates
+            .values()
+            .flat_map(|template| &template.findings)
+            .chain(&library.nameless)
+            .filter(|found| found.severity == dayshift_intake::Severity::Error)
+            .collect();
+        let [error] = errors.as_slice() else { panic!("{job}: {errors:?}") };
+        assert_eq!((error.line, error.column, error.code), (line, column, "contradiction"), "{job}");
+        assert_eq!(error.message, "`isolated` means nothing for a job without a `role`", "{job}");
+        assert_eq!(error.hint.as_deref(), Some("leave it out, or give the job a role"), "{job}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let text = "name: mine\nversion: 0\nstages:\n  - name: a\n    jobs:\n      - {name: x, role: tester, needs: [y]}\n      - {role: implementor}\n  - name: a\n    jobs: []\n";
     let library = read_all(&[template("mine.yaml", text)]);
