@@ -51,7 +51,7 @@ pub(crate) fn probe_due(state: &State, attempt: &Attempt) -> Option<Timestamp> {
         return None;
     }
     let limit = stall_limit(state, attempt)?;
-    match attempt.looked {
+    match attempt.agent().looked {
         None => Some(attempt.started_at? + limit),
         Some(look) => Some(look.next_due(limit)),
     }

@@ -141,6 +141,6 @@ pub fn resumable_session(state: &State, job: JobId) -> Option<String> {
         Dialect::Command { .. } => false,
     };
     let last = state.attempt(*row.attempts.last()?)?;
-    let was_useless = last.resume.is_some() && last.session.is_none();
+    let was_useless = last.agent().resume.is_some() && last.agent().session.is_none();
     if can_resume && !was_useless { row.session.clone() } else { None }
 }

@@ -252,7 +252,7 @@ pub struct Job {
     /// Where its template is in the task's pipeline.
     pub template: Option<TemplateRef>,
     /// The item that it is made for.
-    pub item: Option<Item>,
+    pub item: Option<Box<Item>>,
     /// Who asked for it, where it was not in the plan from the beginning.
     pub spawned: Option<Box<Spawned>>,
     /// Whether its condition was found to hold.
@@ -268,13 +268,13 @@ pub struct Job {
     /// How often it has rejected what it looked at since a person last had a say.
     pub rejections: u32,
     /// What it rejected last, as the commit that holds it, and how often in a row that was the same.
-    pub rejected: Option<(Option<String>, u32)>,
+    pub rejected: Option<Box<(Option<String>, u32)>>,
     /// What its agents have asked people, oldest first.
     pub questions: Vec<QuestionId>,
     /// What it left for other jobs.
     pub artifacts: Vec<Artifact>,
     /// What it came to, where it had to judge.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Box<Verdict>>,
     /// Where it stands.
     pub state: JobState,
     /// Its attempts, oldest first.
@@ -288,7 +288,7 @@ pub struct Job {
     /// Attempts in a row that never got a workspace.
     pub unprepared: u32,
     /// What the next attempt is told.
-    pub context: Option<ErrorContext>,
+    pub context: Option<Box<ErrorContext>>,
     /// The session that the next attempt can go on with.
     pub session: Option<String>,
     /// What the gate said last.
@@ -416,15 +416,42 @@ pub struct Attempt {
     pub spend: Spend,
     /// What it is counted with beyond `spend`, because nobody knows its whole price.
     pub presumed: Micros,
-    /// The latest look at it.
-    pub looked: Option<Look>,
-    /// The call that it repeated so often that people were told, and how often.
-    pub repeated: Option<(String, u32)>,
     /// The commit that holds all it left, where that was collected.
     pub snapshot: Option<String>,
     /// Bytes of the files in its workspace that it, or work before it, made or changed, at its end
     /// (see [`Collected::disk_bytes`]); 0 where nobody counted.
     pub disk_bytes: u64,
+    /// What only agents have; `None` until there is something.
+    agent: Option<Box<AgentSide>>,
+    /// The kernel's side of its end.
+    pub process: Option<Box<ProcessEnd>>,
+}
+
+impl Attempt {
+    /// What only agents have.
+    pub fn agent(&self) -> &AgentSide {
+        static NOTHING: AgentSide = AgentSide::nothing();
+        self.agent.as_deref().unwrap_or(&NOTHING)
+    }
+
+    fn agent_mut(&mut self) -> &mut AgentSide {
+        self.agent.get_or_insert_with(|| Box::new(AgentSide::nothing()))
+    }
+
+    /// Whether something of it may still be alive.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.phase, Phase::Ended { .. })
+    }
+}
+
+/// What of an attempt only agents have. Commands and gates, of which there may be tens of thousands, do without
+/// the room that it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSide {
+    /// The latest look at it.
+    pub looked: Option<Look>,
+    /// The call that it repeated so often that people were told, and how often.
+    pub repeated: Option<(String, u32)>,
     /// The session it was told to go on with.
     pub resume: Option<String>,
     /// What other jobs left that it gets to see.
@@ -435,18 +462,25 @@ pub struct Attempt {
     pub model: Option<String>,
     /// The agent program's version.
     pub version: Option<String>,
-    /// The kernel's side of its end.
-    pub process: Option<Box<ProcessEnd>>,
     /// The agent's side of its end.
     pub claim: Option<Claim>,
     /// Tool calls that had not come back when it ended, one line each.
     pub unfinished: Vec<String>,
 }
 
-impl Attempt {
-    /// Whether something of it may still be alive.
-    pub fn is_live(&self) -> bool {
-        !matches!(self.phase, Phase::Ended { .. })
+impl AgentSide {
+    const fn nothing() -> Self {
+        Self {
+            looked: None,
+            repeated: None,
+            resume: None,
+            consumed: Vec::new(),
+            session: None,
+            model: None,
+            version: None,
+            claim: None,
+            unfinished: Vec::new(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The vocabulary: what a person asked for, what it turned into, how it ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -531,7 +532,7 @@ pub struct ProcessEnd {
     /// Bytes it printed, both streams.
     pub output_bytes: u64,
     /// sha256 of those bytes (hex), where it was asked for.
-    pub output_sha256: Option<String>,
+    pub output_sha256: Option<Arc<str>>,
     /// The end of its output, redacted, at most 4 KiB.
     pub output_tail: String,
     /// How many tests it ran, where its output is a gate's and tells.
@@ -672,7 +673,7 @@ pub struct GateResult {
     /// How long it ran.
     pub elapsed: Millis,
     /// sha256 of all it printed (hex).
-    pub output_sha256: Option<String>,
+    pub output_sha256: Option<Arc<str>>,
     /// The end of what it printed, at most 4 KiB.
     pub findings: String,
     /// The commit it ran on.

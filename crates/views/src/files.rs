@@ -42,7 +42,7 @@ pub fn agent_status(state: &State, task: TaskId, now: Timestamp) -> Value {
         "task_id": key(state, task),
         "agent_id": latest.map_or_else(|| agent_name(state, task), |attempt| line(&attempt.route.agent)),
         "attempt": latest.map(|attempt| attempt.id.to_string()),
-        "model": latest.and_then(|attempt| attempt.model.as_deref()).map(line),
+        "model": latest.and_then(|attempt| attempt.agent().model.as_deref()).map(line),
         "status": status_word(state, task),
         "started_at": task.started_at.map(iso),
         "last_updated": iso(now),
@@ -183,7 +183,7 @@ fn process_json(
         "ended_at": ended_at(attempt).map(iso),
         "command": command(state, attempt),
         "agent": line(&attempt.route.agent),
-        "model": attempt.model.as_deref().map(line),
+        "model": attempt.agent().model.as_deref().map(line),
         "workspace": task.workspace.place().map(|place| line(&place.root)),
         "branch": task.workspace.place().and_then(|place| place.branch.as_deref()).map(line),
         "exit_code": exit_code(attempt),
@@ -191,8 +191,8 @@ fn process_json(
         "rss_bytes": live.map(|facts| facts.rss_bytes).or(process.map(|process| process.rss_bytes).filter(|bytes| *bytes > 0)),
         "heartbeat": iso(ended_at(attempt).unwrap_or(now)),
         "liveness": liveness(attempt, live.is_some()),
-        "silent_since": attempt.looked.filter(|_| attempt.is_live()).map(|look| iso(before(look.at, look.probe.silent))),
-        "probe": attempt.looked.map(|Look { at, probe, before: _ }| json!({
+        "silent_since": attempt.agent().looked.filter(|_| attempt.is_live()).map(|look| iso(before(look.at, look.probe.silent))),
+        "probe": attempt.agent().looked.map(|Look { at, probe, before: _ }| json!({
             "at": iso(at),
             "silent_ms": probe.silent.0,
             "cpu_ms": probe.cpu.0,

@@ -224,7 +224,7 @@ pub fn artifacts_json(state: &State, task: &Task) -> Value {
 fn consumers(state: &State, task: &Task, producer: JobId, sha256: &str) -> Vec<String> {
     let attempts = jobs(state, task).flat_map(|job| &job.attempts).filter_map(|id| state.attempt(*id));
     let seen = |attempt: &&dayshift_core::state::Attempt| {
-        attempt.consumed.iter().any(|consumed| consumed.job == producer && consumed.sha256 == sha256)
+        attempt.agent().consumed.iter().any(|consumed| consumed.job == producer && consumed.sha256 == sha256)
     };
     attempts.filter(seen).map(|attempt| attempt.id.to_string()).collect()
 }

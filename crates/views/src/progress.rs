@@ -166,7 +166,7 @@ fn started_line(state: &State, attempt: AttemptId) -> Option<String> {
     match job.work {
         JobWork::Work | JobWork::Agent { .. } => {
             let agent = line_of(&attempt.route.agent, 80);
-            let resumed = if attempt.resume.is_some() { ", goes on with its session" } else { "" };
+            let resumed = if attempt.agent().resume.is_some() { ", goes on with its session" } else { "" };
             let number = attempt.number;
             Some(format!("{}: running ({agent}, attempt {number}{resumed})", of_job(state, job.id)?))
         }

@@ -206,8 +206,11 @@ fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
                 phase_word(attempt).to_owned()
             }
         };
-        let version =
-            attempt.version.as_deref().map_or(String::new(), |text| format!(" {}", line_of(text, 60)));
+        let version = attempt
+            .agent()
+            .version
+            .as_deref()
+            .map_or(String::new(), |text| format!(" {}", line_of(text, 60)));
         Node::leaf(format!(
             "attempt {} ({}{version}, {}, {}): {end}",
             attempt.number,

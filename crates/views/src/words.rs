@@ -414,7 +414,7 @@ pub(crate) fn verdict_word(job: &Job, gate: &GateResult) -> &'static str {
 /// What does the attempt: agent, model where known.
 pub(crate) fn agent_model(attempt: &Attempt) -> String {
     let agent = line_of(&attempt.route.agent, 80);
-    match attempt.model.as_ref().or(attempt.route.model.as_ref()) {
+    match attempt.agent().model.as_ref().or(attempt.route.model.as_ref()) {
         Some(model) => format!("{agent}/{}", line_of(model, 80)),
         None => agent,
     }

@@ -37,7 +37,7 @@ impl State {
             Event::TaskReopened { task } => self.task_reopened(*task),
             Event::AttemptOpened { attempt, job, route, reserved, resume, consumed } => {
                 self.attempt_opened(*attempt, *job, route, *reserved, resume.as_deref(), at);
-                self.attempts[*attempt].consumed.clone_from(consumed);
+                self.attempts[*attempt].agent_mut().consumed.clone_from(consumed);
             }
             Event::WorkspaceReady { attempt, workspace } => self.workspace_ready(*attempt, workspace),
             Event::AgentStarted { attempt, pid } => self.agent_started(*attempt, *pid, at),
@@ -52,8 +52,11 @@ impl State {
                 }
                 let attempt = &mut self.attempts[*attempt];
                 attempt.process = Some(Box::new(process.clone()));
-                attempt.claim.clone_from(claim);
-                attempt.unfinished.clone_from(unfinished);
+                if claim.is_some() || !unfinished.is_empty() {
+                    let agent = attempt.agent_mut();
+                    agent.claim.clone_from(claim);
+                    agent.unfinished.clone_from(unfinished);
+                }
                 attempt.phase = Phase::Collecting { verdict: verdict.clone() };
                 let id = attempt.id;
                 self.nothing_of_process_waits(id);
@@ -69,7 +72,7 @@ impl State {
                 self.set_job(*job, JobState::Backoff { until: *until, because: because.clone() });
             }
             Event::WorkSentBack { job, until, because, context, by } => {
-                self.jobs[*job].context = Some(context.clone());
+                self.jobs[*job].context = Some(Box::new(context.clone()));
                 match by {
                     Some(by) => self.sent_back_by(*job, *by, *until, because),
                     None => self.work_sent_back(*job, *until, because),
@@ -108,12 +111,13 @@ impl State {
             Event::BudgetSet { scope, limit, by: _ } => self.budget_set(*scope, *limit, at),
             Event::AttemptProbed { attempt, probe } => {
                 let row = &mut self.attempts[*attempt];
-                let before = row.looked.map(|look| look.probe);
-                row.looked = Some(Look { at, probe: *probe, before });
+                let agent = row.agent_mut();
+                let before = agent.looked.map(|look| look.probe);
+                agent.looked = Some(Look { at, probe: *probe, before });
                 self.delays.remove(&Obligation::ProbeAgent(*attempt));
             }
             Event::RepetitionSeen { attempt, call, times } => {
-                self.attempts[*attempt].repeated = Some((call.clone(), *times));
+                self.attempts[*attempt].agent_mut().repeated = Some((call.clone(), *times));
             }
             Event::DiskChanged { level, free_bytes: _ } => self.disk = *level,
             Event::CeilingSet { over, slots, because } => {
@@ -201,7 +205,7 @@ impl State {
                 needs_planned: spec.needs.len(),
                 dependents: Vec::new(),
                 template: spec.template,
-                item: spec.item.clone(),
+                item: spec.item.clone().map(Box::new),
                 spawned: spec.spawned.clone(),
                 is_let_in: false,
                 is_left_out: false,
@@ -354,19 +358,16 @@ impl State {
             reserved,
             spend: Spend::default(),
             presumed: crate::money::Micros::ZERO,
-            looked: None,
-            repeated: None,
             snapshot: None,
             disk_bytes: 0,
-            resume: resume.map(str::to_owned),
-            consumed: Vec::new(),
-            session: None,
-            model: route.model.clone(),
-            version: None,
+            agent: None,
             process: None,
-            claim: None,
-            unfinished: Vec::new(),
         });
+        if resume.is_some() || route.model.is_some() {
+            let agent = self.attempts[attempt].agent_mut();
+            agent.resume = resume.map(str::to_owned);
+            agent.model.clone_from(&route.model);
+        }
         self.live.insert(attempt);
         if let Some(agent) = self.agent_name_at(job) {
             self.agents_at_work.begin(agent);
@@ -424,9 +425,10 @@ impl State {
         version: Option<&str>,
     ) {
         let row = &mut self.attempts[attempt];
-        row.session = Some(session.to_owned());
-        row.model = model.map(str::to_owned);
-        row.version = version.map(str::to_owned);
+        let agent = row.agent_mut();
+        agent.session = Some(session.to_owned());
+        agent.model = model.map(str::to_owned);
+        agent.version = version.map(str::to_owned);
         let job = row.job;
         self.jobs[job].session = Some(session.to_owned());
     }
@@ -442,7 +444,7 @@ impl State {
             row.tries = row.tries.saturating_add(1);
         }
         if let Some(context) = context {
-            row.context = Some(context.clone());
+            row.context = Some(Box::new(context.clone()));
         }
     }
 
@@ -506,7 +508,7 @@ impl State {
         let is_result = row.keeps_changes();
         if let Some(collected) = collected {
             row.artifacts.clone_from(&collected.artifacts);
-            row.verdict.clone_from(&collected.verdict);
+            row.verdict = collected.verdict.clone().map(Box::new);
         }
         let row = &mut self.tasks[task];
         row.live = None;

@@ -98,6 +98,8 @@ impl State {
 
     pub(super) fn gate_decided(&mut self, job: JobId, result: &GateResult) {
         let row = &mut self.jobs[job];
+        // Mostly it is the only one, and there may be thousands of gates.
+        row.heard.reserve_exact(1);
         row.heard.extend(Heard::of(result));
         row.gate = Some(Box::new(result.clone()));
     }

@@ -47,10 +47,11 @@ impl State {
         let commit = self.tasks[task].collected.as_ref().and_then(|collected| collected.commit.clone());
         let row = &mut self.jobs[job];
         row.rejections = row.rejections.saturating_add(1);
-        row.rejected = match row.rejected.take() {
-            Some((before, times)) if before == commit => Some((commit, times.saturating_add(1))),
-            Some(_) | None => Some((commit, 1)),
+        let before = match row.rejected.as_deref() {
+            Some((known, times)) if *known == commit => *times,
+            Some(_) | None => 0,
         };
+        row.rejected = Some(Box::new((commit, before.saturating_add(1))));
     }
 
     /// What was rejected is made again, and all that waits for it waits again.

@@ -254,7 +254,7 @@ fn on_reject(state: &State, row: &Job) -> Option<OnReject> {
 fn is_stuck(state: &State, row: &Job) -> bool {
     let collected = state.task_of(row).collected.as_ref();
     let commit = collected.and_then(|collected| collected.commit.as_ref());
-    match (&row.rejected, commit) {
+    match (row.rejected.as_deref(), commit) {
         (Some((Some(before), times)), Some(now)) => before == now && *times >= SAME_MAX,
         (Some(_) | None, _) => false,
     }
@@ -339,7 +339,7 @@ fn add(turn: &mut Turn<'_>, parent: JobId, role: Role, spawned: Spawned, wish: O
     let name = format!("{}+{number}", row.name);
     let spec = JobSpec {
         spawned: Some(Box::new(spawned)),
-        item: row.item.clone(),
+        item: row.item.as_deref().cloned(),
         ..JobSpec::plain(job, name, JobWork::Agent { role }, Vec::<JobNeed>::new())
     };
     let task = row.task;

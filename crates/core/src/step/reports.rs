@@ -44,7 +44,8 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
             }
         }
         Report::SessionNamed { attempt, session, model, version } => {
-            let is_news = live(turn, attempt).is_some_and(|row| row.session.as_deref() != Some(&session));
+            let is_news =
+                live(turn, attempt).is_some_and(|row| row.agent().session.as_deref() != Some(&session));
             if is_news && is_in(turn, attempt, is_running) {
                 turn.emit(Event::SessionNamed { attempt, session, model, version });
             } else {
@@ -265,7 +266,7 @@ fn was_done(row: &Attempt) -> bool {
         Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Ended { .. } => false,
     };
     is_sound
-        && row.claim.as_ref().is_some_and(|claim| !claim.is_error)
+        && row.agent().claim.as_ref().is_some_and(|claim| !claim.is_error)
         && row.process.as_ref().is_some_and(|process| process.exit == Exit::Code(0))
 }
 

@@ -485,7 +485,7 @@ fn context_of(state: &State, attempt: AttemptId, failure: &Failure) -> Option<Er
     let mut text = format!("The attempt before this one failed: {}.", failure.message);
     if let Some(process) = &row.process
         && !process.output_tail.is_empty()
-        && row.claim.is_none()
+        && row.agent().claim.is_none()
     {
         text.push_str(" The end of what it printed:\n\n");
         text.push_str(&process.output_tail);

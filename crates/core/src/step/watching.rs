@@ -33,7 +33,7 @@ pub(super) fn probed(turn: &mut Turn<'_>, attempt: AttemptId, probe: Probe) {
     };
     let Some(limit) = crate::deadlines::stall_limit(turn.state, row) else { return turn.drop_report() };
     turn.emit(Event::AttemptProbed { attempt, probe });
-    let look = turn.state.attempt(attempt).and_then(|row| row.looked);
+    let look = turn.state.attempt(attempt).and_then(|row| row.agent().looked);
     if look.is_some_and(|look| look.finding(limit) == Finding::Stuck) {
         cancel::order_stop(turn, attempt, StopReason::Stalled { silent: probe.silent });
     }
@@ -52,7 +52,8 @@ pub(super) fn repeated(turn: &mut Turn<'_>, attempt: AttemptId, call: String, ti
         return turn.drop_report();
     };
     let rule = agent.repetition;
-    let is_told = row.repeated.as_ref().is_some_and(|(known, before)| *known == call && times > *before);
+    let is_told =
+        row.agent().repeated.as_ref().is_some_and(|(known, before)| *known == call && times > *before);
     if times < rule.told_at || (is_told && times < rule.stopped_at) {
         return turn.drop_report();
     }

@@ -342,7 +342,7 @@ fn notes(state: &State, run: RunId) -> Vec<String> {
         let task = state.task_of(state.job_of(attempt));
         if task.run == run
             && let (Some(agent), Some(version)) =
-                (state.agent_of_job(state.job_of(attempt)), &attempt.version)
+                (state.agent_of_job(state.job_of(attempt)), &attempt.agent().version)
         {
             notes.extend(dayshift_agents::version_warning(&agent.dialect, version));
         }

@@ -27,7 +27,8 @@ pub(super) fn prompt(
     let task = state.task_of(job);
     let (spec, run) = (state.spec(task), state.run_of(task));
     let last = job.attempts.iter().rev().nth(1).and_then(|id| state.attempt(*id));
-    let resumed = attempt.resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.unfinished)));
+    let resumed =
+        attempt.agent().resume.as_ref().map(|_| resume_note(last.map_or(&[], |row| &row.agent().unfinished)));
     let gates: Vec<_> = spec.gates.iter().filter_map(|gate| run.gate(gate).cloned()).collect();
     let answers: Vec<Answer<'_>> = state
         .questions_of(job.id)
@@ -89,7 +90,7 @@ fn job_input<'a>(
         name: template.map_or(&job.name, |template| &template.name),
         role,
         prompt,
-        item: job.item.as_ref(),
+        item: job.item.as_deref(),
         outputs: template.map(|template| template.outputs.as_slice()).unwrap_or_default(),
         inputs,
         spawned: job.spawned.as_deref(),

@@ -70,7 +70,7 @@ pub(super) fn hand_over(
         left_inline: INLINE_ALL_BYTES_MAX,
     };
     let mut inputs = Vec::new();
-    for consumed in &attempt.consumed {
+    for consumed in &attempt.agent().consumed {
         let Some((job, artifact)) = meant(state, consumed) else { continue };
         let bytes = artifacts::get(paths, &consumed.sha256).map_err(|fault| {
             let message = format!(

@@ -270,7 +270,7 @@ fn agent_start(
         &Brief {
             prompt: &text,
             prompt_file: &prompt_file.display().to_string(),
-            resume: subject.attempt.resume.as_deref(),
+            resume: subject.attempt.agent().resume.as_deref(),
             model: subject.attempt.route.model.as_deref(),
             budget_left: cost_cap(subject.state, subject.attempt.id, shared.setting.clock.now()),
             self_exe: &own_binary().display().to_string(),

@@ -107,7 +107,7 @@ impl Wanted {
             before: parked_before(state, row).map(|id| shared.paths.attempt(id)).collect(),
             outputs: state.template_of(job).map(|template| template.outputs.clone()).unwrap_or_default(),
             role,
-            claim: row.claim.as_ref().map(|claim| claim.text.clone()).unwrap_or_default(),
+            claim: row.agent().claim.as_ref().map(|claim| claim.text.clone()).unwrap_or_default(),
             failure,
         })
     }

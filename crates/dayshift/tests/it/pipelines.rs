@@ -221,7 +221,7 @@ fn a_plan_goes_to_who_develops_and_a_job_that_another_one_asked_for_is_waited_fo
     assert_eq!((output.name.as_str(), output.fields["risk"].as_str()), ("task_plan.json", "low"));
     assert_eq!(output.items[0].id, "s1");
     let dev = state.jobs().find(|job| job.name == "dev").unwrap();
-    let consumed = &state.attempt(dev.attempts[0]).unwrap().consumed;
+    let consumed = &state.attempt(dev.attempts[0]).unwrap().agent().consumed;
     assert!(consumed.iter().any(|one| one.job == plan.id && one.sha256 == output.sha256), "{consumed:?}");
     let file = site.state().join("artifacts").join(&output.sha256[..2]).join(&output.sha256);
     assert!(fs::read_to_string(file).unwrap().contains("write the parser"));
@@ -530,7 +530,7 @@ fn claude_asks_a_person_spawns_a_job_and_publishes_over_mcp() {
     let state = state_of(&site);
     let dev = state.jobs().find(|job| job.name == "dev").unwrap();
     let sessions: Vec<_> =
-        dev.attempts.iter().map(|id| state.attempt(*id).unwrap().session.clone().unwrap()).collect();
+        dev.attempts.iter().map(|id| state.attempt(*id).unwrap().agent().session.clone().unwrap()).collect();
     assert_eq!(sessions.len(), 3);
     assert!(sessions.iter().all(|session| *session == sessions[0]), "one session: {sessions:?}");
     assert!(prompt(&site, "dev", 2).contains("Use pattern B."));

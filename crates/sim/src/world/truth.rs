@@ -349,15 +349,15 @@ pub(crate) fn news_are_known(state: &State, news: &[Report]) -> Result<(), Broke
     let row = |attempt: &AttemptId| state.attempt(*attempt).filter(is_at_work);
     let is_known = |report: &Report| {
         if let Report::SessionNamed { attempt, session, .. } = report {
-            row(attempt).is_none_or(|row| row.session.as_ref() == Some(session))
+            row(attempt).is_none_or(|row| row.agent().session.as_ref() == Some(session))
         } else if let Report::Spent { attempt, spend } = report {
             row(attempt).is_none_or(|row| spend.amount().fits(row.spend.amount()))
         } else if let Report::Probed { attempt, .. } = report {
-            row(attempt).is_none_or(|row| row.looked.is_some())
+            row(attempt).is_none_or(|row| row.agent().looked.is_some())
         } else if let Report::Repeated { attempt, call, times } = report {
             row(attempt).is_none_or(|row| {
                 let rule = state.agent_of_job(state.job_of(row)).map(|agent| agent.repetition);
-                let is_told = row.repeated.as_ref().is_some_and(|(known, _)| known == call);
+                let is_told = row.agent().repeated.as_ref().is_some_and(|(known, _)| known == call);
                 rule.is_none_or(|rule| *times < rule.told_at || (is_told && *times < rule.stopped_at))
             })
         } else {

@@ -212,7 +212,7 @@ impl World {
             version_left: 0,
             word_at: 0,
             is_stopping: false,
-            session: if row.resume.is_some() { Session::Resumed } else { Session::New },
+            session: if row.agent().resume.is_some() { Session::Resumed } else { Session::New },
             signs: Signs::new(0),
             streak: 1,
             part,

@@ -132,8 +132,10 @@ fn too_long(state: &State, tasks: &[&Task]) -> Vec<String> {
 }
 
 fn repeating(state: &State, tasks: &[&Task]) -> Option<String> {
-    let repeating: Vec<&&Task> =
-        tasks.iter().filter(|task| attempts(state, task).any(|attempt| attempt.repeated.is_some())).collect();
+    let repeating: Vec<&&Task> = tasks
+        .iter()
+        .filter(|task| attempts(state, task).any(|attempt| attempt.agent().repeated.is_some()))
+        .collect();
     (!repeating.is_empty()).then(|| {
         format!(
             "Agents got the same answer to the same call over and over ({}): the brief may want what cannot be done.",

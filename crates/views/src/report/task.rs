@@ -109,9 +109,10 @@ fn agent(state: &State, task: &Task) -> String {
         }
         TaskWork::Run { command } => format!("none, a command: {}", code(command)),
     };
-    let model = latest.and_then(|attempt| attempt.model.as_deref().or(attempt.route.model.as_deref()));
+    let model =
+        latest.and_then(|attempt| attempt.agent().model.as_deref().or(attempt.route.model.as_deref()));
     // A later attempt may not have lived to name its version.
-    let version = work_attempts(state, task).rev().find_map(|attempt| attempt.version.as_deref());
+    let version = work_attempts(state, task).rev().find_map(|attempt| attempt.agent().version.as_deref());
     text.push_str(&model.map_or(String::new(), |model| format!(", model {}", md_of(model, 80))));
     text.push_str(&version.map_or(String::new(), |version| format!(", version {}", md_of(version, 80))));
     text
@@ -133,7 +134,7 @@ fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportEx
                 phase_word(attempt).to_owned()
             }
         };
-        let resumed = if attempt.resume.is_some() { ", session resumed" } else { "" };
+        let resumed = if attempt.agent().resume.is_some() { ", session resumed" } else { "" };
         let label = md(&job_label(job));
         let cost = match (attempt.spend.cost, attempt.spend.unpriced) {
             (Micros::ZERO, false) => String::new(),
@@ -239,7 +240,7 @@ fn changed_files(text: &mut String, found: &Collected) {
 fn summary(text: &mut String, state: &State, task: &Task) {
     let left = task.collected.as_deref().and_then(|found| found.summary.as_deref());
     let said = || {
-        let claim = work_attempts(state, task).next_back()?.claim.as_ref()?;
+        let claim = work_attempts(state, task).next_back()?.agent().claim.as_ref()?;
         Some(claim.text.as_str())
     };
     let Some(words) = left.or_else(said).filter(|words| !words.trim().is_empty()) else { return };

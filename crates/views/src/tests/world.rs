@@ -108,7 +108,7 @@ impl World {
             cpu: Millis(elapsed.0 / 2),
             rss_bytes: self.rss_bytes,
             output_bytes: printed.len() as u64,
-            output_sha256: Some("0123456789abcdef".repeat(4)),
+            output_sha256: Some("0123456789abcdef".repeat(4).into()),
             output_tail: printed.to_owned(),
             tests: None,
             leftovers: 0,

@@ -327,7 +327,7 @@ impl Worker {
             cpu: exit.cpu,
             rss_bytes: live.rss_bytes,
             output_bytes: live.output_bytes,
-            output_sha256: summary.sha256.or_else(nothing),
+            output_sha256: summary.sha256.or_else(nothing).map(Into::into),
             output_tail: summary.tail,
             tests: summary.tests,
             leftovers: u32::try_from(live.swept.len()).unwrap_or(u32::MAX),
