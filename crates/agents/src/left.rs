@@ -168,6 +168,15 @@ pub fn items(value: &Value, path: &str) -> Result<Vec<Item>, String> {
     Ok(items)
 }
 
+/// The items of a text: its lines that are not empty, without the blanks around them.
+///
+/// # Errors
+/// As for those of a list.
+pub fn lines(text: &str) -> Result<Vec<Item>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    items(&lines.map(Value::from).collect(), "")
+}
+
 /// The id of an item: letters, digits, `-`, `_` and `.`.
 fn named(entry: &Value) -> Option<String> {
     let id = match entry.get("id")? {

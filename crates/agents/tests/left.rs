@@ -1,6 +1,6 @@
 //! What agents leave, in the shapes in which they really leave it.
 
-use dayshift_agents::left::{closing_words, fault_by_schema, fields, items, last_json, last_verdict};
+use dayshift_agents::left::{closing_words, fault_by_schema, fields, items, last_json, last_verdict, lines};
 use dayshift_agents::mail::{answer, answer_text, question, question_name, question_text, wish};
 use dayshift_core::pipeline::Role;
 use serde_json::json;
@@ -68,6 +68,20 @@ fn fields_are_dotted_and_items_have_safe_ids_of_their_own() {
     let many = json!(vec![1; 201]);
     assert!(items(&many, "").unwrap_err().contains("201 items"));
     assert!(fields(&json!(vec![1; 10_000])).len() <= 200);
+}
+
+#[test]
+fn each_line_of_a_text_that_says_something_is_an_item() {
+    let pairs = |text: &str| {
+        let items = lines(text).unwrap().into_iter();
+        items.map(|item| (item.id, item.json)).collect::<Vec<_>>()
+    };
+    let expected = [("1", r#""src/a b.rs""#), ("2", r#""say \"x\"""#)];
+    let expected: Vec<_> = expected.map(|(id, json)| (id.to_owned(), json.to_owned())).into();
+    assert_eq!(pairs("src/a b.rs\r\n\n   \t\n  say \"x\"  "), expected);
+    assert_eq!(pairs("\n"), []);
+    assert!(lines(&"x\n".repeat(201)).unwrap_err().contains("201 items"));
+    assert!(lines(&"x".repeat(40_000)).unwrap_err().contains("item 1"));
 }
 
 #[test]

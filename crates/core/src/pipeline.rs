@@ -327,6 +327,8 @@ pub enum OutputForm {
     Any,
     /// A day file without a mistake; its items are the tasks in it.
     Day,
+    /// Text; each line of it that is not empty is an item.
+    Lines,
 }
 
 impl OutputForm {

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use dayshift_agents::left::{
-    closing_words, fault_by_schema, fields, items, last_json, last_verdict, verdict,
+    closing_words, fault_by_schema, fields, items, last_json, last_verdict, lines, verdict,
 };
 use dayshift_agents::mail::{OUT, VERDICT};
 use dayshift_core::ids::AttemptId;
@@ -148,6 +148,7 @@ pub(super) fn gather(
         let fault = match spec.form {
             OutputForm::Any => found.output(spec, wanted.role, inside.as_ref(), &words)?,
             OutputForm::Day => found.day(spec, &wanted.repo, inside.as_ref(), &words)?,
+            OutputForm::Lines => found.lines(spec, inside.as_ref(), &words)?,
         };
         if let Some(fault) = fault {
             collected.output_faults.push(format!("`{}`: {fault}", spec.name));
@@ -286,13 +287,9 @@ impl Found<'_> {
         inside: Option<&Inside>,
         words: &str,
     ) -> Result<Option<String>, Failure> {
-        let bytes = match &spec.from {
-            OutputSource::File(path) => match inside.map(|inside| inside.read(path, OUTPUT_BYTES_MAX)) {
-                None | Some(Ok(None)) => return Ok(Some(format!("it was not left in `{path}`"))),
-                Some(Err(error)) => return Ok(Some(error.to_string())),
-                Some(Ok(Some(bytes))) => self.cleaned(bytes),
-            },
-            OutputSource::FinalWords => words.as_bytes().to_vec(),
+        let bytes = match self.text(spec, inside, words) {
+            Ok(bytes) => bytes,
+            Err(fault) => return Ok(Some(fault)),
         };
         let known = match proposal::read(self.paths, repo, &spec.name, &bytes) {
             Ok(known) => known,
@@ -304,6 +301,40 @@ impl Found<'_> {
             artifact.items = known.items;
         }
         Ok(None)
+    }
+
+    /// Takes a text whose lines are items.
+    fn lines(
+        &mut self,
+        spec: &OutputSpec,
+        inside: Option<&Inside>,
+        words: &str,
+    ) -> Result<Option<String>, Failure> {
+        let bytes = match self.text(spec, inside, words) {
+            Ok(bytes) => bytes,
+            Err(fault) => return Ok(Some(fault)),
+        };
+        let listed = match lines(&String::from_utf8_lossy(&bytes)) {
+            Ok(listed) => listed,
+            Err(fault) => return Ok(Some(fault)),
+        };
+        self.keep(&spec.name, ArtifactKind::Plan, &bytes)?;
+        if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
+            artifact.items = listed;
+        }
+        Ok(None)
+    }
+
+    /// The bytes of an output that need not be JSON, or what is wrong with it.
+    fn text(&mut self, spec: &OutputSpec, inside: Option<&Inside>, words: &str) -> Result<Vec<u8>, String> {
+        match &spec.from {
+            OutputSource::File(path) => match inside.map(|inside| inside.read(path, OUTPUT_BYTES_MAX)) {
+                None | Some(Ok(None)) => Err(format!("it was not left in `{path}`")),
+                Some(Err(error)) => Err(error.to_string()),
+                Some(Ok(Some(bytes))) => Ok(self.cleaned(bytes)),
+            },
+            OutputSource::FinalWords => Ok(words.as_bytes().to_vec()),
+        }
     }
 
     /// Takes what the agent published in a folder.

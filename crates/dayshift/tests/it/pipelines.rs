@@ -231,6 +231,38 @@ fn a_plan_goes_to_who_develops_and_a_job_that_another_one_asked_for_is_waited_fo
 }
 
 #[test]
+fn a_stage_is_made_once_for_each_line_of_a_text() {
+    let mut plan = job("plan", "planner");
+    plan["outputs"] =
+        json!([{"name": "files.txt", "from": {"file": ".dayshift-out/files.txt"}, "form": "lines"}]);
+    let mut each = stage(vec![job("each", "implementer")]);
+    each["for_each"] = json!({"job": "plan", "output": "files.txt"});
+    let scenario = r#"
+tasks:
+  a:
+    jobs:
+      plan:
+        steps:
+          - expect_prompt: each line becomes work of its own
+          - write: {path: .dayshift-out/files.txt, text: "one.txt\n\n  two words.txt \n"}
+      each:1:
+        steps:
+          - expect_prompt: one.txt
+          - write: {path: one.txt, text: "1\n"}
+      each:2:
+        steps:
+          - expect_prompt: two words.txt
+          - write: {path: two words.txt, text: "2\n"}
+"#;
+    let site = site_with(pipeline(vec![stage(vec![plan]), each]), scripted(scenario), "THE BRIEF");
+    let ran = resume(&site);
+    assert_eq!(ran.code, 0, "{ran:?} {:?}", jobs(&site));
+    assert_eq!(branch(&site, "one.txt").trim(), "1");
+    assert_eq!(branch(&site, "two words.txt").trim(), "2");
+    site.wait_for_worker_to_leave();
+}
+
+#[test]
 fn an_output_that_is_missing_or_wrong_is_told_to_the_next_attempt() {
     let scenario = r#"
 tasks:

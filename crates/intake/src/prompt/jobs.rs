@@ -80,6 +80,9 @@ pub(super) fn outputs(outputs: &[OutputSpec]) -> String {
             OutputForm::Day => text.push_str(
                 " It is a day file. It is checked as `dayshift check` does; a mistake in it is told to you.",
             ),
+            OutputForm::Lines => {
+                text.push_str(" It is plain text; each line becomes work of its own, in this order.");
+            }
         }
         match output.items.as_deref() {
             Some("") => text.push_str(" It is a list; each entry becomes work of its own, in this order."),

@@ -234,7 +234,7 @@ impl<'d> Judge<'d> {
         if found.items.is_none() && found.form.is_any() {
             let message =
                 format!("`for_each`: the output `{}` of `{}` has no items", output.output, output.job);
-            let hint = "add `items:` to the output: the list in it, or `.` where it is the list itself";
+            let hint = "add `items:` to the output: the list in it, or `.` where it is the list itself; or `schema: lines` where each line is one";
             sink.error_hint(pos, code::CONTRADICTION, message, hint);
         }
     }

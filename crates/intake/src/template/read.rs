@@ -374,10 +374,14 @@ fn read_output(sink: &mut Sink<'_>, node: &Node) -> Option<(Pos, OutputSpec)> {
     let form = fields.entry("schema").map_or(OutputForm::Any, |entry| schema::form(&entry.value));
     let schema = match form {
         OutputForm::Any => fields.entry("schema").and_then(|entry| schema::read(sink, &entry.value)),
-        OutputForm::Day => None,
+        OutputForm::Day | OutputForm::Lines => None,
     };
-    if let Some(entry) = fields.entry("items").filter(|_| form == OutputForm::Day) {
-        let message = "`items` means nothing for a day file: its items are its tasks";
+    let own_items = match form {
+        OutputForm::Any => None,
+        OutputForm::Day => Some("`items` means nothing for a day file: its items are its tasks"),
+        OutputForm::Lines => Some("`items` means nothing with `schema: lines`: its items are its lines"),
+    };
+    if let Some((entry, message)) = fields.entry("items").zip(own_items) {
         sink.error_hint(entry.pos, code::CONTRADICTION, message, "leave it out");
     }
     Some((at(fields, "name"), OutputSpec { name, from, form, schema, items }))

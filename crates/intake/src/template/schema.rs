@@ -27,9 +27,13 @@ enum Want {
     Types,
 }
 
-/// What `schema: day` means, and any other does not.
+/// What the name of a schema means that is no JSON Schema.
 pub(super) fn form(node: &Node) -> OutputForm {
-    if value::text(node).is_some_and(|name| name.trim() == "day") { OutputForm::Day } else { OutputForm::Any }
+    match value::text(node).map(str::trim) {
+        Some("day") => OutputForm::Day,
+        Some("lines") => OutputForm::Lines,
+        Some(_) | None => OutputForm::Any,
+    }
 }
 
 /// The schema as JSON text; `None` where there is none, or a finding says why it is none.
@@ -39,8 +43,7 @@ pub(super) fn read(sink: &mut Sink<'_>, node: &Node) -> Option<String> {
             return serde_json::from_str::<Value>(PLAN).ok().map(|schema| schema.to_string());
         }
         let message = format!("there is no schema `{name}`");
-        let hint =
-            "write `plan` for that of plans, `day` for a day file, or the JSON Schema itself as a mapping";
+        let hint = "write `plan` for that of plans, `day` for a day file, `lines` for one item a line, or the JSON Schema itself as a mapping";
         sink.error_hint(node.pos, code::BAD_SCHEMA, message, hint);
         return None;
     }

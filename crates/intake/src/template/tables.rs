@@ -123,7 +123,7 @@ pub(crate) static OUTPUT: Table = Table {
         Key::new(
             "schema",
             Form::Schema,
-            "A JSON Schema that it must meet; `plan` for that of plans, `day` for a day file.",
+            "A JSON Schema that it must meet; `plan` for that of plans, `day` for a day file, `lines` for a text whose lines are items.",
         ),
         Key::new("items", Form::Line, "The list in it whose entries are items, dotted; `.` for all of it."),
     ],

@@ -285,6 +285,14 @@ fn mistakes() -> Vec<(&'static str, String, &'static str, &'static str)> {
             "has no items",
         ),
         (
+            "items of a text of lines that are elsewhere",
+            stages(
+                "  - name: plan\n    jobs: [{name: plan, role: planner, outputs: [{name: l.txt, schema: lines, «items: x}]}]\n",
+            ),
+            "contradiction",
+            "its items are its lines",
+        ),
+        (
             "items of a later stage",
             stages(&format!(
                 "  - name: s\n    for_each: «plan/p.json\n    jobs: [{{name: s, role: tester}}]\n{PLAN}"
