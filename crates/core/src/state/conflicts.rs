@@ -124,7 +124,7 @@ impl State {
     }
 
     /// Whether a job waits for a task at work that waits for a person.
-    pub(super) fn waits_for_resting_work(&self, job: JobId) -> bool {
+    pub(crate) fn waits_for_resting_work(&self, job: JobId) -> bool {
         let task = &self.tasks[self.jobs[job].task];
         if self.is_clear_to_begin(task) {
             return false;

@@ -173,7 +173,11 @@ fn has_moving_task(state: &State, run: RunId) -> bool {
         task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| match job.state {
             // It may wait for jobs that it has asked for.
             JobState::Backoff { .. } if state.needs_of(job) != Needs::Met => false,
-            JobState::Ready | JobState::Backoff { .. } if state.waits_for_resting_checkout(job.id) => false,
+            JobState::Ready | JobState::Backoff { .. }
+                if state.waits_for_resting_checkout(job.id) || state.waits_for_resting_work(job.id) =>
+            {
+                false
+            }
             JobState::Ready | JobState::Backoff { .. } | JobState::Active { .. } => true,
             JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
         })

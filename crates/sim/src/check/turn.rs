@@ -155,9 +155,17 @@ fn waits_for_resting_checkout(state: &State, task: &Task) -> bool {
             && other.is_begun
             && matches!(other.state, TaskState::Open)
             && state.run_of(other).spec.repo == *repo
+            && !has_left_checkout(state, other)
             && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || has_held_gate(state, other))
     };
     is_in_place(task) && state.tasks().any(|other| other.id != task.id && holds(other))
+}
+
+/// The work of a task without a pipeline leaves the checkout with each attempt that was not accepted.
+fn has_left_checkout(state: &State, task: &Task) -> bool {
+    let work = task.jobs.first().and_then(|job| state.job(*job));
+    let is_undone = work.is_some_and(|work| !matches!(work.state, JobState::Done { .. }));
+    state.pipeline_of(task).is_none() && task.live.is_none() && is_undone
 }
 
 fn has_held_gate(state: &State, task: &Task) -> bool {
