@@ -236,18 +236,16 @@ impl Found<'_> {
     ) -> Result<Option<String>, Failure> {
         let is_json = spec.schema.is_some() || spec.items.is_some();
         let (bytes, value) = match &spec.from {
-            OutputSource::File(path) => match inside.map(|inside| inside.read(path, OUTPUT_BYTES_MAX)) {
-                None | Some(Ok(None)) => return Ok(Some(format!("it was not left in `{path}`"))),
-                Some(Err(error)) => return Ok(Some(error.to_string())),
-                Some(Ok(Some(bytes))) => {
-                    let bytes = self.cleaned(bytes);
-                    let value = serde_json::from_slice(&bytes);
-                    match value {
-                        Err(error) if is_json => return Ok(Some(format!("`{path}` is no JSON: {error}"))),
-                        value => (bytes, value.ok()),
-                    }
+            OutputSource::File(path) => {
+                let bytes = match self.text(spec, inside, words) {
+                    Ok(bytes) => bytes,
+                    Err(fault) => return Ok(Some(fault)),
+                };
+                match serde_json::from_slice(&bytes) {
+                    Err(error) if is_json => return Ok(Some(format!("`{path}` is no JSON: {error}"))),
+                    value => (bytes, value.ok()),
                 }
-            },
+            }
             OutputSource::FinalWords if is_json => match last_json(words) {
                 None => return Ok(Some("the closing words hold no JSON value".to_owned())),
                 Some(value) => (serde_json::to_vec_pretty(&value).unwrap_or_default(), Some(value)),
@@ -325,7 +323,7 @@ impl Found<'_> {
         Ok(None)
     }
 
-    /// The bytes of an output that need not be JSON, or what is wrong with it.
+    /// The bytes of an output as they were left, or what is wrong with it.
     fn text(&mut self, spec: &OutputSpec, inside: Option<&Inside>, words: &str) -> Result<Vec<u8>, String> {
         match &spec.from {
             OutputSource::File(path) => match inside.map(|inside| inside.read(path, OUTPUT_BYTES_MAX)) {
