@@ -38,7 +38,8 @@ pub enum Waits {
         /// The place in `RunSpec::conflicts` of what they share.
         group: u32,
     },
-    /// Another job of its task, whose attempt is live: they share a workspace.
+    /// Another job of its task, whose attempt is live: they share a workspace, or it asked for this one, or all of
+    /// the task is being cancelled.
     Turn {
         /// The live attempt.
         attempt: AttemptId,
@@ -147,7 +148,7 @@ fn in_the_way(state: &State, job: &Job) -> Vec<Waits> {
     if state.disk() == DiskLevel::Short {
         waits.push(Waits::Disk);
     }
-    if let Some(attempt) = task.live {
+    if let Some(attempt) = state.turn_of(job.id) {
         waits.push(Waits::Turn { attempt });
     }
     if state.is_being_released(task.id) {

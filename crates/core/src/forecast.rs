@@ -15,7 +15,8 @@ use crate::pipeline::{Artifact, ArtifactKind, Item, JobTemplate, OutputSpec, Pip
 use crate::state::{Job, JobState, Phase, RunMode, State, Task};
 use crate::time::{Millis, Timestamp};
 use crate::types::{
-    Agent, Claim, Collected, Decision, Deliverable, Dialect, Exit, HoldReason, JobWork, Level, Outcome,
+    Agent, Claim, Collected, Decision, Deliverable, Dialect, Exit, Failure, FailureClass, HoldReason, JobWork,
+    Level, Outcome,
     ProcessEnd, ReadyWorkspace, RunSpec, TaskSpec,
 };
 
@@ -384,7 +385,7 @@ impl Play {
             attempt,
             process: Box::new(process),
             claim: Some(Claim { is_error: false, class: None, text: String::new() }),
-            verdict: None,
+            verdict: is_red.then(|| Failure::new(FailureClass::Work, "it is red")),
             unfinished: Vec::new(),
             session_lost: false,
             spend,

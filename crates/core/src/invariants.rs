@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use crate::ids::{JobId, RunId, TaskId};
+use crate::ids::{AttemptId, JobId, RunId, TaskId};
 use crate::input::Input;
 use crate::money::{Amount, Micros, Spend};
 use crate::state::{Account, Job, JobState, Phase, RunMode, State, Task, TaskState};
@@ -99,12 +99,18 @@ fn slots(state: &State) -> Result<(), String> {
     Ok(())
 }
 
-/// One live attempt per workspace; one in the user's own checkout.
+/// One live attempt per workspace; one in the user's own checkout. An isolated job has a workspace of its own.
 fn workspaces(state: &State) -> Result<(), String> {
     let mut busy = BTreeSet::new();
     let mut checkouts = BTreeSet::new();
+    let mut isolated: BTreeMap<TaskId, BTreeSet<AttemptId>> = BTreeMap::new();
     for attempt in state.attempts().filter(|attempt| attempt.is_live()) {
-        let task = state.task_of(state.job_of(attempt));
+        let job = state.job_of(attempt);
+        let task = state.task_of(job);
+        if job.isolated.is_some() {
+            isolated.entry(task.id).or_default().insert(attempt.id);
+            continue;
+        }
         ensure(busy.insert(task.id), || format!("two live attempts in the workspace of {}", task.id))?;
         ensure(task.live == Some(attempt.id), || format!("{} does not know of {}", task.id, attempt.id))?;
         if state.spec(task).workspace == WorkspaceKind::InPlace {
@@ -115,6 +121,14 @@ fn workspaces(state: &State) -> Result<(), String> {
     for task in state.tasks() {
         ensure(task.live.is_none() || busy.contains(&task.id), || {
             format!("{} has a dead live attempt", task.id)
+        })?;
+        let expected = isolated.remove(&task.id).unwrap_or_default();
+        ensure(task.isolated == expected, || {
+            format!("{} has isolated attempts {:?}, live are {expected:?}", task.id, task.isolated)
+        })?;
+        let has_live = task.live.is_some() || !expected.is_empty();
+        ensure(!has_live || task.outcome().is_none(), || {
+            format!("{} has ended with live attempts", task.id)
         })?;
     }
     Ok(())

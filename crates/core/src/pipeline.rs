@@ -112,6 +112,9 @@ pub struct JobTemplate {
     /// What it must leave for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputSpec>,
+    /// Whether its agent works in a worktree of its own, beside the other jobs of its task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub isolated: bool,
 }
 
 /// What a job of a pipeline does.

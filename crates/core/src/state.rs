@@ -8,6 +8,7 @@ mod conflicts;
 mod evidence;
 mod grown;
 mod index;
+mod isolated;
 mod lanes;
 mod needs;
 mod questions;
@@ -30,6 +31,7 @@ use crate::types::{
 pub use account::Account;
 pub use evidence::Heard;
 pub(crate) use index::ReadyKey;
+pub use isolated::{Isolated, Start};
 pub(crate) use needs::Needs;
 pub use questions::{Question, QuestionState};
 use table::Table;
@@ -175,8 +177,10 @@ pub struct Task {
     /// Whether processes have run in its worktree, since something was collected there, whose changes
     /// are no part of the result.
     pub is_littered: bool,
-    /// Its live attempt: at most one, because they share the workspace.
+    /// The live attempt in its workspace: at most one, because all its jobs share it but those that are isolated.
     pub live: Option<AttemptId>,
+    /// The live attempts of its isolated jobs, each in a worktree of its own.
+    pub isolated: BTreeSet<AttemptId>,
     /// What was used, and its own limit.
     pub account: Account,
     /// When its first attempt was opened.
@@ -269,6 +273,8 @@ pub struct Job {
     pub rejections: u32,
     /// What it rejected last, as the commit that holds it, and how often in a row that was the same.
     pub rejected: Option<Box<(Option<String>, u32)>>,
+    /// Its own worktree, where it works apart from its task.
+    pub isolated: Option<Box<Isolated>>,
     /// What its agents have asked people, oldest first.
     pub questions: Vec<QuestionId>,
     /// What it left for other jobs.
@@ -302,7 +308,7 @@ impl Job {
     pub fn keeps_changes(&self) -> bool {
         match self.work {
             JobWork::Work => true,
-            JobWork::Agent { role } => role.keeps_changes(),
+            JobWork::Agent { role } => role.keeps_changes() && self.isolated.is_none(),
             JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
         }
     }
@@ -436,6 +442,14 @@ impl Attempt {
 
     fn agent_mut(&mut self) -> &mut AgentSide {
         self.agent.get_or_insert_with(|| Box::new(AgentSide::nothing()))
+    }
+
+    /// Whether it is over, and ended so.
+    pub(crate) fn has_ended_as(&self, wanted: &End) -> bool {
+        match &self.phase {
+            Phase::Ended { end, at: _ } => end == wanted,
+            Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => false,
+        }
     }
 
     /// Whether something of it may still be alive.
@@ -672,7 +686,7 @@ impl State {
         match row.work {
             JobWork::Work | JobWork::BaseCheck { .. } => {}
             // A pipeline may have thousands of jobs: there it is counted along.
-            JobWork::Agent { .. } => return task.is_littered,
+            JobWork::Agent { .. } => return task.is_littered && row.isolated.is_none(),
             JobWork::Check { .. } => return row.template.is_some() && task.is_littered,
             JobWork::Human | JobWork::Join => return false,
         }

@@ -726,6 +726,8 @@ pub enum StopReason {
         /// Who or what asked.
         by: String,
     },
+    /// What it looks at is made again; the try does not count.
+    Overtaken,
 }
 
 /// Why a job waits for a person.

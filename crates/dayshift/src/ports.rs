@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dayshift_core::ids::TaskId;
+use dayshift_core::ids::{JobId, TaskId};
 use dayshift_engine::Lock;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -36,12 +36,17 @@ const LOCK_WAIT: Duration = Duration::from_millis(5);
 /// The largest file of leases, in bytes; more is damage.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A block that a task has.
+/// Who has a block: a task, or an isolated job of it for itself.
+pub(crate) type Holder = (TaskId, Option<JobId>);
+
+/// A block that somebody has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lease {
     /// The id of the task's state directory.
     state: String,
     task: TaskId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<JobId>,
     base: u32,
     count: u32,
 }
@@ -52,7 +57,7 @@ pub(crate) struct Ports {
     folder: PathBuf,
     state: String,
     /// `None` until the file was looked at.
-    known: Mutex<Option<BTreeMap<TaskId, u32>>>,
+    known: Mutex<Option<BTreeMap<Holder, u32>>>,
 }
 
 impl Ports {
@@ -61,25 +66,28 @@ impl Ports {
         Self { folder: paths::user_state(), state: paths.hash.clone(), known: Mutex::default() }
     }
 
-    /// The first port of the task's block, leased now if it has none yet.
-    pub(crate) fn lease(&self, task: TaskId, count: u32) -> io::Result<u32> {
+    /// The first port of the holder's block, leased now if it has none yet.
+    pub(crate) fn lease(&self, holder: Holder, count: u32) -> io::Result<u32> {
         let mut known = self.known();
         let known = self.loaded(&mut known);
-        if let Some(base) = known.get(&task) {
+        if let Some(base) = known.get(&holder) {
             return Ok(*base);
         }
-        let base = self.change(|leases| self.choose(leases, task, count))?;
-        known.insert(task, base);
+        let base = self.change(|leases| self.choose(leases, holder, count))?;
+        known.insert(holder, base);
         Ok(base)
     }
 
-    /// Gives the task's block back, if it has one.
+    /// Gives the blocks of the task and its jobs back, if there are some.
     pub(crate) fn give_back(&self, task: TaskId) {
         let mut known = self.known();
-        if self.loaded(&mut known).remove(&task).is_some() {
+        let known = self.loaded(&mut known);
+        let before = known.len();
+        known.retain(|(other, _), _| *other != task);
+        if known.len() < before {
             // What cannot be written now is told to be free when an engine starts the next time.
             let _ = self.change(|leases| {
-                leases.retain(|lease| !self.is_own(lease, task));
+                leases.retain(|lease| !(lease.state == self.state && lease.task == task));
                 Ok(())
             });
         }
@@ -87,25 +95,25 @@ impl Ports {
 
     /// Gives back what tasks have that are over: an engine before us may have died before it could.
     pub(crate) fn give_back_if(&self, is_over: impl Fn(TaskId) -> bool) {
-        let had: Vec<TaskId> = self.loaded(&mut self.known()).keys().copied().collect();
+        let had: BTreeSet<TaskId> = self.loaded(&mut self.known()).keys().map(|(task, _)| *task).collect();
         for task in had.into_iter().filter(|task| is_over(*task)) {
             self.give_back(task);
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<BTreeMap<TaskId, u32>>> {
+    fn known(&self) -> MutexGuard<'_, Option<BTreeMap<Holder, u32>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn loaded<'k>(&self, known: &'k mut Option<BTreeMap<TaskId, u32>>) -> &'k mut BTreeMap<TaskId, u32> {
+    fn loaded<'k>(&self, known: &'k mut Option<BTreeMap<Holder, u32>>) -> &'k mut BTreeMap<Holder, u32> {
         known.get_or_insert_with(|| {
             let own = read(&self.file()).into_iter().filter(|lease| lease.state == self.state);
-            own.map(|lease| (lease.task, lease.base)).collect()
+            own.map(|lease| ((lease.task, lease.job), lease.base)).collect()
         })
     }
 
-    fn is_own(&self, lease: &Lease, task: TaskId) -> bool {
-        lease.state == self.state && lease.task == task
+    fn is_own(&self, lease: &Lease, holder: Holder) -> bool {
+        lease.state == self.state && (lease.task, lease.job) == holder
     }
 
     fn file(&self) -> PathBuf {
@@ -125,8 +133,8 @@ impl Ports {
         Ok(result)
     }
 
-    fn choose(&self, leases: &mut Vec<Lease>, task: TaskId, count: u32) -> io::Result<u32> {
-        if let Some(lease) = leases.iter().find(|lease| self.is_own(lease, task)) {
+    fn choose(&self, leases: &mut Vec<Lease>, holder: Holder, count: u32) -> io::Result<u32> {
+        if let Some(lease) = leases.iter().find(|lease| self.is_own(lease, holder)) {
             return Ok(lease.base);
         }
         retain(leases, &self.state, |id| state_of(id).is_some());
@@ -139,7 +147,8 @@ impl Ports {
             let (first, last) = (PORTS.start, PORTS.end - 1);
             io::Error::other(format!("no {count} ports in a row are free between {first} and {last}"))
         })?;
-        leases.push(Lease { state: self.state.clone(), task, base, count });
+        let (task, job) = holder;
+        leases.push(Lease { state: self.state.clone(), task, job, base, count });
         Ok(base)
     }
 }
@@ -229,7 +238,7 @@ mod tests {
     use super::*;
 
     fn lease(base: u32, count: u32) -> Lease {
-        Lease { state: "a".to_owned(), task: TaskId(base), base, count }
+        Lease { state: "a".to_owned(), task: TaskId(base), job: None, base, count }
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl TakeDown<'_> {
         let order = ReleaseOrder {
             kind: place.kind,
             task: place.task,
+            job: place.job,
             folder: self.paths.workspaces(),
             workspace: place.workspace.clone(),
             dirty: DirtyFate::SaveAndRemove,
@@ -126,7 +127,7 @@ impl TakeDown<'_> {
             return;
         }
         let root = Path::new(&place.workspace.root);
-        if let Err(failure) = tear_down_alone(self.paths, self.state, task, root) {
+        if let Err(failure) = tear_down_alone(self.paths, self.state, (task, place.job), root) {
             tell(&format!("warning: {}: {}", place.task, output::escaped(&failure.message)));
         }
     }

@@ -276,7 +276,7 @@ fn makes_sense(state: &State, request: &Request) -> bool {
             let has_looked = seen.as_deref().is_none_or(|seen| seen == shown(state, job));
             waits_for_review(job)
                 && has_looked
-                && (!is_change || (task.live.is_none() && has_author(state, job)))
+                && (!is_change || (!task.has_live() && has_author(state, job)))
         }),
         Request::ForgetWorkspace { task } => state.task(*task).is_some_and(|task| {
             task.outcome().is_some() && matches!(task.workspace, WorkspaceState::Kept(..))
@@ -385,8 +385,8 @@ fn is_paused(state: &State, run: RunId) -> bool {
 
 /// Whether a task has ended, or is being brought to an end.
 fn is_cancelled(state: &State, task: &Task) -> bool {
-    let stop = task.live.and_then(|attempt| state.attempt(attempt)).and_then(|row| row.stop.as_ref());
-    task.outcome().is_some() || matches!(stop, Some(StopReason::Cancelled { .. }))
+    let mut live = task.live_attempts().filter_map(|attempt| state.attempt(attempt));
+    task.outcome().is_some() || live.any(|row| matches!(row.stop, Some(StopReason::Cancelled { .. })))
 }
 
 /// Whether a job has ended, or is being brought to an end.
@@ -394,7 +394,10 @@ fn is_given_up(state: &State, job: &Job) -> bool {
     let task = state.task_of(job);
     match &job.state {
         JobState::Done { .. } => true,
-        JobState::Active { attempt } => state.attempt(*attempt).is_some_and(|row| row.stop.is_some()),
+        JobState::Active { attempt } => state
+            .attempt(*attempt)
+            .and_then(|row| row.stop.as_ref())
+            .is_some_and(|stop| *stop != StopReason::Overtaken),
         JobState::Blocked | JobState::Ready | JobState::Backoff { .. } | JobState::Held { .. } => {
             is_cancelled(state, task)
         }
@@ -414,6 +417,6 @@ fn may_retry(state: &State, task: &Task) -> bool {
     };
     // Beside a live one only a gate goes on.
     let has_gate = holds(|reason| matches!(reason, HoldReason::Gate { .. }));
-    let is_held = has_gate || (holds(|_| true) && task.live.is_none());
+    let is_held = has_gate || (holds(|_| true) && !task.has_live());
     task.outcome().map_or(is_held, |outcome| *outcome != Outcome::Succeeded)
 }

@@ -72,10 +72,10 @@ fn job(state: &State, job: JobId) -> &'static str {
 }
 
 fn task(state: &State, task: TaskId) -> &'static str {
-    match state.task(task).map(|row| (&row.state, row.live)) {
+    match state.task(task).map(|row| (&row.state, row.has_live())) {
         None => "unknown",
-        Some((TaskState::Open, None)) => "open",
-        Some((TaskState::Open, Some(_))) => "open, live",
+        Some((TaskState::Open, false)) => "open",
+        Some((TaskState::Open, true)) => "open, live",
         Some((TaskState::Closed { .. }, _)) => "closed",
     }
 }

@@ -61,6 +61,9 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
             if !is_based && pipelines::own_gates(&pipelines[pipeline]).any(is_red) {
                 continue;
             }
+            if !is_based && pipelines::has_isolated(&pipelines[pipeline]) {
+                continue;
+            }
             task.skip_stages = pipelines::skipped(rng, &pipelines[pipeline], task);
             task.pipeline = Some(pipelines[pipeline].name.clone());
         }

@@ -80,7 +80,23 @@ fn pipeline(rng: &mut Rng, name: &str) -> Pipeline {
     if rng.chance(300) {
         stages.push(stage("verify", vec![reviewer(rng, "verify", Role::Verifier, "none")]));
     }
+    if rng.chance(500) {
+        isolate(rng, &mut stages);
+    }
     Pipeline { name: name.to_owned(), version: 1, about: String::new(), stages }
+}
+
+/// Lets some agents work apart.
+fn isolate(rng: &mut Rng, stages: &mut [Stage]) {
+    for job in stages.iter_mut().flat_map(|stage| &mut stage.jobs) {
+        let is_agent = matches!(job.does, Does::Agent { .. });
+        job.isolated = is_agent && rng.chance(500);
+    }
+}
+
+/// Whether some of its agents work apart.
+pub(crate) fn has_isolated(pipeline: &Pipeline) -> bool {
+    pipeline.stages.iter().flat_map(|stage| &stage.jobs).any(|job| job.isolated)
 }
 
 /// A stage with several jobs, some of them for what went wrong.
@@ -141,6 +157,7 @@ fn agent(rng: &mut Rng, name: &str, role: Role) -> JobTemplate {
         only_if: None,
         may_spawn: SpawnLimit::default(),
         outputs: Vec::new(),
+        isolated: false,
     }
 }
 

@@ -577,7 +577,8 @@ impl Outside for World {
             return;
         }
         if let Obligation::PrepareWorkspace(attempt) = obligation
-            && let Err(broken) = self.books.knows_litter(state, attempt)
+            && let Err(broken) =
+                self.books.knows_litter(state, attempt).and_then(|()| self.books.knows_start(state, attempt))
         {
             self.broken.get_or_insert(broken);
         }

@@ -241,6 +241,7 @@ fn process_word(attempt: &Attempt) -> &'static str {
                 StopReason::Interrupted
                 | StopReason::Budget
                 | StopReason::Memory
+                | StopReason::Overtaken
                 | StopReason::Repeating { .. },
             ) => "stopped",
             End::Lost => "lost",

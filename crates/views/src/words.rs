@@ -298,6 +298,7 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
             format!("the same answer to the same call {times} times: {}", line(call))
         }
         StopReason::JobCancelled { by } => format!("its job was cancelled by {}", line_of(by, 80)),
+        StopReason::Overtaken => "what it looks at is made again".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, TaskId};
 use dayshift_core::types::{Deliverable, ReadyWorkspace, WorkspaceKind};
 
 use crate::furnish::Furnish;
@@ -24,6 +24,8 @@ pub struct PrepareOrder {
     pub kind: WorkspaceKind,
     /// The task that works there.
     pub task: TaskId,
+    /// The one job of it that does, where that is isolated.
+    pub job: Option<JobId>,
     /// The user's own id of the task; it enters the folder's name, sanitised.
     pub key: String,
     /// Who the workspace belongs to, the state directory and the run for instance. A workspace of
@@ -98,6 +100,8 @@ pub struct ReleaseOrder {
     pub kind: WorkspaceKind,
     /// The task that worked there.
     pub task: TaskId,
+    /// As in the prepare order.
+    pub job: Option<JobId>,
     /// As in the prepare order.
     pub folder: PathBuf,
     /// What prepare returned.

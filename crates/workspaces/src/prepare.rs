@@ -53,7 +53,7 @@ pub fn prepare_with(
 
 /// A private folder; whatever an earlier attempt left there stays.
 fn scratch(order: &PrepareOrder) -> Result<ReadyWorkspace, WorkspaceError> {
-    let root = order.folder.join(folder_name(order.task, &order.key, 1));
+    let root = order.folder.join(folder_name((order.task, order.job), &order.key, 1));
     make_private(&root)?;
     Ok(ReadyWorkspace { root: paths::text(&root)?, branch: None, base: None, base_note: None })
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use dayshift_core::ids::TaskId;
+use dayshift_core::ids::{JobId, TaskId};
 use dayshift_core::types::WorkspaceKind;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub(crate) struct Record {
     pub(crate) kind: WorkspaceKind,
     pub(crate) owner: String,
     pub(crate) task: TaskId,
+    /// The isolated job that has it to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<JobId>,
     /// The working directory.
     pub(crate) root: PathBuf,
     /// The commit it started from.
@@ -177,10 +180,11 @@ pub(crate) fn make_private(folder: &Path) -> Result<(), WorkspaceError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).at("make the folder", folder)
 }
 
-/// The folder name of a task's workspace; `try_number` 1 is the plain one.
-pub(crate) fn folder_name(task: TaskId, key: &str, try_number: u32) -> String {
+/// The folder name of the workspace of a task, or of an isolated job; `try_number` 1 is the plain one.
+pub(crate) fn folder_name((task, job): (TaskId, Option<JobId>), key: &str, try_number: u32) -> String {
     let key = paths::sanitised(key);
-    let plain = if key.is_empty() { task.to_string() } else { format!("{task}-{key}") };
+    let whose = job.map_or_else(|| task.to_string(), |job| format!("{task}.{job}"));
+    let plain = if key.is_empty() { whose } else { format!("{whose}-{key}") };
     if try_number == 1 { plain } else { format!("{plain}-{try_number}") }
 }
 
@@ -201,6 +205,7 @@ impl Record {
             kind: order.kind,
             owner: order.owner.clone(),
             task: order.task,
+            job: order.job,
             root: root.to_path_buf(),
             base: String::new(),
             base_note: order.base_note.clone(),

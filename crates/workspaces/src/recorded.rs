@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dayshift_core::ids::TaskId;
+use dayshift_core::ids::{JobId, TaskId};
 use dayshift_core::types::{ReadyWorkspace, WorkspaceKind};
 
 use crate::error::{At, WorkspaceError};
@@ -21,6 +21,8 @@ pub struct Recorded {
     pub owner: String,
     /// The task that works, or worked, there.
     pub task: TaskId,
+    /// The isolated job of it that has it to itself.
+    pub job: Option<JobId>,
     /// Where the files lie.
     pub kind: WorkspaceKind,
     /// The workspace.
@@ -66,8 +68,8 @@ fn described(record: Record) -> Result<Recorded, WorkspaceError> {
     let repository = common.and_then(Path::parent).map(Path::to_path_buf);
     let is_registered = record.git_dir.as_deref().is_some_and(Path::is_dir);
     let workspace = ready(&record)?;
-    let (owner, task, kind) = (record.owner, record.task, record.kind);
-    Ok(Recorded { owner, task, kind, workspace, repository, is_registered })
+    let (owner, task, job, kind) = (record.owner, record.task, record.job, record.kind);
+    Ok(Recorded { owner, task, job, kind, workspace, repository, is_registered })
 }
 
 /// Makes sure that no later task takes a workspace for its own: who comes after a fresh start has the

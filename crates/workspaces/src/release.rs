@@ -42,7 +42,9 @@ fn scratch(root: &Path) -> Released {
 
 fn worktree(repository: &Repository, order: &ReleaseOrder, root: &Path) -> Result<Released, WorkspaceError> {
     let place = place_of(order.kind, &order.folder, order.task, root);
-    let Some(mut record) = place.load()?.filter(|record| record.root == root && record.task == order.task)
+    let Some(mut record) = place
+        .load()?
+        .filter(|record| record.root == root && (record.task, record.job) == (order.task, order.job))
     else {
         let kept = root.symlink_metadata().is_ok().then(|| "there is no record of it".to_owned());
         return Ok(Released { kept, branch: order.workspace.branch.clone(), saved: None });
@@ -133,8 +135,9 @@ fn save(
     if session.tree_of(saved)? == tree_id && parents.len() == 1 {
         return Ok(State::Saved);
     }
-    let reference = format!("refs/dayshift/snapshots/{}/release", order.task);
-    let message = format!("Snapshot of {} before its removal", order.task);
+    let own = order.job.map(|job| format!("-{job}")).unwrap_or_default();
+    let reference = format!("refs/dayshift/snapshots/{}/release{own}", order.task);
+    let message = format!("Snapshot of {}{own} before its removal", order.task);
     snapshot::keep(session, &reference, &tree.id, &parents, &message).map(State::SavedNow)
 }
 

@@ -56,7 +56,8 @@ pub(crate) fn tidy(
         }
         let parents = parents(repository, &session, record)?;
         if tree.id != wanted || parents.len() > 1 {
-            let reference = format!("refs/dayshift/snapshots/{}/gates", record.task);
+            let own = record.job.map(|job| format!("-{job}")).unwrap_or_default();
+            let reference = format!("refs/dayshift/snapshots/{}/gates{own}", record.task);
             let message = format!("What gates left in {}", record.task);
             snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
         }

@@ -64,13 +64,15 @@ fn registered(
     let lock = lock_of(repository);
     let _turn = hold(&lock);
     for number in 1..=NAMES_MAX {
-        let name = folder_name(order.task, &order.key, number);
+        let name = folder_name((order.task, order.job), &order.key, number);
         let root = folder.join(&name);
         let place = Place::new(folder, name);
         place.make_folder()?;
         match place.load() {
             Ok(Some(record))
-                if record.owner != order.owner || record.task != order.task || record.root != root => {}
+                if record.owner != order.owner
+                    || (record.task, record.job) != (order.task, order.job)
+                    || record.root != root => {}
             Ok(Some(mut record)) => {
                 match record.stage {
                     Stage::Ready => mend(session, repository, &place, &mut record)?,
@@ -91,7 +93,7 @@ fn registered(
             Err(error) => return Err(error),
         }
     }
-    let what = format!("workspaces named `{}`", folder_name(order.task, &order.key, 1));
+    let what = format!("workspaces named `{}`", folder_name((order.task, order.job), &order.key, 1));
     Err(WorkspaceError::TooMuch { what, limit: NAMES_MAX.to_string() })
 }
 

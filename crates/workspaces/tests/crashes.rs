@@ -54,6 +54,7 @@ fn live(world: &World) -> (Collected, Released) {
     let order = ReleaseOrder {
         kind: WORKTREE,
         task: TaskId(1),
+        job: None,
         folder: world.folder.clone(),
         workspace: ready,
         dirty: DirtyFate::Keep,

@@ -178,6 +178,7 @@ fn a_lock_in_the_users_part_is_told_and_never_removed() {
     let order = dayshift_workspaces::ReleaseOrder {
         kind: WORKTREE,
         task: TaskId(1),
+        job: None,
         folder: world.folder.clone(),
         workspace: ready.clone(),
         dirty: dayshift_workspaces::DirtyFate::Keep,

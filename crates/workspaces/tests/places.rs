@@ -120,6 +120,7 @@ fn end(folder: &Path, world: &World, kind: WorkspaceKind, ready: &ReadyWorkspace
     let order = ReleaseOrder {
         kind,
         task: TaskId(1),
+        job: None,
         folder: world.folder.clone(),
         workspace: ready.clone(),
         dirty: DirtyFate::Keep,

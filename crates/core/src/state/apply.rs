@@ -1,6 +1,7 @@
 //! The only place where the state changes.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::ceilings::Ceiling;
 use super::index::ReadyKey;
@@ -184,6 +185,7 @@ impl State {
             workspace: WorkspaceState::Unmade,
             is_littered: false,
             live: None,
+            isolated: BTreeSet::new(),
             account: Account::new(budget),
             started_at: None,
             collected: None,
@@ -214,6 +216,7 @@ impl State {
                 is_given_up: false,
                 rejections: 0,
                 rejected: None,
+                isolated: None,
                 questions: Vec::new(),
                 artifacts: Vec::new(),
                 verdict: None,
@@ -228,6 +231,9 @@ impl State {
                 gate: None,
                 heard: Vec::new(),
             });
+            let is_isolated =
+                self.template_of(&self.jobs[spec.job]).is_some_and(|template| template.isolated);
+            self.jobs[spec.job].isolated = is_isolated.then(Box::default);
             self.tasks[task].jobs.push(spec.job);
             self.tasks[task].open_jobs = self.tasks[task].open_jobs.saturating_add(1);
         }
@@ -343,7 +349,8 @@ impl State {
         at: Timestamp,
     ) {
         let task = self.jobs[job].task;
-        let is_prepared = !self.needs_preparing(task) && !self.is_littered(job, attempt);
+        let is_isolated = self.jobs[job].isolated.is_some();
+        let is_prepared = !is_isolated && !self.needs_preparing(task) && !self.is_littered(job, attempt);
         let phase = if is_prepared { Phase::Starting } else { Phase::Preparing };
         let number = u32::try_from(self.jobs[job].attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.attempts.push(Attempt {
@@ -373,10 +380,14 @@ impl State {
             self.agents_at_work.begin(agent);
         }
         self.answers_told(job);
+        if is_isolated {
+            self.isolated_opened(job, attempt);
+        } else {
+            self.tasks[task].live = Some(attempt);
+        }
         self.jobs[job].attempts.push(attempt);
         self.set_job(job, JobState::Active { attempt });
         let row = &mut self.tasks[task];
-        row.live = Some(attempt);
         row.started_at.get_or_insert(at);
         let run = row.run;
         if !std::mem::replace(&mut row.is_begun, true) {
@@ -397,12 +408,19 @@ impl State {
         if matches!(row.phase, Phase::Preparing) {
             row.phase = Phase::Starting;
         }
-        let task = self.jobs[row.job].task;
-        let row = &mut self.tasks[task];
-        row.is_littered = false;
-        row.workspace = WorkspaceState::Ready(workspace.clone());
+        let job = row.job;
+        let task = self.jobs[job].task;
+        let is_of_result = if let Some(own) = self.jobs[job].isolated.as_deref_mut() {
+            own.place = Some(workspace.clone());
+            own.from.is_some()
+        } else {
+            let row = &mut self.tasks[task];
+            row.is_littered = false;
+            row.workspace = WorkspaceState::Ready(workspace.clone());
+            false
+        };
         let row = &self.tasks[task];
-        if self.starts_at_base(row) {
+        if self.starts_at_base(row) && !is_of_result {
             let run = row.run;
             if self.runs[run].base.is_none() && self.is_worktree(task) {
                 self.runs[run].base.clone_from(&workspace.base);
@@ -505,13 +523,17 @@ impl State {
             End::Stopped(_) => {}
         }
         let task = row.task;
-        let is_result = row.keeps_changes();
+        let (is_result, is_isolated) = (row.keeps_changes(), row.isolated.is_some());
         if let Some(collected) = collected {
             row.artifacts.clone_from(&collected.artifacts);
             row.verdict = collected.verdict.clone().map(Box::new);
         }
         let row = &mut self.tasks[task];
-        row.live = None;
+        if is_isolated {
+            row.isolated.remove(&attempt);
+        } else {
+            row.live = None;
+        }
         if is_result && has_run {
             row.worked = Some(attempt);
         }
@@ -520,7 +542,7 @@ impl State {
                 row.collected = Some(Box::new(collected.clone()));
                 row.is_littered = false;
             }
-            Some(_) | None => row.is_littered |= has_run && !is_result,
+            Some(_) | None => row.is_littered |= has_run && !is_result && !is_isolated,
         }
         let run = row.run;
         let row = &mut self.runs[run];
@@ -533,6 +555,9 @@ impl State {
         self.attempt_is_deaf(attempt);
         // Until the next event says what becomes of the job, it waits like any blocked one.
         self.set_job(job, JobState::Blocked);
+        if *end == End::Stopped(StopReason::Overtaken) {
+            self.overtaken(job);
+        }
     }
 
     /// Accepted work stays alone in the user's checkout until its gates have spoken: they must
@@ -569,6 +594,7 @@ impl State {
     fn workspace_released(&mut self, task: TaskId, kept: Option<&str>) {
         self.unreleased.remove(&task);
         self.delays.remove(&Obligation::ReleaseWorkspace(task));
+        self.isolated_released(task);
         let row = &mut self.tasks[task];
         let is_open = row.outcome().is_none();
         if let Some(place) = row.workspace.place().cloned() {

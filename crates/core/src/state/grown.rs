@@ -8,6 +8,9 @@ use crate::ids::{JobId, TaskId};
 use crate::time::Timestamp;
 use crate::types::{Decision, Failure, JobNeed, JobWork, Outcome, When};
 
+/// Why what was asked for has ended when who asked for it begins anew.
+pub(super) const GIVEN_UP: &str = "what it was made for began anew";
+
 /// How a job came to wait for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -62,8 +65,10 @@ impl State {
         } else {
             self.rejected(by);
         }
-        // First: what waits for it must not find it done.
-        self.set_job(job, JobState::Backoff { until, because: because.clone() });
+        // First: what waits for it must not find it done. One that is at work is being stopped, and begins anew.
+        if !self.is_active(job) {
+            self.set_job(job, JobState::Backoff { until, because: because.clone() });
+        }
         for (other, way) in self.downstream(job) {
             // What a person does not want does not come back with it.
             if matches!(self.jobs[other].outcome(), Some(Outcome::Cancelled { .. })) {
@@ -71,9 +76,19 @@ impl State {
             }
             match way {
                 Way::Planned => self.begin_anew(other),
+                Way::Grown if self.is_active(other) => {}
                 Way::Grown => self.set_job(other, JobState::Blocked),
             }
         }
+    }
+
+    /// All jobs that are made again with this one, without itself.
+    pub(super) fn planned_downstream(&self, job: JobId) -> impl Iterator<Item = JobId> {
+        self.downstream(job).into_iter().filter(|(_, way)| *way == Way::Planned).map(|(other, _)| other)
+    }
+
+    fn is_active(&self, job: JobId) -> bool {
+        matches!(self.jobs[job].state, JobState::Active { .. })
     }
 
     /// All jobs that wait for this one, and those that wait for them, without itself.
@@ -104,7 +119,9 @@ impl State {
     }
 
     /// The job waits as it did when the plan was made: what it asked for meanwhile is given up.
+    /// One that is at work is being stopped; when that is over, this is done once more.
     pub(super) fn begin_anew(&mut self, job: JobId) {
+        self.isolated_begins_anew(job);
         let row = &mut self.jobs[job];
         let children = std::mem::take(&mut row.children);
         row.needs.truncate(row.needs_planned);
@@ -122,7 +139,7 @@ impl State {
             self.give_up(child);
         }
         // One that was given up with its parent stays so.
-        if self.jobs[job].is_given_up {
+        if self.jobs[job].is_given_up || self.is_active(job) {
             return;
         }
         self.set_job(job, JobState::Blocked);
@@ -135,8 +152,10 @@ impl State {
             self.give_up(child);
         }
         self.drop_questions(job);
-        let because = "what it was made for began anew".to_owned();
-        self.set_job(job, JobState::Done { outcome: Outcome::Skipped { because } });
+        if !self.is_active(job) {
+            let because = GIVEN_UP.to_owned();
+            self.set_job(job, JobState::Done { outcome: Outcome::Skipped { because } });
+        }
     }
 
     /// Whether nobody misses a job that is skipped: its condition does not hold, or it was there for what

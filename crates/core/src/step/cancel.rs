@@ -20,9 +20,12 @@ pub(super) fn task(turn: &mut Turn<'_>, task: TaskId, by: &str) {
     if row.outcome().is_some() {
         return;
     }
-    match row.live {
-        Some(attempt) => order_stop(turn, attempt, StopReason::Cancelled { by: by.to_owned() }),
-        None => turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by: by.to_owned() } }),
+    let live: Vec<AttemptId> = row.live_attempts().collect();
+    if live.is_empty() {
+        turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by: by.to_owned() } });
+    }
+    for attempt in live {
+        order_stop(turn, attempt, StopReason::Cancelled { by: by.to_owned() });
     }
 }
 
@@ -84,11 +87,12 @@ pub(super) fn order_stop(turn: &mut Turn<'_>, attempt: AttemptId, reason: StopRe
     }
 }
 
-/// How much a reason weighs: the whole task, the job, this attempt alone.
+/// How much a reason weighs: the whole task, the job, what the attempt is for, this attempt alone.
 fn rank(reason: &StopReason) -> u32 {
     match reason {
-        StopReason::Cancelled { .. } => 3,
-        StopReason::JobCancelled { .. } => 2,
+        StopReason::Cancelled { .. } => 4,
+        StopReason::JobCancelled { .. } => 3,
+        StopReason::Overtaken => 2,
         StopReason::Interrupted
         | StopReason::TimedOut
         | StopReason::Budget

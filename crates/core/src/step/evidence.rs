@@ -61,6 +61,7 @@ pub(super) fn after_base_check(turn: &mut Turn<'_>, job: JobId, attempt: Attempt
             | StopReason::Interrupted
             | StopReason::Budget
             | StopReason::Memory
+            | StopReason::Overtaken
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
-use super::{Turn, retry};
+use super::{Turn, cancel, retry};
 use crate::event::{Event, JobSpec};
 use crate::ids::{AttemptId, JobId, TaskId};
 use crate::pipeline::{
@@ -15,7 +15,7 @@ use crate::plan;
 use crate::state::{Attempt, Job, JobState, Needs, Phase, State, Task};
 use crate::types::{
     Collected, Consumed, End, ErrorContext, Failure, FailureClass, HoldReason, JobNeed, JobWork, Outcome,
-    When,
+    StopReason, When,
 };
 
 /// Jobs that are looked at for what an attempt gets to see.
@@ -290,6 +290,9 @@ pub(super) fn send_back(turn: &mut Turn<'_>, by: JobId, to: &str, because: Failu
     }
     text.push_str(&findings(row));
     let context = ErrorContext { attempt, text: retry::cut(text) };
+    for attempt in turn.state.overtaken_by(target) {
+        cancel::order_stop(turn, attempt, StopReason::Overtaken);
+    }
     let tries = turn.state.job(target).map_or(0, |target| target.tries);
     let until = turn.now + retry::wait_before(turn.state, target, tries, FailureClass::Work);
     turn.emit(Event::WorkSentBack { job: target, until, because, context, by: Some(by) });

@@ -142,7 +142,7 @@ pub(super) fn validate_decision(
         Decision::RequestChanges { text } if text.trim().is_empty() => {
             refuse("what is to be changed needs words".to_owned())
         }
-        Decision::RequestChanges { .. } if state.task_of(row).live.is_some() => {
+        Decision::RequestChanges { .. } if state.task_of(row).has_live() => {
             refuse(format!("task {} has an agent at work just now; wait until it has ended", row.task))
         }
         Decision::RequestChanges { .. } => match repairer(state, row) {

@@ -204,7 +204,7 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
 fn collect_tries_max(turn: &Turn<'_>, attempt: AttemptId, class: FailureClass) -> u32 {
     let is_wanted = !matches!(
         live(turn, attempt).and_then(|row| row.stop.as_ref()),
-        Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. })
+        Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Overtaken)
     );
     match is_wanted && class.may_pass() {
         // A person could do no more than make room, and has been told of that already.
@@ -280,8 +280,9 @@ fn is_overtaken(reason: &StopReason) -> bool {
         | StopReason::Memory
         | StopReason::Stalled { .. } => true,
         // Nobody wants it any more; what came of going round in circles is not to be trusted.
-        StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
-            false
-        }
+        StopReason::Cancelled { .. }
+        | StopReason::JobCancelled { .. }
+        | StopReason::Overtaken
+        | StopReason::Repeating { .. } => false,
     }
 }

@@ -12,7 +12,7 @@ use crate::pipeline::{Does, JOBS_MAX, Pipeline, STAGES_MAX};
 use crate::plan;
 use crate::schedule::schedule;
 use crate::state::{Job, JobState, RunMode, State, Task, WorkspaceState};
-use crate::types::{JobWork, Outcome, RunSpec, Scope, TaskSpec, TaskWork, When};
+use crate::types::{JobWork, Outcome, RunSpec, Scope, TaskSpec, TaskWork, When, WorkspaceKind};
 
 /// How many tasks one run may have.
 const TASKS_MAX: usize = 10_000;
@@ -49,7 +49,7 @@ pub fn validate(state: &State, request: &Request) -> Result<(), Refusal> {
                     refuse(format!("task {task} succeeded: there is nothing to retry"))
                 }
                 Some(_) => Ok(()),
-                None if is_held(state, *task) && row.live.is_some() && !has_held_gates(state, row) => {
+                None if is_held(state, *task) && row.has_live() && !has_held_gates(state, row) => {
                     refuse(format!("something of task {task} runs just now: retry it when that has ended"))
                 }
                 None if is_held(state, *task) => Ok(()),
@@ -176,6 +176,13 @@ fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
     if plan.is_empty() {
         return refuse(format!("nothing is left to do in the template `{name}` for task `{}`", task.key));
     }
+    if let Some(job) = isolated_job(pipeline, task).filter(|_| task.workspace != WorkspaceKind::Worktree) {
+        return refuse(format!(
+            "task `{}` has no worktree, and the job `{job}` of the template `{name}` is isolated, which needs one: set \
+             `workspace: worktree` (in a git repository), or leave `isolated` out",
+            task.key
+        ));
+    }
     for job in &plan {
         if let JobWork::Check { gate } = &job.work
             && !spec.gates.iter().any(|known| known.name == *gate)
@@ -184,6 +191,12 @@ fn validate_pipeline(spec: &RunSpec, task: &TaskSpec) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// The first job of a template that is isolated, in a stage that the task does not leave out.
+fn isolated_job<'a>(pipeline: &'a Pipeline, task: &TaskSpec) -> Option<&'a str> {
+    let stages = pipeline.stages.iter().filter(|stage| !task.skip_stages.contains(&stage.name));
+    stages.flat_map(|stage| &stage.jobs).find(|job| job.isolated).map(|job| job.name.as_str())
 }
 
 fn pipeline_of<'a>(spec: &'a RunSpec, task: &TaskSpec) -> Option<&'a Pipeline> {

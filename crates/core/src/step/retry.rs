@@ -209,10 +209,7 @@ fn losses(state: &State, job: JobId) -> u32 {
 
 pub(super) fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, reason: StopReason) {
     match reason {
-        StopReason::Cancelled { by } => {
-            let task = task_of(turn, job);
-            turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by } });
-        }
+        StopReason::Cancelled { by } => cancelled_task(turn, job, by),
         StopReason::Interrupted => {
             let failure =
                 Failure::new(FailureClass::Transient, "dayshift was stopped while the agent worked");
@@ -239,6 +236,19 @@ pub(super) fn after_stop(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, re
         }
         StopReason::Budget => hold_for_budget(turn, job, "the limit was reached"),
         StopReason::JobCancelled { by } => cancelled_job(turn, job, &by),
+        // It waits again already, or has ended with what asked for it.
+        StopReason::Overtaken => growing::settle_task(turn, task_of(turn, job)),
+    }
+}
+
+/// The task of the job is cancelled; it is over when nothing of it is live any more.
+fn cancelled_task(turn: &mut Turn<'_>, job: JobId, by: String) {
+    let task = task_of(turn, job);
+    let outcome = Outcome::Cancelled { by };
+    if turn.state.task(task).is_some_and(Task::has_live) {
+        turn.emit(Event::JobFinished { job, outcome });
+    } else {
+        turn.emit(Event::TaskClosed { task, outcome });
     }
 }
 
@@ -315,6 +325,7 @@ fn after_gate(turn: &mut Turn<'_>, job: JobId, attempt: AttemptId, end: End) {
             | StopReason::Interrupted
             | StopReason::Budget
             | StopReason::Memory
+            | StopReason::Overtaken
             | StopReason::Stalled { .. }
             | StopReason::Repeating { .. }),
         ) => after_stop(turn, job, attempt, reason),
@@ -598,9 +609,8 @@ pub(super) fn workspace_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure:
 pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &Failure) {
     let Some(row) = turn.state.attempt(attempt) else { return };
     let (job, stop) = (row.job, row.stop.clone());
-    let task = turn.state.task_of(turn.state.job_of(row));
-    let place =
-        task.workspace.place().map_or_else(String::new, |place| format!("; its files lie in {}", place.root));
+    let place = turn.state.place_of(turn.state.job_of(row));
+    let place = place.map_or_else(String::new, |place| format!("; its files lie in {}", place.root));
     let message = format!("its result could not be collected: {}{place}", failure.message);
     let end = match end_of(row) {
         End::Stopped(reason) => End::Stopped(reason),
@@ -610,10 +620,9 @@ pub(super) fn collect_failed(turn: &mut Turn<'_>, attempt: AttemptId, failure: &
     };
     over(turn, attempt, end, None);
     match stop {
-        Some(StopReason::Cancelled { by }) => {
-            let task = task_of(turn, job);
-            turn.emit(Event::TaskClosed { task, outcome: Outcome::Cancelled { by } });
-        }
+        Some(StopReason::Cancelled { by }) => cancelled_task(turn, job, by),
+        // Nobody wants it any more; what lies there is saved before it goes.
+        Some(StopReason::Overtaken) => growing::settle_task(turn, task_of(turn, job)),
         Some(
             StopReason::Interrupted
             | StopReason::TimedOut

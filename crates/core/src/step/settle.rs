@@ -118,7 +118,7 @@ pub(crate) fn has_place(state: &State, job: JobId) -> bool {
     has_slot(state, run)
         && state.is_let(task)
         && state.disk() != DiskLevel::Short
-        && task.live.is_none()
+        && state.turn_of(job).is_none()
         // One that is tried again may wait for jobs that it has asked for meanwhile.
         && state.needs_of(row) == Needs::Met
         && !state.is_being_released(task.id)

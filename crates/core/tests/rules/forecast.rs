@@ -50,6 +50,13 @@ fn a_run_is_played_by_the_rules() {
     assert_eq!((forecast.duration, forecast.cost), (Millis(HOUR * 2 + 59_999), Micros(0)));
 }
 
+/// A gate that must be red on the base is expected to be red there.
+#[test]
+fn gates_on_the_base_are_expected_to_be_red() {
+    let spec = spec(&["run slots=1", "task a agent=scripted low gate=unit:base at=worktree limit=9000000000"]);
+    assert_eq!(told(&spec, &likely(&State::new(), &spec)), ["a 1 0"]);
+}
+
 /// What does not fit the budget is deferred, as it would be in the run.
 #[test]
 fn what_would_be_deferred_is_said() {

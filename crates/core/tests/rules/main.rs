@@ -5,6 +5,7 @@ mod evidence;
 mod forecast;
 mod gates;
 mod governing;
+mod isolated;
 mod money;
 mod order;
 mod people;

@@ -387,6 +387,7 @@ impl Round {
         let order = ReleaseOrder {
             kind: place.kind,
             task: place.task,
+            job: place.job,
             folder: folder.to_owned(),
             workspace: place.workspace.clone(),
             dirty: DirtyFate::SaveAndRemove,

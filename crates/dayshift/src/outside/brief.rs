@@ -45,7 +45,7 @@ pub(super) fn prompt(
             gates: &gates,
             error_context: job.context.as_ref().map(|context| context.text.as_str()),
             resume_note: resumed.as_deref(),
-            base: task.workspace.place().and_then(|place| place.base.as_deref()),
+            base: state.place_of(job).and_then(|place| place.base.as_deref()),
             answers: &answers,
             job: job_input.as_ref(),
             instructions: &beside(state, job, messages),

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dayshift_agents::mail::IN;
-use dayshift_core::ids::{AttemptId, RunId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
-use dayshift_core::state::{State, Task};
+use dayshift_core::state::{Job, Start, State, Task};
 use dayshift_core::types::{
     Collected, Deliverable, DiskLevel, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind,
 };
@@ -42,11 +42,14 @@ const FETCH_MAX: Duration = Duration::from_mins(1);
 /// One piece of work on a workspace.
 type Work = Box<dyn FnOnce(&Hands) + Send>;
 
+/// Whose workspace: a task's, or that of an isolated job of it.
+type Whose = (TaskId, Option<JobId>);
+
 /// The way to the hands.
 #[derive(Debug)]
 pub(super) struct Crew {
     shared: Arc<Shared>,
-    queue: Sender<(TaskId, Work)>,
+    queue: Sender<(Whose, Work)>,
     long: Arc<LongHands>,
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
     /// The engine is leaving: nothing more of what waits is begun.
@@ -65,8 +68,8 @@ struct Hands {
     git: GitEnvironment,
     /// What is queued or being worked on.
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
-    /// One lock per task: its workspace is never prepared and taken down at the same time.
-    tasks: Mutex<BTreeMap<TaskId, Arc<Mutex<()>>>>,
+    /// One lock per workspace: it is never prepared and taken down at the same time.
+    locks: Mutex<BTreeMap<Whose, Arc<Mutex<()>>>>,
     /// The base of each run, once it is known.
     bases: Mutex<BTreeMap<RunId, Base>>,
 }
@@ -87,7 +90,7 @@ impl Crew {
             shared: shared.clone(),
             git,
             busy: Arc::clone(&busy),
-            tasks: Mutex::default(),
+            locks: Mutex::default(),
             bases: Mutex::default(),
         });
         let is_closed = Arc::new(AtomicBool::new(false));
@@ -104,17 +107,17 @@ impl Crew {
 
     /// Work that is already under way is not begun twice: its answer will do, also for an engine
     /// that has read its journal again meanwhile.
-    fn submit(&self, obligation: Obligation, task: TaskId, work: Work) {
-        self.submit_to(Pace::Short, obligation, task, work);
+    fn submit(&self, obligation: Obligation, whose: Whose, work: Work) {
+        self.submit_to(Pace::Short, obligation, whose, work);
     }
 
-    fn submit_to(&self, pace: Pace, obligation: Obligation, task: TaskId, work: Work) {
+    fn submit_to(&self, pace: Pace, obligation: Obligation, whose: Whose, work: Work) {
         if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(obligation) {
             return;
         }
         let is_taken = match pace {
-            Pace::Short => self.queue.send((task, work)).is_ok(),
-            Pace::Long => self.long.take(task, work),
+            Pace::Short => self.queue.send((whose, work)).is_ok(),
+            Pace::Long => self.long.take(whose, work),
         };
         if !is_taken {
             self.shared.failed(obligation, FailureClass::Transient, "no thread works on workspaces");
@@ -124,7 +127,7 @@ impl Crew {
     pub(super) fn prepare(&self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::PrepareWorkspace(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
-        let (task, pace) = (site.task, site.pace());
+        let (whose, pace) = (site.whose(), site.pace());
         let work: Work = Box::new(move |hands| {
             let result = hands.prepare(&site).map_err(|failure| hands.unless_gone(&site, failure));
             hands.shared.furnishings.let_go(attempt);
@@ -133,7 +136,7 @@ impl Crew {
         if pace == Pace::Long {
             self.shared.furnishings.hold(attempt);
         }
-        self.submit_to(pace, obligation, task, work);
+        self.submit_to(pace, obligation, whose, work);
     }
 
     pub(super) fn collect(&self, state: &State, attempt: AttemptId) {
@@ -141,7 +144,7 @@ impl Crew {
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let Some(known) = launch::known(&self.shared, state, attempt) else { return };
         let wanted = Wanted::of(&self.shared, state, attempt);
-        let task = site.task;
+        let whose = site.whose();
         let work: Work = Box::new(move |hands| {
             let result = hands
                 .collect(&site, attempt)
@@ -156,19 +159,19 @@ impl Crew {
                 collected: Box::new(collected),
             });
         });
-        self.submit(obligation, task, work);
+        self.submit(obligation, whose, work);
     }
 
     pub(super) fn release(&self, state: &State, task: TaskId) {
         let obligation = Obligation::ReleaseWorkspace(task);
         let Some(row) = state.task(task) else { return };
-        let site = Site::of_task(&self.shared, state, row, None);
-        let pace = site.pace();
+        let sites = Site::all(&self.shared, state, row);
+        let pace = if sites.iter().any(|site| site.pace() == Pace::Long) { Pace::Long } else { Pace::Short };
         let work: Work = Box::new(move |hands| {
-            let result = hands.release(&site);
+            let result = hands.release_all(&sites);
             hands.tell(obligation, result, |kept| Report::WorkspaceReleased { task, kept });
         });
-        self.submit_to(pace, obligation, task, work);
+        self.submit_to(pace, obligation, (task, None), work);
     }
 }
 
@@ -196,15 +199,15 @@ impl std::fmt::Debug for LongHands {
 
 #[derive(Default)]
 struct Waiting {
-    works: VecDeque<(TaskId, Work)>,
+    works: VecDeque<(Whose, Work)>,
     threads: usize,
 }
 
 impl LongHands {
     /// Takes a piece of work on; false where no thread can be had for it.
-    fn take(self: &Arc<Self>, task: TaskId, work: Work) -> bool {
+    fn take(self: &Arc<Self>, whose: Whose, work: Work) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.works.push_back((task, work));
+        waiting.works.push_back((whose, work));
         if waiting.threads == LONG_HANDS {
             return true;
         }
@@ -225,15 +228,15 @@ impl LongHands {
                 waiting.threads -= usize::from(next.is_none());
                 next
             };
-            let Some((task, work)) = next else { return };
-            do_one(&self.hands, task, work, &self.is_closed);
+            let Some((whose, work)) = next else { return };
+            do_one(&self.hands, whose, work, &self.is_closed);
         }
     }
 }
 
-/// Does one piece of work, alone on its task. Once the engine is leaving nothing is begun.
-fn do_one(hands: &Hands, task: TaskId, work: Work, is_closed: &AtomicBool) {
-    let lock = hands.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default().clone();
+/// Does one piece of work, alone on its workspace. Once the engine is leaving nothing is begun.
+fn do_one(hands: &Hands, whose: Whose, work: Work, is_closed: &AtomicBool) {
+    let lock = hands.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_default().clone();
     let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_closed.load(Ordering::Relaxed) {
         work(hands);
@@ -259,11 +262,11 @@ fn is_for_network(name: &OsStr) -> bool {
     NAMES.iter().any(|known| name == *known)
 }
 
-fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>, is_closed: &AtomicBool) {
+fn serve(hands: &Hands, work: &Mutex<Receiver<(Whose, Work)>>, is_closed: &AtomicBool) {
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((task, work)) = next else { return };
-        do_one(hands, task, work, is_closed);
+        let Ok((whose, work)) = next else { return };
+        do_one(hands, whose, work, is_closed);
         if is_closed.load(Ordering::Relaxed) {
             return;
         }
@@ -275,6 +278,8 @@ fn serve(hands: &Hands, work: &Mutex<Receiver<(TaskId, Work)>>, is_closed: &Atom
 struct Site {
     run: RunId,
     task: TaskId,
+    /// The job that works there apart, where it does.
+    apart: Option<Apart>,
     key: String,
     name: String,
     kind: WorkspaceKind,
@@ -299,9 +304,21 @@ struct Site {
     outfit: Outfit,
 }
 
+/// What is known of the worktree of an isolated job.
+#[derive(Debug, Clone)]
+struct Apart {
+    job: JobId,
+    /// The commit that it begins with; `None`: where the task starts.
+    from: Option<String>,
+    start: Start,
+}
+
 impl Site {
     fn of(shared: &Shared, state: &State, attempt: AttemptId) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
+        if job.isolated.is_some() {
+            return Self::of_isolated(shared, state, job, Some(attempt));
+        }
         let site = Self::of_task(shared, state, state.task_of(job), Some(attempt));
         let tree = match (state.is_littered(job.id, attempt), state.is_on_base(job.id, attempt)) {
             (false, _) => TreeFate::AsItIs,
@@ -310,6 +327,46 @@ impl Site {
         };
         let changes = if job.keeps_changes() { ChangesFate::Result } else { ChangesFate::PutBack };
         Some(Self { tree, changes, ..site })
+    }
+
+    /// The worktree of an isolated job. What is changed there is no part of the task's result.
+    fn of_isolated(shared: &Shared, state: &State, job: &Job, attempt: Option<AttemptId>) -> Option<Self> {
+        let own = job.isolated.as_deref()?;
+        let task = state.task_of(job);
+        let site = Self::of_task(shared, state, task, attempt);
+        let apart = Apart { job: job.id, from: own.from.clone(), start: own.start };
+        Some(Self {
+            branch: format!("dayshift/{}/{}.{}", site.run, site.key, job.id),
+            place: own.place.clone(),
+            tree: match own.start {
+                Start::GoOn | Start::Anew => TreeFate::AsItIs,
+                Start::PutBack => TreeFate::AsBase,
+            },
+            changes: ChangesFate::PutBack,
+            outfit: Outfit::of(shared, state, (task, Some(job)), attempt),
+            apart: Some(apart),
+            ..site
+        })
+    }
+
+    /// All workspaces of a task, those of its isolated jobs first.
+    fn all(shared: &Shared, state: &State, task: &Task) -> Vec<Self> {
+        let jobs = task.jobs.iter().filter_map(|job| state.job(*job)).filter(|job| !job.attempts.is_empty());
+        let mut sites: Vec<Self> =
+            jobs.filter_map(|job| Self::of_isolated(shared, state, job, None)).collect();
+        for site in &mut sites {
+            site.tree = TreeFate::AsItIs;
+        }
+        sites.push(Self::of_task(shared, state, task, None));
+        sites
+    }
+
+    fn job(&self) -> Option<JobId> {
+        self.apart.as_ref().map(|apart| apart.job)
+    }
+
+    fn whose(&self) -> Whose {
+        (self.task, self.job())
     }
 
     fn of_task(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {
@@ -326,6 +383,7 @@ impl Site {
         Self {
             run: run.id,
             task: task.id,
+            apart: None,
             key: spec.key.clone(),
             name: spec.name.clone(),
             kind: spec.workspace,
@@ -342,7 +400,7 @@ impl Site {
             scratch: shared.paths.scratch(task.id),
             deliverables: spec.deliverables.clone(),
             changes: ChangesFate::Result,
-            outfit: Outfit::of(shared, state, task, attempt),
+            outfit: Outfit::of(shared, state, (task, None), attempt),
         }
     }
 
@@ -386,6 +444,9 @@ impl Hands {
 
     /// Makes the workspace ready, with what a new one gets.
     fn prepare(&self, site: &Site) -> Result<ReadyWorkspace, Failure> {
+        if site.apart.as_ref().is_some_and(|apart| apart.start == Start::Anew) {
+            self.make_way(site)?;
+        }
         site.outfit.lease(&self.shared);
         if site.outfit.has_setup() {
             // Before its folder is removed and made anew.
@@ -395,6 +456,17 @@ impl Hands {
         self.prepare_with(site, &|| site.outfit.furnish(), &set_up)
     }
 
+    /// Takes down what was there before, so that the place is made from what it is to begin with now.
+    fn make_way(&self, site: &Site) -> Result<(), Failure> {
+        match self.release(&Site { place: None, tree: TreeFate::AsItIs, ..site.clone() })? {
+            None => Ok(()),
+            Some(kept) => {
+                let message = format!("its worktree of before cannot be taken down: {kept}");
+                Err(Failure::new(FailureClass::Permanent, message))
+            }
+        }
+    }
+
     fn prepare_with(
         &self,
         site: &Site,
@@ -402,6 +474,9 @@ impl Hands {
         set_up: &SetUp<'_>,
     ) -> Result<ReadyWorkspace, Failure> {
         const NEEDED: &str = "the results of the tasks it needs";
+        if let Some(from) = site.apart.as_ref().and_then(|apart| apart.from.clone()) {
+            return self.prepare_from(site, (vec![from], "the result of its task so far"), furnish(), set_up);
+        }
         let all: Vec<String> = site.needed.iter().chain(&site.shared).cloned().collect();
         let note = if site.shared.is_empty() {
             NEEDED
@@ -440,6 +515,7 @@ impl Hands {
         let order = PrepareOrder {
             kind: site.kind,
             task: site.task,
+            job: site.job(),
             key: site.key.clone(),
             owner: site.owner.clone(),
             folder: site.folder.clone(),
@@ -538,6 +614,15 @@ impl Hands {
         Ok(collected)
     }
 
+    /// Takes down all workspaces of a task; says why some are kept.
+    fn release_all(&self, sites: &[Site]) -> Result<Option<String>, Failure> {
+        let mut kept = Vec::new();
+        for site in sites {
+            kept.extend(self.release(site)?);
+        }
+        Ok((!kept.is_empty()).then(|| kept.join("; ")))
+    }
+
     fn release(&self, site: &Site) -> Result<Option<String>, Failure> {
         // A place that nobody heard of may be there all the same: made by an engine that died
         // before it could tell. Preparing finds it again, by the ids.
@@ -557,6 +642,7 @@ impl Hands {
         let order = ReleaseOrder {
             kind: site.kind,
             task: site.task,
+            job: site.job(),
             folder: site.folder.clone(),
             workspace,
             // A gate may leave files behind; they are in a snapshot before they go.
@@ -615,9 +701,12 @@ fn without_secrets(mut collected: Collected, known: &Known) -> Collected {
     collected
 }
 
-/// Whether a folder of the task's name lies among the workspaces.
+/// Whether a folder of the task's name, or the job's, lies among the workspaces.
 fn has_folder(site: &Site) -> bool {
-    let prefix = format!("{}-", site.task);
+    let prefix = match site.job() {
+        None => format!("{}-", site.task),
+        Some(job) => format!("{}.{job}-", site.task),
+    };
     std::fs::read_dir(&site.folder).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
     })

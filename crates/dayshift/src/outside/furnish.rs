@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dayshift_core::furnishing::Furnishing;
-use dayshift_core::ids::{AttemptId, RunId, TaskId};
-use dayshift_core::state::{State, Task};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::state::{Job, State, Task};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{Exit, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_guard::{TOOL_CHAINS, environment};
@@ -21,7 +21,7 @@ use super::launch::missing;
 use crate::cli::{hooks, output};
 use crate::log::{self, About, Level};
 use crate::paths::{Paths, own_binary};
-use crate::ports::{self, Ports};
+use crate::ports::{self, Holder, Ports};
 
 /// The words after our own name that make a process a keeper.
 const KEEPER: [&str; 1] = ["chore"];
@@ -39,6 +39,8 @@ const MB: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Outfit {
     pub(super) task: TaskId,
+    /// The isolated job that has the worktree to itself.
+    job: Option<JobId>,
     run: RunId,
     furnishing: Furnishing,
     /// The attempt in whose folder the output is kept.
@@ -78,8 +80,8 @@ impl Which {
 pub(super) struct Furnishings {
     /// Set-ups that run, or are about to, by the attempt that waits for them.
     holds: Mutex<BTreeMap<AttemptId, Hold>>,
-    /// Tasks whose teardown has run since they were prepared last.
-    torn_down: Mutex<BTreeSet<TaskId>>,
+    /// Who has had the teardown run since the worktree was prepared last.
+    torn_down: Mutex<BTreeSet<Holder>>,
     /// What was left out, once a run.
     told: Mutex<BTreeSet<(RunId, String)>>,
 }
@@ -112,15 +114,25 @@ impl Furnishings {
 }
 
 impl Outfit {
-    pub(super) fn of(shared: &Shared, state: &State, task: &Task, attempt: Option<AttemptId>) -> Self {
+    /// For the workspace of a task, or of an isolated job of it.
+    pub(super) fn of(
+        shared: &Shared,
+        state: &State,
+        (task, job): (&Task, Option<&Job>),
+        attempt: Option<AttemptId>,
+    ) -> Self {
         let mut furnishing = state.run_of(task).spec.furnishing.clone();
         if state.spec(task).workspace != WorkspaceKind::Worktree {
             (furnishing.setup, furnishing.teardown) = (None, None);
         }
         let mut outfit = Self {
             task: task.id,
+            job: job.map(|job| job.id),
             run: task.run,
-            attempt: attempt.or_else(|| last_attempt(state, task)),
+            attempt: attempt.or_else(|| match job {
+                Some(job) => job.attempts.last().copied(),
+                None => last_attempt(state, task),
+            }),
             wants_ports: wants_ports(state, task),
             variables: Vec::new(),
             secrets: Vec::new(),
@@ -168,7 +180,7 @@ impl Outfit {
         if count == 0 || !self.wants_ports {
             return None;
         }
-        lease(shared, self.run, self.task, count)
+        lease(shared, self.run, self.holder(), count)
     }
 
     /// Says what came into the new worktree at `root`, and runs its set-up there.
@@ -180,7 +192,7 @@ impl Outfit {
                 shared.follower.say(&format!("warning: {}: {line}", self.run));
             }
         }
-        held(&shared.furnishings.torn_down).remove(&self.task);
+        held(&shared.furnishings.torn_down).remove(&self.holder());
         let notes: Vec<String> = furnished.done.iter().chain(&furnished.left_out).cloned().collect();
         let Some(line) = &self.furnishing.setup else {
             if !notes.is_empty() {
@@ -196,7 +208,7 @@ impl Outfit {
     /// Runs the teardown in the worktree at `root`, once. What goes wrong is told, and keeps nothing.
     pub(super) fn tear_down(&self, shared: &Shared, root: &Path) {
         let Some(line) = &self.furnishing.teardown else { return };
-        if !root.is_dir() || held(&shared.furnishings.torn_down).contains(&self.task) {
+        if !root.is_dir() || held(&shared.furnishings.torn_down).contains(&self.holder()) {
             return;
         }
         if let Err(failure) = self.perform(shared, Which::Teardown, line, root, Vec::new()) {
@@ -207,7 +219,11 @@ impl Outfit {
                 self.task
             ));
         }
-        held(&shared.furnishings.torn_down).insert(self.task);
+        held(&shared.furnishings.torn_down).insert(self.holder());
+    }
+
+    fn holder(&self) -> Holder {
+        (self.task, self.job)
     }
 
     fn about(&self) -> About {
@@ -221,7 +237,8 @@ impl Outfit {
     }
 
     fn mark(&self, paths: &Paths) -> String {
-        format!("{}-{}", paths.hash, self.task)
+        let own = self.job.map(|job| format!("-{job}")).unwrap_or_default();
+        format!("{}-{}{own}", paths.hash, self.task)
     }
 
     fn launch(
@@ -325,20 +342,26 @@ fn variables_set(paths: &Paths, state: &State, task: &Task) -> BTreeMap<String, 
 }
 
 /// Runs the teardown of a task where no engine lives; secrets that would have to be fetched it does without.
-pub(crate) fn tear_down_alone(paths: &Paths, state: &State, task: &Task, root: &Path) -> Result<(), Failure> {
+pub(crate) fn tear_down_alone(
+    paths: &Paths,
+    state: &State,
+    (task, job): (&Task, Option<JobId>),
+    root: &Path,
+) -> Result<(), Failure> {
     let furnishing = state.run_of(task).spec.furnishing.clone();
     let Some(line) = furnishing.teardown.clone().filter(|_| root.is_dir()) else { return Ok(()) };
     let set = variables_set(paths, state, task);
     let ours: Vec<_> = std::env::vars_os().collect();
     let mut env = environment(&ours, &set, &state.spec(task).pass_env, TOOL_CHAINS);
     if furnishing.ports > 0
-        && let Ok(base) = Ports::new(paths).lease(task.id, furnishing.ports)
+        && let Ok(base) = Ports::new(paths).lease((task.id, job), furnishing.ports)
     {
         env.push((ports::VARIABLE.to_owned(), base.to_string()));
         env.sort();
     }
     let outfit = Outfit {
         task: task.id,
+        job,
         run: task.run,
         attempt: last_attempt(state, task),
         wants_ports: true,
@@ -356,8 +379,8 @@ pub(crate) fn tear_down_alone(paths: &Paths, state: &State, task: &Task, root: &
 }
 
 /// Leases a task's ports. One that cannot have any works without, which is told once a run.
-fn lease(shared: &Shared, run: RunId, task: TaskId, count: u32) -> Option<u32> {
-    match shared.ports.lease(task, count) {
+fn lease(shared: &Shared, run: RunId, holder: Holder, count: u32) -> Option<u32> {
+    match shared.ports.lease(holder, count) {
         Ok(base) => Some(base),
         Err(error) => {
             let line = format!("tasks work without ports of their own: {error}");
@@ -369,10 +392,12 @@ fn lease(shared: &Shared, run: RunId, task: TaskId, count: u32) -> Option<u32> {
     }
 }
 
-/// The first port of the block of a task whose process is being started.
-pub(super) fn port_base(shared: &Shared, state: &State, task: &Task) -> Option<u32> {
+/// The first port of the block that a process of the job has, which is being started.
+pub(super) fn port_base(shared: &Shared, state: &State, job: &Job) -> Option<u32> {
+    let task = state.task_of(job);
+    let holder = (task.id, job.isolated.as_ref().map(|_| job.id));
     let count = state.run_of(task).spec.furnishing.ports;
-    (count > 0 && wants_ports(state, task)).then(|| lease(shared, task.run, task.id, count)).flatten()
+    (count > 0 && wants_ports(state, task)).then(|| lease(shared, task.run, holder, count)).flatten()
 }
 
 /// Every task that an agent does, or that works in a worktree or in place, has ports. A plain command in

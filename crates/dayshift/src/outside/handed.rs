@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dayshift_agents::mail::{IN, JOBS, OUT, QUESTIONS};
 use dayshift_core::pipeline::{Artifact, ArtifactKind};
-use dayshift_core::state::{Attempt, State};
+use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::types::{Consumed, Failure, FailureClass};
 use dayshift_workspaces::{Inside, remove_all};
 
@@ -95,8 +95,12 @@ pub(super) fn hand_over(
 /// has worked there meanwhile.
 fn clear(shared: &Shared, state: &State, attempt: &Attempt, root: &Path) -> Result<(), Failure> {
     let parked = parked_before(state, attempt).next();
-    let jobs = state.task_of(state.job_of(attempt)).jobs.iter().filter_map(|id| state.job(*id));
-    let before = jobs.flat_map(|job| &job.attempts).copied().filter(|id| *id < attempt.id).max();
+    let own = state.job_of(attempt);
+    let jobs = state.task_of(own).jobs.iter().filter_map(|id| state.job(*id));
+    let is_there =
+        |job: &&Job| if own.isolated.is_some() { job.id == own.id } else { job.isolated.is_none() };
+    let before =
+        jobs.filter(is_there).flat_map(|job| &job.attempts).copied().filter(|id| *id < attempt.id).max();
     if before != parked {
         let waits = before.and_then(|id| state.attempt(id)).filter(|row| is_parked(row));
         waits.map_or(Ok(()), |row| copy(root, OUT, &shared.paths.attempt(row.id), ASIDE))?;

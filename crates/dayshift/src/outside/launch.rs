@@ -60,7 +60,7 @@ impl<'a> Subject<'a> {
     /// The folder that the process works in, and whether it is a scratch folder.
     fn folder(&self, shared: &Shared) -> (String, bool) {
         let kind = self.state.spec(self.task).workspace;
-        match (self.task.workspace.place(), kind) {
+        match (self.state.place_of(self.job), kind) {
             (Some(place), _) => (place.root.clone(), false),
             (None, WorkspaceKind::Scratch) => {
                 (shared.paths.scratch(self.task.id).display().to_string(), true)
@@ -84,7 +84,7 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         None => (command_start(shared, &subject), None),
     };
     let mut env = started.environment.variables;
-    if let Some(base) = furnish::port_base(shared, state, subject.task) {
+    if let Some(base) = furnish::port_base(shared, state, subject.job) {
         env.push((ports::VARIABLE.to_owned(), base.to_string()));
         env.sort();
     }

@@ -19,6 +19,7 @@ mod finding;
 mod full_workspaces;
 mod furnish;
 mod governor;
+mod isolated;
 mod kills;
 mod layout;
 mod limits;

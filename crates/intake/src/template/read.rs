@@ -174,6 +174,7 @@ fn read_job(
             SpawnLimit { depth: fields.count("depth").unwrap_or(0), jobs: fields.count("jobs").unwrap_or(0) }
         }),
         outputs,
+        isolated: fields.bool("isolated").unwrap_or(false),
     };
     Some((job, places))
 }

@@ -68,7 +68,7 @@ pub(crate) static JOB: Table = Table {
         Key::new("only_if", Form::Line, "It is left out unless this holds: JOB/OUTPUT FIELD is VALUE."),
         Key::new("may_spawn", Form::Table(&MAY_SPAWN), "What its agent may add to the plan."),
         Key::new("outputs", Form::List(&Form::Table(&OUTPUT)), "What it must leave for others."),
-        Key::new("isolated", Form::Bool, "Whether it works in a copy of its own.").later(),
+        Key::new("isolated", Form::Bool, "Whether its agent works in a worktree of its own."),
     ],
 };
 

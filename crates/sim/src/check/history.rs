@@ -6,6 +6,7 @@ mod closing;
 mod conflicts;
 mod evidence;
 mod failures;
+mod isolated;
 mod ledger;
 mod opening;
 mod places;
@@ -55,6 +56,8 @@ pub(crate) struct TaskBook {
     /// Whether its work stands accepted.
     is_accepted: bool,
     live: Option<AttemptId>,
+    /// Live attempts of its jobs that work apart.
+    isolated: BTreeSet<AttemptId>,
     /// How many attempts were ever opened.
     pub(crate) opened: u32,
     /// How many of them were no base checks.
@@ -104,17 +107,8 @@ pub(crate) struct JobBook {
     losses: (u32, Millis),
     /// What its last failure was.
     failure: Option<FailureClass>,
-}
-
-impl JobBook {
-    /// Whether what it changes is part of the result.
-    pub(crate) fn keeps_changes(&self) -> bool {
-        match self.work {
-            JobWork::Work => true,
-            JobWork::Agent { role } => role.keeps_changes(),
-            JobWork::Check { .. } | JobWork::BaseCheck { .. } | JobWork::Human | JobWork::Join => false,
-        }
-    }
+    /// Where it works, if it works apart.
+    apart: isolated::Apart,
 }
 
 #[derive(Debug)]
@@ -184,6 +178,8 @@ pub(crate) struct History {
     unstarted: Vec<AttemptId>,
     /// Attempts of which something was seen in this append.
     judged: Vec<AttemptId>,
+    /// Attempts that were told to stop because what they look at is made again, which is still to be said.
+    overtaken: Vec<AttemptId>,
     /// When the last entry was decided.
     last_at: Timestamp,
 }
@@ -394,6 +390,10 @@ impl History {
     pub(crate) fn settled(&mut self) -> Result<(), Broken> {
         self.limits_are_kept(self.last_at)?;
         self.waits_vary()?;
+        let left = std::mem::take(&mut self.overtaken);
+        ensure(left.is_empty(), "stopped-for-nothing", || {
+            format!("{left:?} are stopped, and nothing is made again")
+        })?;
         for attempt in std::mem::take(&mut self.unstarted) {
             let is_over = self.attempt(attempt)?.is_over;
             ensure(is_over, "not-to-start", || format!("{attempt} is to stop, and goes on to its start"))?;
@@ -409,7 +409,7 @@ impl History {
     /// Unasked, only a draining run pauses, and only when nothing of it is live.
     fn paused(&mut self, run: RunId, is_asked: bool) -> Result<(), Broken> {
         let tasks = &self.run(run)?.tasks;
-        let live = tasks.iter().find_map(|task| self.task(*task).ok()?.live);
+        let live = tasks.iter().find_map(|task| self.task(*task).ok()?.all_live().next());
         let is_open = tasks.iter().any(|task| self.task(*task).is_ok_and(|task| task.outcome.is_none()));
         ensure(is_open, "drained", || format!("all of {run} has ended, and it pauses"))?;
         let book = at_mut(&mut self.runs, run.0)?;
@@ -447,6 +447,7 @@ impl History {
                 is_begun: false,
                 is_accepted: false,
                 live: None,
+                isolated: BTreeSet::new(),
                 opened: 0,
                 worked: 0,
                 tree: None,
@@ -485,6 +486,7 @@ impl History {
             unprepared: 0,
             losses: (0, Millis(0)),
             failure: None,
+            apart: isolated::Apart::default(),
         });
     }
 
@@ -512,7 +514,11 @@ impl History {
         if matches!(end, End::Stopped(StopReason::JobCancelled { .. })) {
             book.is_cancelled = true;
         }
-        let (task, is_old, keeps) = (book.task, book.work == JobWork::Work, book.keeps_changes());
+        let (task, is_old) = (book.task, book.work == JobWork::Work);
+        let (keeps, is_isolated) = (self.keeps_changes(job)?, self.is_isolated(job)?);
+        if *end == End::Stopped(StopReason::Overtaken) {
+            self.begins_anew(job)?;
+        }
         let is_piped = self.spec(task)?.pipeline.is_some();
         let book = at_mut(&mut self.tasks, task.0)?;
         if keeps && has_run {
@@ -520,14 +526,15 @@ impl History {
         }
         match is_piped && !is_old {
             true if keeps && is_collected => book.place.is_littered = false,
-            true if has_run && !keeps => book.place.is_littered = true,
+            true if has_run && !keeps && !is_isolated => book.place.is_littered = true,
             true | false => {}
         }
-        ensure(book.live == Some(attempt), "one-live", || {
-            format!("{attempt} was not the live one of {task}")
-        })?;
-        book.live = None;
-        Ok(())
+        let was_live = if is_isolated {
+            book.isolated.remove(&attempt)
+        } else {
+            book.live.take_if(|live| *live == attempt).is_some()
+        };
+        ensure(was_live, "one-live", || format!("{attempt} was not the live one of {task}"))
     }
 
     /// Whether all that was set aside for the attempt is spent.
@@ -572,7 +579,7 @@ impl History {
             (book.worker, book.tree) = (None, None);
         }
         book.place.standing = places::Standing::Unmade;
-        let (run, jobs, live) = (book.run, book.jobs.clone(), book.live);
+        let (run, jobs, live) = (book.run, book.jobs.clone(), book.all_live().next());
         for job in jobs.into_iter().filter(|job| !lasting.contains(job)) {
             let book = at_mut(&mut self.jobs, job.0)?;
             (book.held, book.counted, book.not_before) = (None, 0, Timestamp(0));
@@ -621,9 +628,10 @@ pub(crate) fn is_in_place(spec: &TaskSpec) -> bool {
 /// is not kept, however well it ended, and neither is what came of going round in circles.
 fn can_come_too_late(reason: &StopReason) -> bool {
     match reason {
-        StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Repeating { .. } => {
-            false
-        }
+        StopReason::Cancelled { .. }
+        | StopReason::JobCancelled { .. }
+        | StopReason::Overtaken
+        | StopReason::Repeating { .. } => false,
         StopReason::Interrupted
         | StopReason::TimedOut
         | StopReason::Budget

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::ids::{AttemptId, RunId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::input::Report;
+use dayshift_core::state::Start;
 use dayshift_core::types::{Collected, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind};
 
 use super::{Happening, World};
@@ -25,6 +26,8 @@ pub(super) fn report_path(run: RunId) -> String {
 pub(super) enum Key {
     /// A task's own.
     Own(TaskId),
+    /// That of a job of it that works apart.
+    Apart(TaskId, JobId),
     /// The user's checkout of this repository.
     Checkout(String),
 }
@@ -83,7 +86,11 @@ impl Places {
 impl World {
     /// Where an attempt works.
     pub(super) fn place_of(&self, attempt: AttemptId) -> Option<Key> {
-        let task = self.worker.processes.get(&attempt)?.task;
+        let process = self.worker.processes.get(&attempt)?;
+        let task = process.task;
+        if let Some((job, _)) = process.apart {
+            return Some(Key::Apart(task, job));
+        }
         let spec = self.books.spec(task).ok()?;
         if !is_in_place(spec) {
             return Some(Key::Own(task));
@@ -163,8 +170,9 @@ impl World {
     }
 
     fn made(&mut self, attempt: AttemptId, key: &Key) -> Report {
+        let start = self.worker.processes.get(&attempt).and_then(|row| row.apart).map(|(_, start)| start);
         let row = self.places.at(key);
-        if !row.is_made {
+        if !row.is_made || matches!(start, Some(Start::Anew | Start::PutBack)) {
             (row.is_made, row.is_changed, row.is_delivered) = (true, false, false);
         }
         row.littered_by = None;
@@ -204,6 +212,15 @@ impl World {
             return Report::WorkspaceReleased { task, kept: Some(KEPT.to_owned()) };
         }
         self.places.at(key).is_made = false;
+        for (other, place) in &mut self.places.places {
+            if matches!(other, Key::Apart(of, _) if *of == task) {
+                if let Some(process) = place.process {
+                    let broken = format!("{other:?} is taken down, where {process} runs");
+                    self.broken.get_or_insert(("work-beside-process", broken));
+                }
+                place.is_made = false;
+            }
+        }
         Report::WorkspaceReleased { task, kept: None }
     }
 

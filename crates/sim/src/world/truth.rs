@@ -54,7 +54,7 @@ impl World {
                 }
             }
             Obligation::ReleaseWorkspace(task) => {
-                let live = self.shadow.task(task).and_then(|row| row.live);
+                let live = self.shadow.task(task).and_then(|row| row.live_attempts().next());
                 because(live.is_none(), "an attempt is live in it")?;
                 let is_worktree =
                     self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 
 use dayshift_core::evidence::TestCount;
-use dayshift_core::ids::{AttemptId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::money::{Micros, Spend};
 use dayshift_core::pipeline::{Artifact, ArtifactKind, Item, Role, Verdict};
-use dayshift_core::state::{Job, State};
+use dayshift_core::state::{Job, Start, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
     Ask, Claim, Dialect, Exit, Failure, FailureClass, JobWork, Obligation, Probe, ProcessEnd, WorkspaceKind,
 };
 
+use super::places::Key;
 use super::{Happening, World};
 use crate::pipelines;
 use crate::rng::Rng;
@@ -152,6 +153,8 @@ impl Signs {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) task: TaskId,
+    /// The job that works apart, and what the attempt is to find, where that is so.
+    pub(super) apart: Option<(JobId, Start)>,
     kind: Kind,
     pub(super) record: Record,
     pub(super) is_alive: bool,
@@ -203,6 +206,7 @@ impl World {
         let part = self.draw_part(job, attempt, kind);
         let process = Process {
             task: task.id,
+            apart: job.isolated.as_deref().map(|own| (job.id, own.start)),
             kind,
             record: Record::Nothing,
             is_alive: false,
@@ -384,7 +388,7 @@ impl World {
         let is_worktree = self.books.spec(task).is_ok_and(|spec| spec.workspace == WorkspaceKind::Worktree);
         let place = self.places.at(&key);
         place.process = Some(attempt);
-        if (is_gate || is_dropped) && is_worktree {
+        if (is_gate || is_dropped) && is_worktree && !matches!(key, Key::Apart(..)) {
             place.littered_by = Some(attempt);
         }
         self.tell(attempt, Report::AgentStarted { attempt, pid: attempt.0 + 100 });

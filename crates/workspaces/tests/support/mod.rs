@@ -187,6 +187,7 @@ impl World {
         PrepareOrder {
             kind,
             task: TaskId(task),
+            job: None,
             key: format!("task-{task:03}"),
             owner: "state R1".into(),
             folder: self.folder.clone(),
@@ -265,6 +266,7 @@ impl World {
         let order = ReleaseOrder {
             kind,
             task: TaskId(task),
+            job: None,
             folder: self.folder.clone(),
             workspace: workspace.clone(),
             dirty,

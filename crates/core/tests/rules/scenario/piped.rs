@@ -48,6 +48,7 @@ pub(super) fn add(pipeline: &mut Pipeline, line: &str) {
         only_if: None,
         may_spawn: SpawnLimit::default(),
         outputs: Vec::new(),
+        isolated: false,
     };
     let mut rule = OnReject { repair: Repair::BackTo(String::new()), max: 3, then: Then::Human };
     for (word, value) in words {
@@ -59,6 +60,7 @@ pub(super) fn add(pipeline: &mut Pipeline, line: &str) {
             "day" => job.outputs.push(OutputSpec { form: OutputForm::Day, ..output() }),
             "needs" => job.needs.push(need(value)),
             "tries" => job.tries = Some(number(value)),
+            "isolated" => job.isolated = true,
             "back" => rule.repair = Repair::BackTo(value.to_owned()),
             "repair" => rule.repair = Repair::Spawn { role: Role::Implementer, agent: None },
             "max" => {

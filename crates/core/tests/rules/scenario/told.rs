@@ -112,6 +112,7 @@ fn stop(reason: &StopReason) -> String {
         StopReason::TimedOut => "timed out".to_owned(),
         StopReason::Budget => "budget".to_owned(),
         StopReason::Memory => "memory".to_owned(),
+        StopReason::Overtaken => "overtaken".to_owned(),
         StopReason::Stalled { .. } => "stalled".to_owned(),
         StopReason::Repeating { .. } => "repeating".to_owned(),
         StopReason::JobCancelled { by } => format!("job cancelled by {by}"),

@@ -69,7 +69,7 @@ pub(super) fn workspaces(paths: &Paths, state: &State) -> Finding {
     let mut count = 0_usize;
     for entry in std::fs::read_dir(paths.workspaces()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let task = name.split_once('-').and_then(|(id, _)| id.parse::<TaskId>().ok());
+        let task = name.split_once(['-', '.']).and_then(|(id, _)| id.parse::<TaskId>().ok());
         let Some(task) = task else { continue };
         count += 1;
         if is_orphan(state, task) {

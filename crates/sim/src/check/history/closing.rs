@@ -17,9 +17,8 @@ impl History {
     ) -> Result<(), Broken> {
         let book = self.task(task)?;
         ensure(book.outcome.is_none(), "closed-once", || format!("{task} was closed twice"))?;
-        ensure(book.live.is_none(), "closed-live", || {
-            format!("{task} was closed while {:?} is live", book.live)
-        })?;
+        let live = book.all_live().next();
+        ensure(live.is_none(), "closed-live", || format!("{task} was closed while {live:?} is live"))?;
         let is_piped = self.spec(task)?.pipeline.is_some();
         match outcome {
             Outcome::Cancelled { .. } if is_piped && self.may_be_cancelled(task, is_asked).is_ok() => {}
@@ -133,7 +132,11 @@ impl History {
                 let is_cancelled = matches!(&row.last_end, Some(End::Stopped(StopReason::Cancelled { .. })));
                 let Some(last) = row.last_attempt else { continue };
                 ensure(
-                    !is_cancelled || !self.attempt(last)?.is_over || task.outcome.is_some() || !task.is_begun,
+                    !is_cancelled
+                        || !self.attempt(last)?.is_over
+                        || task.outcome.is_some()
+                        || !task.is_begun
+                        || task.all_live().next().is_some(),
                     "cancelled",
                     || format!("task {} was cancelled and goes on", index + 1),
                 )?;

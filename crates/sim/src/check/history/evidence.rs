@@ -26,9 +26,9 @@ impl History {
     /// The result of work that has ended lies there until the next one.
     pub(super) fn left_tree(&mut self, attempt: AttemptId, found: Option<&Collected>) -> Result<(), Broken> {
         let Some(found) = found else { return Ok(()) };
-        let job = self.job(self.attempt(attempt)?.job)?;
-        let task = job.task;
-        if job.keeps_changes() {
+        let job = self.attempt(attempt)?.job;
+        let task = self.job(job)?.task;
+        if self.keeps_changes(job)? {
             at_mut(&mut self.tasks, task.0)?.tree.clone_from(&found.tree);
         }
         Ok(())

@@ -57,7 +57,10 @@ impl History {
     /// Whether nobody has cancelled it.
     fn is_wanted(&self, attempt: AttemptId) -> bool {
         let stop = self.attempt(attempt).ok().and_then(|book| book.stop.as_ref());
-        !matches!(stop, Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. }))
+        !matches!(
+            stop,
+            Some(StopReason::Cancelled { .. } | StopReason::JobCancelled { .. } | StopReason::Overtaken)
+        )
     }
 
     /// Whether a full disk keeps its result from being collected: that is waited for.

@@ -319,7 +319,7 @@ impl History {
     }
 
     pub(super) fn live_attempts(&self) -> impl Iterator<Item = AttemptId> {
-        self.tasks.iter().filter_map(|task| task.live)
+        self.tasks.iter().flat_map(super::TaskBook::all_live)
     }
 
     /// Every limit has room for what is opened, beside what live attempts have set aside.

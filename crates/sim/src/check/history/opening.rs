@@ -31,11 +31,11 @@ impl History {
             self.is_base_checked(task)?;
         }
         let book = at_mut(&mut self.tasks, task.0)?;
-        book.live = Some(attempt);
         book.is_begun = true;
         book.opened += 1;
         book.worked += u32::from(!is_base);
         book.place.is_littered |= is_gate;
+        self.now_live(attempt, job)?;
         at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
         self.attempts.push(AttemptBook {
             job,
@@ -86,7 +86,7 @@ impl History {
         ensure(book.outcome.is_none(), "opened-closed", || format!("{task} has ended, {job} was opened"))?;
         ensure(!run.is_paused, "opened-paused", || format!("{} is paused, {job} was opened", book.run))?;
         ensure(!run.is_closed, "opened-closed", || format!("{} is closed, {job} was opened", book.run))?;
-        ensure(book.live.is_none(), "one-live", || format!("{task} has a live attempt, {job} was opened"))?;
+        self.has_its_turn(task, job)?;
         ensure(!run.is_draining || book.is_begun, "opened-draining", || {
             format!("{} is draining, {task} was begun", book.run)
         })?;
@@ -169,7 +169,8 @@ impl History {
 
     fn live(&self, run: RunId) -> impl Iterator<Item = (TaskId, AttemptId)> {
         let tasks = self.runs.get(run.0 as usize - 1).into_iter().flat_map(|book| &book.tasks);
-        tasks.filter_map(|task| Some((*task, self.task(*task).ok()?.live?)))
+        let of_task = |task: &TaskId| Some((*task, self.task(*task).ok()?));
+        tasks.filter_map(of_task).flat_map(|(task, book)| book.all_live().map(move |attempt| (task, attempt)))
     }
 
     fn has_room(&self, task: TaskId) -> Result<(), Broken> {

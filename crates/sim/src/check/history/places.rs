@@ -62,14 +62,18 @@ impl History {
             self.unstarted.push(attempt);
         }
         let task = self.job(job)?.task;
+        let is_isolated = self.is_isolated(job)?;
+        let is_at_base = !is_isolated || self.apart_is_made(job)?;
         let spec = self.spec(task)?;
         let begins_run = spec.needs.is_empty()
             && spec.workspace == WorkspaceKind::Worktree
             && !self.has_result_before(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
-        book.place.standing = Standing::Ready;
+        if !is_isolated {
+            book.place.standing = Standing::Ready;
+        }
         let run = book.run;
-        if begins_run && self.run(run)?.base.is_none() {
+        if begins_run && is_at_base && self.run(run)?.base.is_none() {
             at_mut(&mut self.runs, run.0)?.base.clone_from(&workspace.base);
         }
         Ok(())
@@ -92,6 +96,7 @@ impl History {
     }
 
     pub(super) fn place_released(&mut self, task: TaskId, is_kept: bool) -> Result<(), Broken> {
+        self.aparts_are_gone(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_kept = is_kept;
         book.place.standing = match (book.place.standing, &book.outcome) {
@@ -106,6 +111,9 @@ impl History {
     /// only where there is anything to make, or to remember.
     pub(crate) fn place_has_to_be_made(&self, attempt: AttemptId) -> Result<(), Broken> {
         let (task, _) = self.task_of(attempt)?;
+        if self.is_isolated(self.attempt(attempt)?.job)? {
+            return Ok(());
+        }
         let place = &self.task(task)?.place;
         let is_new = place.standing != Standing::Ready;
         let has_to_be = match self.spec(task)?.workspace {
@@ -121,7 +129,11 @@ impl History {
     /// Whoever is judged by files begins in a place whose files were recorded.
     pub(crate) fn place_is_recorded(&self, attempt: AttemptId) -> Result<(), Broken> {
         let (task, _) = self.task_of(attempt)?;
-        let is_ready = self.task(task)?.place.standing == Standing::Ready;
+        let is_ready = if self.is_isolated(self.attempt(attempt)?.job)? {
+            self.attempt(attempt)?.is_prepared
+        } else {
+            self.task(task)?.place.standing == Standing::Ready
+        };
         ensure(is_ready || !self.is_recorded(task)?, "unrecorded", || {
             format!("{attempt} begins in a folder of which nobody knows what was there before")
         })
@@ -139,6 +151,9 @@ impl History {
     /// Whether others have left something in a worktree that the attempt must not find there.
     fn has_litter(&self, attempt: AttemptId) -> Result<bool, Broken> {
         let (task, takes_litter) = self.task_of(attempt)?;
+        if self.is_isolated(self.attempt(attempt)?.job)? {
+            return Ok(false);
+        }
         let is_worktree = self.spec(task)?.workspace == WorkspaceKind::Worktree;
         Ok(is_worktree
             && match (takes_litter, self.job(self.attempt(attempt)?.job)?.is_base()) {

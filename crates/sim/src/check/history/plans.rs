@@ -97,7 +97,15 @@ impl History {
         Ok(self.spec(self.job(job)?.task)?.pipeline.is_some())
     }
 
-    fn template(&self, job: JobId) -> Result<Option<&JobTemplate>, Broken> {
+    pub(super) fn parent(&self, job: JobId) -> Result<Option<JobId>, Broken> {
+        Ok(self.part(job)?.parent.map(|(parent, _)| parent))
+    }
+
+    pub(super) fn children(&self, job: JobId) -> Result<Vec<JobId>, Broken> {
+        Ok(self.part(job)?.children.clone())
+    }
+
+    pub(super) fn template(&self, job: JobId) -> Result<Option<&JobTemplate>, Broken> {
         let row = self.job(job)?;
         let Some(place) = row.place else { return Ok(None) };
         Ok(self.pipeline(row.task)?.and_then(|pipeline| pipeline.template(place)))
@@ -120,7 +128,7 @@ impl History {
         for job in &self.task(task)?.jobs {
             let row = self.job(*job)?;
             let is_done = row.part.outcome == Some(Outcome::Succeeded);
-            if row.keeps_changes() && !row.part.is_given_up && is_done {
+            if self.keeps_changes(*job)? && !row.part.is_given_up && is_done {
                 return Ok(true);
             }
         }
@@ -158,11 +166,12 @@ impl History {
 
     /// What an attempt of a job left.
     pub(super) fn left(&mut self, job: JobId, collected: Option<&Collected>) -> Result<(), Broken> {
-        let row = at_mut(&mut self.jobs, job.0)?;
         let Some(collected) = collected else { return Ok(()) };
+        let keeps = self.keeps_changes(job)?;
+        let row = at_mut(&mut self.jobs, job.0)?;
         row.part.verdict.clone_from(&collected.verdict);
         row.part.items = collected.artifacts.iter().map(|artifact| artifact.items.len()).sum();
-        let (task, keeps) = (row.task, row.keeps_changes());
+        let task = row.task;
         if keeps {
             at_mut(&mut self.tasks, task.0)?.commit.clone_from(&collected.commit);
         }
@@ -437,6 +446,8 @@ impl History {
             })?;
             self.count_rejection(by)?;
         }
+        let (all, by_plan) = self.downstream(self.job(job)?.task, job)?;
+        self.stops_the_overtaken(job, &by_plan)?;
         let target = at_mut(&mut self.jobs, job.0)?;
         target.not_before = until;
         target.held = None;
@@ -451,7 +462,6 @@ impl History {
             let shortest = Self::waits(self.spec(task)?, tries, FailureClass::Work, until - now)?;
             self.note_wait(shortest, until - now);
         }
-        let (all, by_plan) = self.downstream(task, job)?;
         for other in all {
             let part = self.part(other)?;
             if matches!(part.outcome, Some(Outcome::Cancelled { .. })) {
@@ -497,6 +507,7 @@ impl History {
     pub(super) fn begins_anew(&mut self, job: JobId) -> Result<(), Broken> {
         self.drop_questions(job)?;
         let row = at_mut(&mut self.jobs, job.0)?;
+        row.apart.is_begun = false;
         let part = &mut row.part;
         part.needs.truncate(part.planned);
         let children = std::mem::take(&mut part.children);

@@ -2,7 +2,7 @@
 
 use dayshift_core::ids::AttemptId;
 use dayshift_core::time::{Millis, Timestamp};
-use dayshift_core::types::{DiskLevel, JobWork, Probe, Repetition, StopReason};
+use dayshift_core::types::{DiskLevel, End, JobWork, Probe, Repetition, StopReason};
 
 use super::super::{Broken, ensure};
 use super::{AttemptBook, History, at_mut};
@@ -147,8 +147,9 @@ impl History {
         is_asked: bool,
     ) -> Result<(), Broken> {
         let weight = |reason: &StopReason| match reason {
-            StopReason::Cancelled { .. } => 3,
-            StopReason::JobCancelled { .. } => 2,
+            StopReason::Cancelled { .. } => 4,
+            StopReason::JobCancelled { .. } => 3,
+            StopReason::Overtaken => 2,
             StopReason::Interrupted
             | StopReason::TimedOut
             | StopReason::Budget
@@ -167,6 +168,11 @@ impl History {
         let holds = match reason {
             StopReason::Cancelled { .. } | StopReason::Interrupted => is_asked,
             StopReason::JobCancelled { .. } => is_asked && is_part,
+            // What is made again is told next.
+            StopReason::Overtaken => {
+                self.overtaken.push(id);
+                true
+            }
             StopReason::TimedOut => return self.is_overdue(id, now),
             StopReason::Budget => return self.is_out_of_budget(id, now),
             StopReason::Memory => return self.is_newest(id),
@@ -232,7 +238,9 @@ impl History {
         is_asked: bool,
     ) -> Result<(), Broken> {
         let book = at_mut(&mut self.jobs, job.0)?;
-        let is_stopped = std::mem::replace(&mut book.is_cancelled, true);
+        // With its whole task, of which something else is live still.
+        let with_task = matches!(book.last_end, Some(End::Stopped(StopReason::Cancelled { .. })));
+        let is_stopped = std::mem::replace(&mut book.is_cancelled, true) || with_task;
         ensure(book.work != JobWork::Work && (is_stopped || is_asked), "cancelled", || {
             format!("{job} was cancelled, and nobody asked for it")
         })
