@@ -291,9 +291,10 @@ impl Watcher {
         self.refused.as_ref().is_some_and(|failure| failure.code == Code::Storage)
     }
 
-    /// Hands in the days that people have approved. One that is there to stop agents begins none.
+    /// Hands in the days that people have approved. One that is there to stop agents begins none. What it came for is
+    /// taken first: it may be that a day is planned anew.
     fn begin_days(&mut self, state: &State) {
-        if self.is_interrupting || self.leave_at.is_some() {
+        if self.is_interrupting || self.leave_at.is_some() || !self.wanted.is_empty() {
             return;
         }
         self.days.look(state);
