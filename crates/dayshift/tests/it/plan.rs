@@ -242,6 +242,39 @@ fn without_a_run_the_approved_day_is_a_file() {
     check_done(&site, &ran);
 }
 
+/// What a decision about the only thing that waits would be about.
+fn seen(site: &Site) -> String {
+    site.json(["review", "--json"])["items"][0]["seen"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_decision_is_about_what_was_shown_and_about_nothing_else() {
+    let site = planned(&[]);
+    let first = seen(&site);
+    assert!(site.run(["review"]).out.contains(&format!("--seen {first}")));
+    assert_eq!(site.run(["task", "plan", "--request-changes", "say it once more"]).code, 0);
+    assert_eq!(site.run(["resume"]).code, 3);
+    let second = seen(&site);
+    assert_ne!(first, second);
+
+    for decision in ["--approve", "--reject"] {
+        let refused = site.run(["task", "plan", decision, "--seen", &first]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        for words in ["what you saw was replaced by what A", "look again: `dayshift review`"] {
+            assert!(refused.err.contains(words), "`{words}` in {refused:?}");
+        }
+    }
+    assert_eq!(seen(&site), second, "it waits as before");
+    let over = site.run(["resume"]);
+    assert_eq!((over.code, counted(&site).as_str()), (3, ""), "nothing was begun: {over:?}");
+
+    let taken = site.run(["task", "plan", "--approve", "--seen", &second]);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    check_done(&site, &ran);
+}
+
 /// Puts something else in the place of the day that the task `plan` of this run proposes.
 fn damage(site: &Site, run: RunId) {
     let state = state_of(site);
