@@ -457,7 +457,7 @@ tasks:
 
 /// What an agent wrote and nobody takes is told to people, with the reason.
 #[test]
-fn what_an_agent_wrote_in_vain_is_in_the_report() {
+fn what_an_agent_wrote_in_vain_is_told_with_its_task() {
     let scenario = r#"
 tasks:
   a:
@@ -473,11 +473,13 @@ tasks:
     let site = site_with(one, scripted(scenario), "THE BRIEF");
     let ran = resume(&site);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let task = site.json(["task", "a", "--json"]).to_string();
-    for words in
-        ["what now?.md", "`linked.md` in `.dayshift-questions`", "10 published files are no artifacts"]
-    {
-        assert!(task.contains(words), "`{words}` in {task}");
+    let told = [site.json(["task", "a", "--json"]).to_string(), site.run(["task", "a"]).out];
+    for told in told {
+        for words in
+            ["what now?.md", "linked.md` in `.dayshift-questions", "10 published files are no artifacts"]
+        {
+            assert!(told.contains(words), "`{words}` in {told}");
+        }
     }
     site.wait_for_worker_to_leave();
 }
