@@ -197,11 +197,10 @@ fn what_is_asked_of_an_engine_that_is_leaving_is_done_all_the_same() {
     }
 }
 
-/// Whether the process has a socket.
-fn has_socket(pid: u32) -> bool {
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    let mut targets = open.flatten().filter_map(|one| fs::read_link(one.path()).ok());
-    targets.any(|target| target.to_string_lossy().starts_with("socket:"))
+/// How many sockets bear this path: the one that is listened on, and one for each who has come and is not gone.
+fn sockets(path: &str) -> usize {
+    let all = fs::read_to_string("/proc/net/unix").unwrap();
+    all.lines().filter(|line| line.ends_with(path)).count()
 }
 
 #[test]
@@ -210,9 +209,11 @@ fn what_is_asked_of_an_engine_that_is_killed_meanwhile_is_done_all_the_same() {
     let day = day(&site, &["a"], 1);
     let mut engine = site.start_quietly(["run", &day]);
     wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+    let socket = fs::read_to_string(site.state().join("engine.address")).unwrap();
     signal(engine.id(), Signal::STOP);
+    let before = sockets(&socket);
     let asking = site.start(["cancel", "a"]);
-    wait_until(LONG, "the command to ask the engine", || has_socket(asking.id()));
+    wait_until(LONG, "the command to have come to the engine", || sockets(&socket) > before);
     signal(engine.id(), Signal::KILL);
     engine.wait().unwrap();
     let ran = Ran::of(&asking.wait_with_output().unwrap());
