@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use dayshift_core::ids::RunId;
 use dayshift_core::input::Request;
 use dayshift_engine::{Answer, Handle};
@@ -157,7 +157,8 @@ fn converse(stream: &UnixStream, handle: &Handle, health: &Health) -> Result<()>
             Some(Answer::Taken(run)) => Reply::Taken { run },
             Some(Answer::Refused(refusal)) => Reply::Refused { message: refusal.message },
             Some(Answer::Frozen(message)) => Reply::Frozen { message },
-            None => Reply::Frozen { message: "reach the engine: it is going down".to_owned() },
+            // The engine is leaving. Who asked hears nothing, as when it had left before: the next one does it.
+            None => return Ok(()),
         },
         Err(_) if serde_json::from_str::<Look>(&line).is_ok_and(|look| look.look == "health") => {
             Reply::Health { journal: health.journal_trouble() }
@@ -193,7 +194,8 @@ pub(crate) fn journal_trouble(socket: &Path) -> Option<String> {
     }
 }
 
-/// Asks the live engine; `None` when none answers.
+/// Asks the live engine; `None` when none answers, or when it went before it had answered. Whether it has done then
+/// what was asked is not known; the same id makes it harmless to ask again.
 pub(crate) fn ask(socket: &Path, id: String, request: Request) -> Result<Option<Reply>> {
     exchange(socket, &Call { id, request }, WAIT_MAX)
 }
@@ -202,11 +204,19 @@ fn exchange(socket: &Path, words: &impl Serialize, patience: Duration) -> Result
     let Ok(stream) = UnixStream::connect(socket) else { return Ok(None) };
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    write_line(&stream, words)?;
-    let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line).context("the engine did not answer")?;
-    if line.is_empty() {
-        bail!("the engine went down while it was asked");
-    }
+    let Some(line) = hear_back(&stream, words)? else { return Ok(None) };
     Ok(Some(serde_json::from_str(&line).context("the engine answered in words of another version")?))
+}
+
+/// Says one line and hears one; `None` where the other side leaves meanwhile.
+fn hear_back(mut stream: &UnixStream, words: &impl Serialize) -> Result<Option<String>> {
+    let mut line = String::new();
+    let mut bytes = serde_json::to_vec(words)?;
+    bytes.push(b'\n');
+    let heard = stream.write_all(&bytes).and_then(|()| BufReader::new(stream).read_line(&mut line));
+    match heard {
+        Ok(_) => Ok(Some(line).filter(|line| line.ends_with('\n'))),
+        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(None),
+        Err(error) => Err(error).context("the engine did not answer"),
+    }
 }

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use dayshift_core::ids::RunId;
-use dayshift_core::pipeline::{ITEMS_MAX, Item};
+use dayshift_core::pipeline::{Artifact, ITEMS_MAX, Item};
 use dayshift_core::proposal;
-use dayshift_core::state::{Run, State};
+use dayshift_core::state::{Job, Run, State, Task};
 use dayshift_core::types::{Dialect, RunSpec, TaskSpec, TaskWork, WorkspaceKind};
 use dayshift_intake::{Overrides, Source};
+use dayshift_views::DamagedDays;
 use serde_json::json;
 
+use crate::artifacts;
 use crate::cli::load;
 use crate::cli::place::{self, Repo};
 use crate::cli::run;
@@ -187,12 +189,35 @@ pub(crate) fn file(paths: &Paths, run: RunId, sha256: &str) -> PathBuf {
     paths.days().join(format!("{run}-{}.yaml", sha256.get(..8).unwrap_or(sha256)))
 }
 
-/// Whether an approved day is still to be handed in, or to be written where nobody hands it in.
+/// Whether an approved day is still to be handed in, or to be written where nobody hands it in. One that is lost is not
+/// once its goal was planned anew.
 pub(crate) fn is_due(paths: &Paths, state: &State, run: &Run) -> bool {
-    match proposal::approved(state, run) {
-        Some(day) => proposal::owed(state, run).is_some() || !file(paths, run.id, &day.sha256).exists(),
-        None => false,
+    let Some(day) = proposal::approved(state, run) else { return false };
+    let is_due = proposal::owed(state, run).is_some() || !file(paths, run.id, &day.sha256).exists();
+    is_due && !(is_planned_anew(state, run) && artifacts::get(paths, &day.sha256).is_err())
+}
+
+/// Whether the goal of a run was planned anew since then: nobody waits for its own day any more where that is lost.
+pub(crate) fn is_planned_anew(state: &State, run: &Run) -> bool {
+    let mut later = state.runs().rev().take_while(|other| other.id > run.id);
+    later.any(|other| other.spec.proposal.is_some() && other.spec.fingerprint == run.spec.fingerprint)
+}
+
+/// Days that wait for a person, or were approved and have not begun, and whose bytes the store does not hold any more.
+pub(crate) fn damaged(paths: &Paths, state: &State) -> DamagedDays {
+    let awaited = state.tasks().filter_map(|task| Some((task.id, awaited(paths, state, task)?)));
+    awaited.filter_map(|(task, day)| Some((task, artifacts::get(paths, &day.sha256).err()?))).collect()
+}
+
+/// The day that a task has proposed, where something is still to come of it.
+fn awaited<'s>(paths: &Paths, state: &'s State, task: &'s Task) -> Option<&'s Artifact> {
+    let run = state.run_of(task);
+    let mut jobs = task.jobs.iter().filter_map(|id| state.job(*id));
+    if jobs.any(Job::waits_for_review) {
+        return proposal::of_task(state, task).map(|(_, day)| day);
     }
+    let day = proposal::approved(state, run)?;
+    (proposal::day_of(state, run).is_none() && is_due(paths, state, run)).then_some(day)
 }
 
 /// Writes an approved day where people find it; whether it was not there. One that is there is left as it is: a person

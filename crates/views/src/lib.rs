@@ -31,7 +31,7 @@ pub use pipeline::{artifacts, artifacts_json, explanation, explanation_json, que
 pub use progress::{live_lines, progress};
 pub use proposal::proposal;
 pub use report::{ReportExtra, report};
-pub use review::{review, review_json};
+pub use review::{DamagedDays, review, review_json};
 pub use run_log::RunLog;
 pub use status::{status_json, status_text};
 pub use task::{task_json, task_tree};

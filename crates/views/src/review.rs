@@ -1,5 +1,8 @@
 //! What needs a person: one list, what blocks most first.
 
+use std::collections::BTreeMap;
+
+use dayshift_core::ids::TaskId;
 use dayshift_core::proposal::of_task;
 use dayshift_core::state::{Job, JobState, State, Task};
 use dayshift_core::types::{HoldReason, JobWork, Outcome, Scope};
@@ -8,6 +11,13 @@ use serde_json::{Value, json};
 use crate::proposal::proposal;
 use crate::text::{line, line_of, put, shell_word};
 use crate::words::{go_on, held, key, name, raise};
+
+/// The longest goal that a command repeats, in bytes.
+const GOAL_BYTES_MAX: usize = 200;
+
+/// Days that cannot be begun as they were proposed, because their file in the store is not what it was: by the task that
+/// has proposed each, with what is wrong.
+pub type DamagedDays = BTreeMap<TaskId, String>;
 
 /// One thing that waits for a person.
 struct Item<'a> {
@@ -20,18 +30,21 @@ struct Item<'a> {
     /// How many tasks wait for it, directly or not.
     blocks: usize,
     kind: &'static str,
+    /// What is wrong with the day that it proposes.
+    damage: Option<String>,
 }
 
 /// Held jobs, then tasks that were put off because of a limit; among each kind the one that most
 /// tasks wait for comes first.
-fn items(state: &State) -> Vec<Item<'_>> {
-    let mut items: Vec<Item<'_>> = state.tasks().filter_map(|task| item(state, task)).collect();
+fn items<'a>(state: &'a State, damaged: &DamagedDays) -> Vec<Item<'a>> {
+    let mut items: Vec<Item<'_>> = state.tasks().filter_map(|task| item(state, task, damaged)).collect();
     items.sort_by_key(|item| (item.job.is_none(), std::cmp::Reverse(item.blocks), item.task.id));
     items
 }
 
-fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
+fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<Item<'a>> {
     let blocks = waiting(state, task);
+    let damage = damaged.get(&task.id).map(|fault| line(fault));
     if let Some((job, reason)) = held(state, task) {
         let kind = match reason {
             HoldReason::Budget { .. } => "budget",
@@ -40,8 +53,11 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             HoldReason::Review { .. } => "review",
             HoldReason::Question { .. } => "question",
         };
-        let (why, next) = (line(reason.message()), go_on(state, job, reason));
-        return Some(Item { task, job: Some(job), why, next, blocks, kind });
+        let next = match &damage {
+            Some(_) => anew(state, task),
+            None => go_on(state, job, reason),
+        };
+        return Some(Item { task, job: Some(job), why: line(reason.message()), next, blocks, kind, damage });
     }
     match task.outcome() {
         Some(Outcome::Deferred { because }) => Some(Item {
@@ -51,6 +67,7 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             next: raise(state, Scope::Run(task.run)),
             blocks,
             kind: "deferred",
+            damage,
         }),
         // What has failed for good can try again.
         Some(Outcome::Failed(failure)) => Some(Item {
@@ -60,8 +77,35 @@ fn item<'a>(state: &'a State, task: &'a Task) -> Option<Item<'a>> {
             next: format!("dayshift retry {}", shell_word(&state.spec(task).key)),
             blocks,
             kind: "failed",
+            damage,
+        }),
+        Some(Outcome::Succeeded) if damage.is_some() => Some(Item {
+            task,
+            job: None,
+            why: format!("the day that {} has planned is approved, and cannot begin", task.run),
+            next: plan_again(state, task),
+            blocks,
+            kind: "damaged",
+            damage,
         }),
         Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) | None => None,
+    }
+}
+
+/// The command that has a proposal that waits made anew.
+fn anew(state: &State, task: &Task) -> String {
+    let key = shell_word(&state.spec(task).key);
+    format!("dayshift task {key} --request-changes 'The file was damaged: write it once more'")
+}
+
+/// The command that has a day planned anew: its goal is what tells it from others.
+fn plan_again(state: &State, task: &Task) -> String {
+    let goal = &state.spec(task).brief;
+    let is_word = goal.len() <= GOAL_BYTES_MAX && line(goal) == *goal && !goal.starts_with('-');
+    if is_word {
+        format!("dayshift plan --again {}", shell_word(goal))
+    } else {
+        "dayshift plan --again with the same goal".to_owned()
     }
 }
 
@@ -79,8 +123,8 @@ fn waiting(state: &State, task: &Task) -> usize {
 }
 
 /// What needs a person, with the command that decides each.
-pub fn review(state: &State) -> String {
-    let items = items(state);
+pub fn review(state: &State, damaged: &DamagedDays) -> String {
+    let items = items(state, damaged);
     if items.is_empty() {
         return "Nothing waits for a person.\n".to_owned();
     }
@@ -90,6 +134,9 @@ pub fn review(state: &State) -> String {
         put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
         put!(text, "Goal: {}\n", name(state, item.task));
         put!(text, "Error: {}\n", item.why);
+        if let Some(damage) = &item.damage {
+            put!(text, "Damaged: its day file cannot be used: {damage}\n");
+        }
         if let Some(status) = plan_review(state, item.task) {
             put!(text, "Plan Review Status: {status}\n");
         }
@@ -112,7 +159,12 @@ pub fn review(state: &State) -> String {
         if let Some(seen) = seen(state, &item) {
             put!(text, "Seen: {seen} (with `--seen {seen}` the decision is about this alone)\n");
         }
-        put!(text, "Go on: {}   or: dayshift cancel {}\n", item.next, shell_word(&spec.key));
+        // There is nothing to cancel of what has come to a good end.
+        let or = match item.task.outcome() {
+            Some(Outcome::Succeeded) => String::new(),
+            Some(_) | None => format!("   or: dayshift cancel {}", shell_word(&spec.key)),
+        };
+        put!(text, "Go on: {}{or}\n", item.next);
     }
     text
 }
@@ -145,10 +197,11 @@ fn seen(state: &State, item: &Item<'_>) -> Option<String> {
 }
 
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
-/// `kind` (question, review, budget, workspace, gate, deferred, failed), `goal`, `error`, `proposal` (the tasks of a day
-/// that it proposes, or null), `blocks` (tasks), `next` (a command), `seen` (what a decision would be about, or null).
-pub fn review_json(state: &State) -> Value {
-    let rows: Vec<Value> = items(state)
+/// `kind` (question, review, budget, workspace, gate, deferred, failed, damaged), `goal`, `error`, `proposal` (the tasks
+/// of a day that it proposes, or null), `damage` (what is wrong with the file of that day, or null), `blocks` (tasks),
+/// `next` (a command), `seen` (what a decision would be about, or null).
+pub fn review_json(state: &State, damaged: &DamagedDays) -> Value {
+    let rows: Vec<Value> = items(state, damaged)
         .into_iter()
         .map(|item| {
             json!({
@@ -161,6 +214,7 @@ pub fn review_json(state: &State) -> Value {
                 "error": item.why,
                 "concerns": concerns(item.job),
                 "proposal": of_task(state, item.task).map(|(_, day)| &day.items),
+                "damage": item.damage,
                 "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
                 "next": item.next,

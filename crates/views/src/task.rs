@@ -23,6 +23,9 @@ const ATTEMPTS_LISTED_MAX: usize = 20;
 /// How many deliverables are listed.
 const DELIVERABLES_LISTED_MAX: usize = 50;
 
+/// How many notes are listed.
+const NOTES_LISTED_MAX: usize = 50;
+
 /// A line with lines below it.
 struct Node {
     text: String,
@@ -68,6 +71,7 @@ pub fn task_tree(state: &State, task: TaskId, now: Timestamp) -> String {
     below.extend(
         task.collected.as_deref().filter(|found| found.changed).map(|found| Node::leaf(files(found))),
     );
+    below.extend(notes(task));
     below.push(Node::leaf(total(state, task, now)));
     let id = shell_word(&spec.key);
     below.push(Node::leaf(format!("More: dayshift logs {id} · dayshift diff {id}")));
@@ -280,6 +284,17 @@ fn deliverables(state: &State, task: &Task) -> Option<Node> {
         below.push(Node::leaf(format!("… and {} more", wanted.len() - DELIVERABLES_LISTED_MAX)));
     }
     Some(Node { text: format!("Deliverables: {there} of {}", wanted.len()), below })
+}
+
+/// What people should know of what was left, such as files that nobody takes.
+fn notes(task: &Task) -> Option<Node> {
+    let found = task.collected.as_deref().map(|found| found.notes.as_slice()).unwrap_or_default();
+    let mut below: Vec<Node> =
+        found.iter().take(NOTES_LISTED_MAX).map(|note| Node::leaf(line(note))).collect();
+    if found.len() > NOTES_LISTED_MAX {
+        below.push(Node::leaf(format!("… and {} more", found.len() - NOTES_LISTED_MAX)));
+    }
+    (!found.is_empty()).then(|| Node { text: format!("Notes: {}", found.len()), below })
 }
 
 /// Each deliverable with whether it was found; none was while nothing was collected.

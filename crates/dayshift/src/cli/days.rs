@@ -74,7 +74,8 @@ impl Days {
     /// Reading and checking a day may take a while, so it is done beside the engine.
     fn begin(&mut self, state: &State, run: &Run) {
         let Some(sha256) = approved(state, run).map(|file| file.sha256.clone()) else { return };
-        let is_owed = owed(state, run).is_some();
+        // One that is lost was made up for where its goal was planned anew.
+        let is_owed = owed(state, run).is_some() && proposal::is_due(&self.paths, state, run);
         let (paths, run, sender, handle) =
             (self.paths.clone(), run.clone(), self.sender.clone(), self.handle.clone());
         let id = run.id;

@@ -109,9 +109,11 @@ pub(crate) fn run(
         runs: BTreeSet::new(),
         refused: None,
         health: health.clone(),
+        control: control.clone(),
         is_frozen_told: false,
     };
     let result = service.run(&mut watcher);
+    control.close();
     let (store, world, state) = service.into_parts();
     drop(world);
     if watcher.is_interrupting {
@@ -122,7 +124,6 @@ pub(crate) fn run(
     // While the journal is open: the last to close it tidies up.
     last_backup.finish();
     drop(store);
-    control.close();
     let is_exchanged = health.gone().is_some();
     if is_exchanged || watcher.is_frozen_over() {
         // Nobody could take them over, or what they do could not be noted.
@@ -246,10 +247,45 @@ struct Watcher {
     runs: BTreeSet<RunId>,
     refused: Option<Failure>,
     health: Arc<Health>,
+    control: Arc<Control>,
     is_frozen_told: bool,
 }
 
 impl Watcher {
+    /// Who has decided to leave listens no more: whoever comes waits for its end, and does it then.
+    fn leave(&self, is_over: bool) -> bool {
+        if is_over {
+            self.control.close();
+        }
+        is_over
+    }
+
+    fn has_nothing_left(&mut self, state: &State) -> bool {
+        if self.health.gone().is_some() {
+            return true;
+        }
+        if self.is_frozen_told && self.health.journal_trouble().is_none() {
+            self.is_frozen_told = false;
+            output::error("the journal can be written again: the work goes on");
+        }
+        if let Some(notice) = self.clock.turned(state) {
+            self.voice.say(&notice);
+        }
+        self.hear(state);
+        self.interrupt();
+        self.begin_days(state);
+        self.ask();
+        if !self.wanted.is_empty() {
+            return false;
+        }
+        if self.is_interrupting {
+            state.live().next().is_none() || self.interrupt.is_time_up()
+        } else {
+            (state.is_at_rest() && !self.days.is_busy())
+                || self.leave_at.is_some_and(|moment| Instant::now() >= moment)
+        }
+    }
+
     /// Hands in what was not taken yet. The same id again is harmless.
     fn ask(&mut self) {
         let handle = &self.handle;
@@ -291,9 +327,10 @@ impl Watcher {
         self.refused.as_ref().is_some_and(|failure| failure.code == Code::Storage)
     }
 
-    /// Hands in the days that people have approved. One that is there to stop agents begins none.
+    /// Hands in the days that people have approved. One that is there to stop agents begins none. What it came for is
+    /// taken first: it may be that a day is planned anew.
     fn begin_days(&mut self, state: &State) {
-        if self.is_interrupting || self.leave_at.is_some() {
+        if self.is_interrupting || self.leave_at.is_some() || !self.wanted.is_empty() {
             return;
         }
         self.days.look(state);
@@ -314,29 +351,8 @@ impl Watcher {
 
 impl Observer for Watcher {
     fn is_over(&mut self, state: &State, _: Timestamp) -> bool {
-        if self.health.gone().is_some() {
-            return true;
-        }
-        if self.is_frozen_told && self.health.journal_trouble().is_none() {
-            self.is_frozen_told = false;
-            output::error("the journal can be written again: the work goes on");
-        }
-        if let Some(notice) = self.clock.turned(state) {
-            self.voice.say(&notice);
-        }
-        self.hear(state);
-        self.interrupt();
-        self.begin_days(state);
-        self.ask();
-        if !self.wanted.is_empty() {
-            return false;
-        }
-        if self.is_interrupting {
-            state.live().next().is_none() || self.interrupt.is_time_up()
-        } else {
-            (state.is_at_rest() && !self.days.is_busy())
-                || self.leave_at.is_some_and(|moment| Instant::now() >= moment)
-        }
+        let is_over = self.has_nothing_left(state);
+        self.leave(is_over)
     }
 
     /// Said once. An interrupt ends the engine and the agents: that they were stopped cannot be
@@ -353,7 +369,7 @@ impl Observer for Watcher {
             self.refused =
                 Some(Failure::new(Code::Storage, message).hint("make room, then `dayshift resume`"));
         }
-        is_interrupted
+        self.leave(is_interrupted)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Common, output, place, settings};
 use crate::control;
 use crate::failure::{Code, Failure};
 use crate::paths::Paths;
-use crate::{clock, follower, store};
+use crate::{clock, follower, proposal, store};
 
 /// How often a watched view looks again.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -32,12 +32,14 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
         let text = if common.json {
             let mut status = dayshift_views::status_json(&state);
             status["tried_again"] = troubles.json(&state);
+            status["damaged_days"] = damaged_json(&paths, &state);
             status["without_engine"] = orphaned.map_or(Value::Null, |orphaned| orphaned.json());
             status["engine"] = engine_json(&paths);
             serde_json::to_string_pretty(&status)?
         } else {
             let mut text = dayshift_views::status_text(&state, clock::now(&paths, &state));
             text.push_str(&troubles.text(&state));
+            text.push_str(&damaged_text(&paths, &state));
             text.push_str(&frozen_text(&paths));
             text.push_str(
                 &orphaned.map_or_else(String::new, |orphaned| without_engine(&paths, &orphaned, &state)),
@@ -53,6 +55,23 @@ pub(crate) fn status(common: &Common, watch: bool) -> Result<Code> {
         }
         std::thread::sleep(WATCH_EVERY);
     }
+}
+
+/// What a person must know of proposed days whose files are damaged.
+fn damaged_text(paths: &Paths, state: &State) -> String {
+    let damaged = proposal::damaged(paths, state).into_iter();
+    let told = damaged.map(|(task, fault)| {
+        let fault = output::clean(&fault);
+        format!(
+            "\nThe day that {task} has proposed cannot be used: {fault}\n`dayshift review` says what to do\n"
+        )
+    });
+    told.collect()
+}
+
+fn damaged_json(paths: &Paths, state: &State) -> Value {
+    let damaged = proposal::damaged(paths, state).into_iter();
+    damaged.map(|(task, fault)| serde_json::json!({ "task": task.to_string(), "fault": fault })).collect()
 }
 
 /// What a person must know when runs are open and nobody works on them.
@@ -106,7 +125,15 @@ pub(crate) fn summary(common: &Common) -> Result<Code> {
 
 /// What needs a person.
 pub(crate) fn review(common: &Common) -> Result<Code> {
-    print_view(common, dayshift_views::review, dayshift_views::review_json)
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let damaged = proposal::damaged(&paths, &state);
+    if common.json {
+        output::json(&dayshift_views::review_json(&state, &damaged))?;
+    } else {
+        output::print(&dayshift_views::review(&state, &damaged))?;
+    }
+    Ok(Code::Done)
 }
 
 /// What is live.

@@ -169,8 +169,16 @@ impl Server {
         }
     }
 
+    fn open(&self) -> Result<Inside, String> {
+        Inside::open(&self.mailbox).map_err(|error| format!("it could not be written down: {error}"))
+    }
+
     /// Notes a call in the mailbox and gives its name.
     fn note(&self, kind: &str, call: &Value) -> Result<String, String> {
+        self.note_in(&self.open()?, kind, call)
+    }
+
+    fn note_in(&self, inside: &Inside, kind: &str, call: &Value) -> Result<String, String> {
         // Unique beside the calls of another server of the same attempt, which may have the same pid where
         // they are counted for each anew.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -179,23 +187,23 @@ impl Server {
         if words.len() > LETTER_BYTES_MAX {
             return Err(format!("it has {} bytes; {LETTER_BYTES_MAX} are the most", words.len()));
         }
-        Inside::open(&self.mailbox)
-            .and_then(|inside| inside.write(&format!("{kind}-{name}.json"), words.as_bytes()))
+        inside
+            .write(&format!("{kind}-{name}.json"), words.as_bytes())
             .map_err(|error| format!("it could not be written down: {error}"))?;
         Ok(name)
     }
 
     fn ask(&self, call: &Value) -> Result<String, String> {
-        let noted = Inside::open(&self.mailbox).map_or(0, |inside| {
-            inside.own_files(CALLS_MAX as usize).iter().filter(|file| file.starts_with("ask-")).count()
-        });
+        let inside = self.open()?;
+        let files = inside.own_files(CALLS_MAX as usize);
+        let noted = files.iter().filter(|file| file.starts_with("ask-")).count();
         if noted >= QUESTIONS_MAX {
             return Err(format!(
                 "{QUESTIONS_MAX} questions are the most that a job may ask, and they are asked; go on with what you \
                  know, and say in your last words what is open"
             ));
         }
-        let name = self.note("ask", call)?;
+        let name = self.note_in(&inside, "ask", call)?;
         match self.answer_to(&name) {
             Some(answer) => Ok(answer),
             None => {
@@ -247,17 +255,16 @@ impl Server {
         if bytes.len() > PUBLISHED_BYTES_MAX {
             return Err(format!("it has {} bytes; {PUBLISHED_BYTES_MAX} are the most", bytes.len()));
         }
-        let others = Inside::open(&self.mailbox).map_or(0, |inside| {
-            let there = inside.files(mailbox::PUBLISHED, PUBLISHED_MAX);
-            there.iter().filter(|other| *other != name).count()
-        });
+        let inside = self.open()?;
+        let there = inside.files(mailbox::PUBLISHED, PUBLISHED_MAX);
+        let others = there.iter().filter(|other| *other != name).count();
         if others >= PUBLISHED_MAX {
             return Err(format!(
                 "`{name}` is not published: {PUBLISHED_MAX} things are the most, and so many are published"
             ));
         }
-        Inside::open(&self.mailbox)
-            .and_then(|inside| inside.write(&format!("{}/{name}", mailbox::PUBLISHED), &bytes))
+        inside
+            .write(&format!("{}/{name}", mailbox::PUBLISHED), &bytes)
             .map_err(|error| format!("it could not be written: {error}"))?;
         Ok(format!("`{name}` is published: {} bytes", bytes.len()))
     }

@@ -229,7 +229,12 @@ fn already_planned(common: &Common, paths: &Paths, state: &State, run: &Run) -> 
         "a day was planned for this goal before; --again plans anew",
     )?;
     if !common.json {
-        if proposal::is_due(paths, state, run) {
+        let damaged = proposal::damaged(paths, state);
+        if let Some(fault) = run.tasks.iter().find_map(|task| damaged.get(task)) {
+            output::print(&format!(
+                "It is approved, and its day file cannot be used: {fault}; `dayshift review` says what to do"
+            ))?;
+        } else if proposal::is_due(paths, state, run) {
             output::print("It is approved, and not begun yet: `dayshift resume` goes on with it")?;
         }
         tell_file(common, paths, state, &run.spec.fingerprint)?;

@@ -20,7 +20,7 @@ use super::watch::Clean;
 use super::{Shared, mailbox, passed_over};
 use crate::artifacts;
 use crate::paths::Paths;
-use crate::proposal;
+use crate::proposal::{self, Known};
 
 /// The largest output, in bytes; also the largest thing that an agent publishes.
 pub(super) const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
@@ -269,11 +269,8 @@ impl Found<'_> {
             (_, OutputSource::FinalWords) => ArtifactKind::ModelOutput,
             (_, OutputSource::File(_)) => ArtifactKind::File,
         };
-        self.keep(&spec.name, kind, &bytes)?;
-        if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
-            artifact.fields = value.as_ref().map(fields).unwrap_or_default();
-            artifact.items = listed;
-        }
+        let known = Known { fields: value.as_ref().map(fields).unwrap_or_default(), items: listed };
+        self.keep_known(&spec.name, kind, &bytes, known)?;
         Ok(None)
     }
 
@@ -293,11 +290,7 @@ impl Found<'_> {
             Ok(known) => known,
             Err(fault) => return Ok(Some(fault)),
         };
-        self.keep(&spec.name, ArtifactKind::Plan, &bytes)?;
-        if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
-            artifact.fields = known.fields;
-            artifact.items = known.items;
-        }
+        self.keep_known(&spec.name, ArtifactKind::Plan, &bytes, known)?;
         Ok(None)
     }
 
@@ -316,10 +309,8 @@ impl Found<'_> {
             Ok(listed) => listed,
             Err(fault) => return Ok(Some(fault)),
         };
-        self.keep(&spec.name, ArtifactKind::Plan, &bytes)?;
-        if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == spec.name) {
-            artifact.items = listed;
-        }
+        let known = Known { items: listed, ..Known::default() };
+        self.keep_known(&spec.name, ArtifactKind::Plan, &bytes, known)?;
         Ok(None)
     }
 
@@ -363,10 +354,9 @@ impl Found<'_> {
             if let Ok(Some(bytes)) = read {
                 let bytes = self.cleaned(bytes);
                 let value = serde_json::from_slice::<Value>(&bytes).ok();
-                self.keep(&name, ArtifactKind::File, &bytes)?;
-                if let Some(artifact) = self.artifacts.last_mut().filter(|artifact| artifact.name == name) {
-                    artifact.fields = value.as_ref().map(fields).unwrap_or_default();
-                }
+                let fields = value.as_ref().map(fields).unwrap_or_default();
+                let known = Known { fields, ..Known::default() };
+                self.keep_known(&name, ArtifactKind::File, &bytes, known)?;
             }
         }
         Ok(())
@@ -441,8 +431,19 @@ impl Found<'_> {
         }
     }
 
-    /// Keeps the bytes under a name that nothing else of this attempt bears.
+    /// Keeps bytes of which nothing else is known.
     fn keep(&mut self, name: &str, kind: ArtifactKind, bytes: &[u8]) -> Result<(), Failure> {
+        self.keep_known(name, kind, bytes, Known::default())
+    }
+
+    /// Keeps the bytes under a name that nothing else of this attempt bears.
+    fn keep_known(
+        &mut self,
+        name: &str,
+        kind: ArtifactKind,
+        bytes: &[u8],
+        known: Known,
+    ) -> Result<(), Failure> {
         if !self.names.insert(name.to_owned()) {
             return Ok(());
         }
@@ -455,8 +456,8 @@ impl Found<'_> {
             sha256,
             bytes: bytes.len() as u64,
             media_type: media_type(name, bytes).to_owned(),
-            fields: std::collections::BTreeMap::new(),
-            items: Vec::new(),
+            fields: known.fields,
+            items: known.items,
         });
         Ok(())
     }

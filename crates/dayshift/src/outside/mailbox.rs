@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dayshift_agents::mail::{self, JOBS, QUESTIONS, Wish};
+use dayshift_core::QUESTIONS_MAX;
 use dayshift_core::ids::{AttemptId, QuestionId};
 use dayshift_core::input::Report;
 use dayshift_core::state::State;
@@ -79,6 +80,10 @@ pub(super) struct Boxes {
     unread: BTreeMap<String, QuestionId>,
     /// The names of questions whose answers the agent says to have read.
     receipts: BTreeSet<String>,
+    /// The names of its questions that are asked.
+    asked: BTreeSet<String>,
+    /// How many questions other attempts of its job have asked.
+    asked_before: usize,
 }
 
 impl Boxes {
@@ -86,6 +91,8 @@ impl Boxes {
     pub(super) fn of(shared: &Shared, state: &State, attempt: AttemptId, workspace: &Path) -> Option<Self> {
         let job = state.job_of(state.attempt(attempt)?);
         let task = state.task_of(job);
+        let (own, others): (Vec<_>, Vec<_>) =
+            state.questions_of(job.id).partition(|question| question.attempt == attempt);
         Some(Self {
             workspace: workspace.to_owned(),
             mailbox: shared.paths.attempt(attempt).join(FOLDER),
@@ -95,11 +102,22 @@ impl Boxes {
             read: BTreeSet::new(),
             unread: BTreeMap::new(),
             receipts: BTreeSet::new(),
+            asked: own.into_iter().map(|question| question.ask.name.clone()).collect(),
+            asked_before: others.len(),
         })
     }
 }
 
 impl Boxes {
+    /// Whether a question may still be asked: the core takes no more of one job.
+    fn may_ask(&mut self, name: &str) -> bool {
+        let has_room = self.asked_before + self.asked.len() < QUESTIONS_MAX;
+        if has_room {
+            self.asked.insert(name.to_owned());
+        }
+        has_room || self.asked.contains(name)
+    }
+
     /// Takes the agent's word, in its workspace, for answers that it has read.
     fn take_receipts(&mut self, inside: &Inside, reports: &mut Vec<Report>) {
         for file in inside.files(QUESTIONS, LETTERS_MAX) {
@@ -138,19 +156,7 @@ pub(super) fn read(
     let (Some(boxes), Some(reader)) = (&mut watch.boxes, &mut watch.reader) else { return };
     let clean = &mut reader.clean;
     if let Ok(inside) = Inside::open(&boxes.workspace) {
-        for file in inside.files(QUESTIONS, LETTERS_MAX) {
-            let Some(name) = mail::question_name(&file) else { continue };
-            let known = format!("question {name}");
-            if !boxes.read.contains(&known) {
-                let words = letter(&inside, &format!("{QUESTIONS}/{file}"));
-                if is_unwritten(when, &words) {
-                    continue;
-                }
-                boxes.read.insert(known);
-                let ask = mail::question(name, &words.unwrap_or_else(|fault| fault));
-                reports.push(Report::Asked { attempt, ask: Box::new(cleaned(ask, clean)) });
-            }
-        }
+        read_questions(&inside, attempt, boxes, clean, when, reports);
         for file in inside.files(JOBS, LETTERS_MAX) {
             let Some(name) = mail::question_name(&file).filter(|name| !name.ends_with(REFUSED)) else {
                 continue;
@@ -186,6 +192,10 @@ pub(super) fn read(
                 .and_then(|words| serde_json::from_str::<Call>(&words).map_err(|error| error.to_string()));
             let Ok(call) = call else { continue };
             match kind {
+                "ask" if !boxes.may_ask(name) => {
+                    // Its server counts what this attempt has asked, and not what others of its job have.
+                    let _ = inside.write(&answer_path(name), one_too_many().as_bytes());
+                }
                 "ask" => {
                     let ask = Box::new(cleaned(call.ask(name), clean));
                     reports.push(Report::Asked { attempt, ask });
@@ -205,6 +215,43 @@ pub(super) fn read(
             }
         }
     }
+}
+
+/// Reads the questions in files of the workspace.
+fn read_questions(
+    inside: &Inside,
+    attempt: AttemptId,
+    boxes: &mut Boxes,
+    clean: &mut Clean,
+    when: When,
+    reports: &mut Vec<Report>,
+) {
+    for file in inside.files(QUESTIONS, LETTERS_MAX) {
+        let Some(name) = mail::question_name(&file) else { continue };
+        let known = format!("question {name}");
+        if !boxes.read.contains(&known) {
+            let words = letter(inside, &format!("{QUESTIONS}/{file}"));
+            if is_unwritten(when, &words) {
+                continue;
+            }
+            boxes.read.insert(known);
+            if !boxes.may_ask(name) {
+                // Who waits for an answer goes on. People find it in the task's notes, also where this fails.
+                let _ = write_answer(&boxes.workspace, name, &one_too_many());
+                continue;
+            }
+            let ask = mail::question(name, &words.unwrap_or_else(|fault| fault));
+            reports.push(Report::Asked { attempt, ask: Box::new(cleaned(ask, clean)) });
+        }
+    }
+}
+
+/// What is answered to a question that is not asked.
+fn one_too_many() -> String {
+    format!(
+        "This question was not asked: {QUESTIONS_MAX} questions are the most that a job may ask. Nobody answers it. Go on \
+         with what you know, and say in your last words what is open."
+    )
 }
 
 /// What the name of a refused wish's answer ends with.

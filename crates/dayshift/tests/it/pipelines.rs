@@ -455,9 +455,40 @@ tasks:
     site.wait_for_worker_to_leave();
 }
 
+/// A question too many is refused where its answer would be, so that who waits for that goes on.
+#[test]
+fn a_question_too_many_is_answered_with_its_refusal() {
+    let heard = tempfile::tempdir().unwrap();
+    let heard = heard.path().join("heard");
+    let scenario = r#"
+tasks:
+  a:
+    jobs:
+      dev:
+        steps:
+          - run: 'mkdir .dayshift-questions; for i in $(seq 10 30); do echo "Which $i?" > .dayshift-questions/q$i.md; done'
+          - run: 'for i in $(seq 300); do if cat .dayshift-questions/*-answer.md > HEARD.new 2> /dev/null; then mv HEARD.new HEARD; exit 0; fi; sleep 0.1; done'
+"#;
+    let scenario = scenario.replace("HEARD", &heard.display().to_string());
+    let one = pipeline(vec![stage(vec![job("dev", "implementer")])]);
+    let site = site_with(one, scripted(&scenario), "THE BRIEF");
+    let mut engine = site.start_quietly(["resume"]);
+    let told = wait_for_value(LONG, "the refusal", || fs::read_to_string(&heard).ok());
+    assert!(told.starts_with("# Answer to q30\n"), "{told}");
+    assert!(told.contains("20 questions are the most that a job may ask"), "{told}");
+    assert!(told.contains("Go on with what you know"), "{told}");
+    wait_until(LONG, "the attempt to end", || state_of(&site).live().next().is_none());
+    assert_eq!(state_of(&site).questions().count(), 20);
+    let task = site.run(["task", "a"]).out;
+    assert!(task.contains("1 questions were not asked"), "{task}");
+    assert_eq!(site.run(["cancel", "a"]).code, 0);
+    engine.wait().unwrap();
+    site.wait_for_worker_to_leave();
+}
+
 /// What an agent wrote and nobody takes is told to people, with the reason.
 #[test]
-fn what_an_agent_wrote_in_vain_is_in_the_report() {
+fn what_an_agent_wrote_in_vain_is_told_with_its_task() {
     let scenario = r#"
 tasks:
   a:
@@ -473,11 +504,13 @@ tasks:
     let site = site_with(one, scripted(scenario), "THE BRIEF");
     let ran = resume(&site);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let task = site.json(["task", "a", "--json"]).to_string();
-    for words in
-        ["what now?.md", "`linked.md` in `.dayshift-questions`", "10 published files are no artifacts"]
-    {
-        assert!(task.contains(words), "`{words}` in {task}");
+    let told = [site.json(["task", "a", "--json"]).to_string(), site.run(["task", "a"]).out];
+    for told in told {
+        for words in
+            ["what now?.md", "linked.md` in `.dayshift-questions", "10 published files are no artifacts"]
+        {
+            assert!(told.contains(words), "`{words}` in {told}");
+        }
     }
     site.wait_for_worker_to_leave();
 }

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use dayshift_core::ids::RunId;
 use dayshift_core::proposal;
 use dayshift_core::state::State;
 use dayshift_testkit::{wait_for_value, wait_until};
 
-use crate::common::{LONG, Ran, Site};
+use crate::common::{LONG, Ran, Site, binary};
 use crate::pipelines::{prompt, state_of};
 
 /// The planner makes a mistake, forgets something, and then is right; the tasks of the day count how often they run.
@@ -40,6 +41,14 @@ tasks:
                   tasks:
                     - {id: hello, name: Say hello, description: Write hello.txt., gates: [said]}
                     - {id: bye, name: Say bye, description: Write bye.txt., needs: [hello], gates: [said]}
+          - - expect_prompt: once more
+            - write:
+                path: .dayshift-out/day.yaml
+                text: |
+                  gates: {said: grep -q said *.txt}
+                  tasks:
+                    - {id: hello, name: Say hello again, description: Write hello.txt., gates: [said]}
+                    - {id: bye, name: Say bye, description: Write bye.txt., needs: [hello], gates: [said]}
   hello:
     steps:
       - run: 'echo hello >> COUNT'
@@ -68,15 +77,19 @@ const GOAL: &str = "Two greetings are to be in the repository";
 /// A site whose user has two agents, one of which reviews.
 fn site() -> Site {
     let site = Site::new();
+    configure(&site, CREW);
+    site
+}
+
+fn configure(site: &Site, crew: &str) {
     let folder = site.home.path().join(".config/dayshift");
     fs::create_dir_all(&folder).unwrap();
-    let crew = CREW.replace("COUNT", &count(&site).display().to_string());
+    let crew = crew.replace("COUNT", &count(site).display().to_string());
     let text = format!(
         "agent = \"crew\"\n[roles]\nplan_reviewer = \"second\"\n[agents.crew]\nkind = \"scripted\"\nscenario = \
          '''{crew}'''\n[agents.second]\nkind = \"scripted\"\nscenario = '''{SECOND}'''\n"
     );
     fs::write(folder.join("config.toml"), text).unwrap();
-    site
 }
 
 /// The file in which the tasks of the day count how often they were run.
@@ -227,6 +240,118 @@ fn without_a_run_the_approved_day_is_a_file() {
     let ran = site.run(["run".as_ref(), file.as_os_str()]);
     assert_eq!(ran.code, 0, "{ran:?}");
     check_done(&site, &ran);
+}
+
+/// What a decision about the only thing that waits would be about.
+fn seen(site: &Site) -> String {
+    site.json(["review", "--json"])["items"][0]["seen"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_decision_is_about_what_was_shown_and_about_nothing_else() {
+    let site = planned(&[]);
+    let first = seen(&site);
+    assert!(site.run(["review"]).out.contains(&format!("--seen {first}")));
+    assert_eq!(site.run(["task", "plan", "--request-changes", "say it once more"]).code, 0);
+    assert_eq!(site.run(["resume"]).code, 3);
+    let second = seen(&site);
+    assert_ne!(first, second);
+
+    for decision in ["--approve", "--reject"] {
+        let refused = site.run(["task", "plan", decision, "--seen", &first]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        for words in ["what you saw was replaced by what A", "look again: `dayshift review`"] {
+            assert!(refused.err.contains(words), "`{words}` in {refused:?}");
+        }
+    }
+    assert_eq!(seen(&site), second, "it waits as before");
+    let over = site.run(["resume"]);
+    assert_eq!((over.code, counted(&site).as_str()), (3, ""), "nothing was begun: {over:?}");
+
+    let taken = site.run(["task", "plan", "--approve", "--seen", &second]);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    check_done(&site, &ran);
+}
+
+/// Puts something else in the place of the day that the task `plan` of this run proposes.
+fn damage(site: &Site, run: RunId) {
+    let state = state_of(site);
+    let task = state.tasks().find(|task| task.run == run).unwrap();
+    let (_, day) = proposal::of_task(&state, task).unwrap();
+    let file = site.state().join("artifacts").join(&day.sha256[..2]).join(&day.sha256);
+    fs::write(file, "tasks: [{id: forged, run: 'touch forged'}]\n").unwrap();
+}
+
+/// Does what the list of what needs a person says about its only item.
+fn do_as_told(site: &Site) -> Ran {
+    let next = site.json(["review", "--json"])["items"][0]["next"].as_str().unwrap().to_owned();
+    let own = format!("{} ", binary().display());
+    Ran::of(
+        &site
+            .command_of(Path::new("/bin/sh"), ["-c", &next.replacen("dayshift ", &own, 1)])
+            .output()
+            .unwrap(),
+    )
+}
+
+#[test]
+fn a_damaged_day_that_waits_for_approval_is_made_anew() {
+    let site = planned(&[]);
+    damage(&site, RunId(1));
+    let review = site.run(["review"]).out;
+    assert!(
+        review.contains("Damaged: its day file cannot be used: ") && review.contains("holds something else"),
+        "{review}"
+    );
+    assert!(!review.contains("--approve"), "{review}");
+    let status = site.run(["status"]).out;
+    assert!(status.contains("The day that T1 has proposed cannot be used"), "{status}");
+    assert_eq!(site.json(["status", "--json"])["damaged_days"][0]["task"], "T1");
+
+    let ran = do_as_told(&site);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.run(["resume"]).code, 3);
+    let review = site.run(["review"]).out;
+    assert!(review.contains("Say hello again") && !review.contains("Damaged"), "{review}");
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    check_done(&site, &ran);
+}
+
+#[test]
+fn a_damaged_day_that_was_approved_is_planned_anew() {
+    let site = planned(&[]);
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    assert_eq!(site.json(["review", "--json"])["items"].as_array().unwrap().len(), 0);
+    damage(&site, RunId(1));
+    let item = site.json(["review", "--json"])["items"][0].clone();
+    assert_eq!((&item["kind"], &item["task"]), (&"damaged".into(), &"T1".into()), "{item}");
+    assert!(item["damage"].as_str().unwrap().contains("holds something else"), "{item}");
+    let status = site.run(["status"]).out;
+    assert!(status.contains("The day that T1 has proposed cannot be used"), "{status}");
+    let known = site.run(["plan", GOAL]);
+    assert!(known.out.contains("`dayshift review` says what to do"), "{known:?}");
+    let resumed = site.run(["resume"]);
+    assert_eq!(resumed.code, 74, "{resumed:?}");
+
+    // With other words than the first time: the same would bring back what is lost.
+    configure(&site, &CREW.replace("Write hello.txt.", "Write hello.txt now."));
+    let ran = do_as_told(&site);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let review = site.run(["review"]).out;
+    assert!(review.contains("R2") && !review.contains("Damaged"), "{review}");
+    assert_eq!(site.run(["task", "plan", "--approve"]).code, 0);
+    let ran = site.run(["resume"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let state = state_of(&site);
+    assert_eq!(state.runs().count(), 3, "{ran:?}");
+    assert_eq!(counted(&site), "hello\nbye\n");
+    let over = site.run(["resume"]);
+    assert!(over.out.contains("nothing to resume"), "{over:?}");
+    site.wait_for_worker_to_leave();
 }
 
 #[test]

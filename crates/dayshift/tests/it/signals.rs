@@ -176,13 +176,13 @@ fn an_engine_whose_words_nobody_reads_leaves_all_the_same() {
 }
 
 /// Another way into a pipe, which does not wait for room.
-fn filler_of(writer: &std::io::PipeWriter) -> fs::File {
+pub(crate) fn filler_of(writer: &std::io::PipeWriter) -> fs::File {
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer));
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
     rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap().into()
 }
 
-fn fill(mut pipe: fs::File) {
+pub(crate) fn fill(mut pipe: fs::File) {
     use std::io::Write;
     for size in [4096, 1] {
         while pipe.write_all(&vec![b'x'; size]).is_ok() {}

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use dayshift_engine::Lock;
 use dayshift_testkit::wait_until;
 use rustix::process::Signal;
 
-use crate::common::{LONG, Site, signal};
+use crate::common::{LONG, Ran, Site, signal};
+use crate::signals::{fill, filler_of};
 
 /// Commands that wait until a file of their own says that they may end, one at a time.
 fn day(site: &Site, keys: &[&str], slots: u32) -> String {
@@ -156,6 +158,69 @@ fn who_holds_the_lock_for_a_moment_keeps_nobody_from_work() {
         let state = if word == "stop" { "paused" } else { "done" };
         assert_eq!(state_of(&site), state, "{word}");
     }
+}
+
+/// An engine that has nothing left to do and cannot end yet, because nobody reads its last words: who asks for
+/// something waits for its end, and does it then.
+#[test]
+fn what_is_asked_of_an_engine_that_is_leaving_is_done_all_the_same() {
+    for words in [&["cancel", "b"][..], &["budget", "R1", "5"], &["resume", "--detach"], &["stop"]] {
+        let site = Site::new();
+        let day = day(&site, &["a", "b"], 1);
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let filler = filler_of(&writer);
+        let mut command = site.command(["run", &day]);
+        let mut engine = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        drop(command);
+        wait_until(LONG, "the first task to begin", || has_begun(&site, "a"));
+        assert_eq!(site.run(["pause"]).code, 0);
+        fill(filler);
+        let_end(&site, "a");
+        let address = site.state().join("engine.address");
+        wait_until(LONG, "the engine to listen no more", || !address.exists());
+        let asking = site.start(words);
+        let lock = site.state().join("engine.lock");
+        wait_until(LONG, "the command to ask for the lock", || has_open(asking.id(), &lock));
+        assert!(engine.try_wait().unwrap().is_none(), "the engine has not left yet");
+        let_end(&site, "b");
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+        assert_eq!(engine.wait().unwrap().code(), Some(1), "{words:?}");
+        let ran = Ran::of(&asking.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{words:?} {ran:?}");
+        match words[0] {
+            "cancel" => assert_eq!(site.outcome("b"), "cancelled"),
+            "budget" => assert_eq!(site.json(["status", "--json"])["runs"][0]["budget_usd"], 5.0),
+            "resume" => wait_until(LONG, "the rest to be done", || state_of(&site) == "done"),
+            _ => assert_eq!(state_of(&site), "paused"),
+        }
+        site.wait_for_worker_to_leave();
+    }
+}
+
+/// How many sockets bear this path: the one that is listened on, and one for each who has come and is not gone.
+fn sockets(path: &str) -> usize {
+    let all = fs::read_to_string("/proc/net/unix").unwrap();
+    all.lines().filter(|line| line.ends_with(path)).count()
+}
+
+#[test]
+fn what_is_asked_of_an_engine_that_is_killed_meanwhile_is_done_all_the_same() {
+    let site = Site::new();
+    let day = day(&site, &["a"], 1);
+    let mut engine = site.start_quietly(["run", &day]);
+    wait_until(LONG, "the task to begin", || has_begun(&site, "a"));
+    let socket = fs::read_to_string(site.state().join("engine.address")).unwrap();
+    signal(engine.id(), Signal::STOP);
+    let before = sockets(&socket);
+    let asking = site.start(["cancel", "a"]);
+    wait_until(LONG, "the command to have come to the engine", || sockets(&socket) > before);
+    signal(engine.id(), Signal::KILL);
+    engine.wait().unwrap();
+    let ran = Ran::of(&asking.wait_with_output().unwrap());
+    assert!(ran.code == 0 && ran.out.contains("`dayshift resume` stops"), "{ran:?}");
+    assert_eq!(site.run(["resume"]).code, 1);
+    assert_eq!(site.outcome("a"), "cancelled");
+    site.wait_for_worker_to_leave();
 }
 
 #[test]
