@@ -2,7 +2,9 @@
 //! are no result.
 
 use std::fs;
+use std::path::Path;
 
+use crate::deliverables::lookup;
 use crate::error::{At, WorkspaceError};
 use crate::order::TreeFate;
 use crate::overrides::Filters;
@@ -29,10 +31,36 @@ pub(crate) fn settled_tree(
     }
 }
 
+/// What cannot be stored stays beside the files that are put back, unless it would have to make way for one.
+fn stays(
+    session: &Session,
+    wanted: &str,
+    unsaved: &[String],
+    record: &mut Record,
+) -> Result<(), WorkspaceError> {
+    for told in unsaved {
+        // Each is told with its name first, between ticks.
+        let name = told
+            .strip_prefix('`')
+            .and_then(|rest| rest.split_once('`'))
+            .map_or(told.as_str(), |(name, _)| name);
+        let is_plain = !name.contains('\\') && !name.contains(char::REPLACEMENT_CHARACTER);
+        if !is_plain || lookup(session, wanted, Path::new(name))?.is_some() {
+            return Err(WorkspaceError::unusable(
+                format!("`{}`", record.root.join(name).display()),
+                "it was changed by somebody whose changes are no part of the result, and cannot be stored before it is \
+                 put back; move it away",
+            ));
+        }
+    }
+    let names = paths::listed(unsaved, 5);
+    worktree::add_note(record, &format!("what gates left stays, for it cannot be stored: {names}"));
+    Ok(())
+}
+
 /// Puts the files, the branch and the index of a worktree back to [`settled_tree`]. Where nothing was
 /// collected yet, it stays as it is unless it is to go back to its base. Ignored files stay. What differs is
-/// kept in a snapshot of its own first; where not all of it can be stored,
-/// everything stays as it lies.
+/// kept in a snapshot of its own first; what cannot be stored stays as it lies.
 pub(crate) fn tidy(
     repository: &Repository,
     place: &Place,
@@ -50,9 +78,7 @@ pub(crate) fn tidy(
         let tree =
             snapshot::tree(&session, &record.root, &place.index(), Some(&record.base), record.scope())?;
         if !tree.unsaved.is_empty() {
-            let names = paths::listed(&tree.unsaved, 5);
-            worktree::add_note(record, &format!("what gates left stays, for it cannot be stored: {names}"));
-            return place.save(record);
+            stays(&session, &wanted, &tree.unsaved, record)?;
         }
         let parents = parents(repository, &session, record)?;
         if tree.id != wanted || parents.len() > 1 {

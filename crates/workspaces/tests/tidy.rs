@@ -164,9 +164,10 @@ fn a_worktree_goes_back_to_its_base() {
     assert_eq!(found.tree.as_deref(), Some(tree.as_str()));
 }
 
-/// What cannot be stored is not removed, and so nothing is.
+/// What cannot be stored is not removed; all else goes back all the same, else one such file would bring into the
+/// result what is none.
 #[test]
-fn nothing_is_removed_where_something_cannot_be_saved() {
+fn what_cannot_be_saved_stays_alone() {
     let mut world = World::new();
     world.environment.limits.file_bytes_max = 100;
     let (ready, _) = collected(&world);
@@ -174,7 +175,22 @@ fn nothing_is_removed_where_something_cannot_be_saved() {
     write(&root(&ready), "small.txt", "x");
     let note = prepare_again(&world).base_note.expect("a note");
     assert!(note.contains("what gates left stays") && note.contains("large.bin"), "{note}");
-    assert!(root(&ready).join("large.bin").exists() && root(&ready).join("small.txt").exists());
+    assert!(root(&ready).join("large.bin").exists() && !root(&ready).join("small.txt").exists());
+    let saved = world.files_of("refs/dayshift/snapshots/T1/gates");
+    assert!(saved.iter().any(|file| file == "small.txt"), "{saved:?}");
+}
+
+/// A file of the result that was made too large to be stored is neither lost nor taken for the result.
+#[test]
+fn what_would_have_to_make_way_is_told() {
+    let mut world = World::new();
+    world.environment.limits.file_bytes_max = 100;
+    let (ready, _) = collected(&world);
+    write(&root(&ready), "src/main.rs", &"x".repeat(101));
+    let order = PrepareOrder { tree: TreeFate::AsCollected, ..world.order(1, WORKTREE) };
+    let error = world.try_prepare(&order).expect_err("it is in the way").to_string();
+    assert!(error.contains("src/main.rs") && error.contains("move it away"), "{error}");
+    assert!(root(&ready).join("src/main.rs").exists());
 }
 
 /// The branch is what the gates judged, not what one of them committed.
