@@ -100,7 +100,12 @@ fn git_folder(repository: &Repository, order: &CollectOrder) -> Result<Collected
     let message = format!("Snapshot of {} after {}", order.task, order.attempt);
     let parents: Vec<String> = std::iter::once(record.base.clone()).chain(strangers).collect();
     let kept = snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
-    collected.deliverables = deliverables::in_tree(&session, &order.deliverables, &own, &record.base)?;
+    let found = deliverables::in_tree(&session, &order.deliverables, &own, &record.base)?;
+    let holds = |(wanted, is_there): (Deliverable, bool)| {
+        let is_there = is_there && deliverables::leads_somewhere(root, &wanted);
+        (wanted, is_there)
+    };
+    collected.deliverables = found.into_iter().map(holds).collect();
     unfit_notes(root, &mut collected);
     let submodules = match &record.branch {
         Some(_) => submodule::look(repository, &session, &place, &record)?,

@@ -43,6 +43,16 @@ pub(crate) fn in_tree(
     Ok(deliverables.iter().map(|wanted| (wanted.clone(), holds(wanted))).collect())
 }
 
+/// A link is there when what it leads to is, inside of `root`.
+pub(crate) fn leads_somewhere(root: &Path, wanted: &Deliverable) -> bool {
+    let Some(path) = inside(wanted.path()).map(|path| root.join(path)) else { return false };
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        return true;
+    }
+    let target = path.canonicalize().ok().zip(root.canonicalize().ok());
+    target.is_some_and(|(target, root)| target.starts_with(&root) && target != root)
+}
+
 fn entries(
     session: &Session,
     tree: &str,
@@ -83,7 +93,7 @@ pub(crate) fn in_folder(
 ) -> Vec<(Deliverable, bool)> {
     let holds = |wanted: &Deliverable| {
         let Some(path) = inside(wanted.path()) else { return false };
-        let exists = exists(root, &path, wanted.path().ends_with('/'));
+        let exists = exists(root, &path, wanted.path().ends_with('/')) && leads_somewhere(root, wanted);
         match wanted {
             Deliverable::Exists(_) => exists,
             Deliverable::Updated(_) => exists && is_changed(&path),

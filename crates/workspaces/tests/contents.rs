@@ -276,7 +276,7 @@ fn deliverables_are_ticked_by_what_the_result_holds() {
         (exists("old.txt"), false),
         (exists("missing"), false),
         (exists("src/*.rs"), false),
-        (exists("dangling"), true),
+        (exists("dangling"), false),
         (exists("dangling/"), false),
         (exists(".gitignore"), true),
         (exists(".git"), false),
