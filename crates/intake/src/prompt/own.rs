@@ -5,7 +5,7 @@ use std::io;
 
 use dayshift_core::pipeline::Pipeline;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde_json::{Map, json};
 
 use super::{JobInput, PromptInput};
@@ -17,6 +17,8 @@ pub(crate) const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 const RENDERED_BYTES_MAX: usize = 1024 * 1024;
 /// How many steps it may take. A hundred items with ten lines each take some thousand.
 const FUEL: u64 = 200_000;
+/// Room for the calls of a template of that size; taken only as far as it is used.
+const STACK_BYTES: usize = 256 * 1024 * 1024;
 /// How much of one input or answer stands in the text itself.
 const VALUE_BYTES_MAX: usize = 32 * 1024;
 
@@ -77,6 +79,10 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    // A namespace could hold itself, and would then be written for ever.
+    environment.add_function("namespace", || -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, "there are no namespaces in prompts"))
+    });
     // For the places of mistakes.
     environment.set_debug(true);
     environment
@@ -84,6 +90,11 @@ fn environment() -> Environment<'static> {
 
 /// The names of ours that a template uses itself, so that they are not told twice.
 pub(super) fn used(template: &str) -> BTreeSet<String> {
+    let named = deep(|| named(template));
+    named.unwrap_or_default()
+}
+
+fn named(template: &str) -> BTreeSet<String> {
     let environment = environment();
     let compiled = environment.template_from_str(template);
     compiled.map(|compiled| compiled.undeclared_variables(false).into_iter().collect()).unwrap_or_default()
@@ -103,7 +114,22 @@ pub(super) fn fill(
     })
 }
 
+/// Works where even the longest expression that a template has room for does not reach the end of the stack: the
+/// parser goes one call deeper for each operator.
+fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("prompt".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| io::Error::other("it could not be read"))
+    })
+}
+
 fn run(template: &str, values: &serde_json::Value) -> Result<String, Error> {
+    let filled = deep(|| run_here(template, values));
+    filled.unwrap_or_else(|error| Err(Error::new(ErrorKind::InvalidOperation, error.to_string())))
+}
+
+fn run_here(template: &str, values: &serde_json::Value) -> Result<String, Error> {
     let environment = environment();
     let mut out = Bounded(Vec::new());
     environment.template_from_str(template)?.render_captured_to(Value::from(Serde(values)), &mut out)?;
@@ -207,6 +233,18 @@ fn declared(pipeline: &Pipeline) -> Map<String, serde_json::Value> {
 /// What is wrong with a template: its syntax, or a name that it will never find. `has_item` tells
 /// whether its stage is made for items.
 pub(crate) fn faults(template: &str, pipeline: &Pipeline, has_item: bool) -> Vec<Fault> {
+    deep(|| faults_here(template, pipeline, has_item)).unwrap_or_else(|error| {
+        vec![Fault {
+            line: 1,
+            column: 1,
+            length: 1,
+            message: error.to_string(),
+            hint: "make it shorter".to_owned(),
+        }]
+    })
+}
+
+fn faults_here(template: &str, pipeline: &Pipeline, has_item: bool) -> Vec<Fault> {
     let environment = environment();
     let compiled = match environment.template_from_str(template) {
         Ok(compiled) => compiled,
@@ -345,4 +383,29 @@ fn at_error(template: &str, error: &Error, hint: &str) -> Fault {
     let column = if is_same_line { before[begins..].chars().count() + 1 } else { 1 };
     let length = error.range().filter(|_| is_same_line).map_or(1, |range| range.len().max(1));
     Fault { line, column, length, message: told(error), hint: hint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str) -> Result<String, String> {
+        run(template, &json!({"context": ""})).map_err(|error| error.to_string())
+    }
+
+    /// Whatever a repository's template holds, the engine that fills it in, or the command that lists it, lives on.
+    #[test]
+    fn no_template_reaches_the_end_of_the_stack() {
+        let pipeline = Pipeline { name: String::new(), version: 1, about: String::new(), stages: Vec::new() };
+        let circle = "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}";
+        assert!(filled(circle).unwrap_err().contains("no namespaces"), "{:?}", filled(circle));
+        for (first, more) in [("1", "+1"), ("1", "~1"), ("context", "()")] {
+            let long = format!("{{{{ {first}{} }}}}", more.repeat(3_000));
+            assert!(long.len() <= TEMPLATE_BYTES_MAX, "{}", long.len());
+            let _ = filled(&long);
+            let _ = faults(&long, &pipeline, false);
+            let _ = used(&long);
+        }
+        assert_eq!(filled("{{ 1 + 2 }}{{ context }}"), Ok("3".to_owned()));
+    }
 }
