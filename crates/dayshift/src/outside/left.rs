@@ -162,11 +162,7 @@ pub(super) fn gather(
             OutputSource::FinalWords => None,
         })
         .collect();
-    found.published(inside.as_ref(), OUT, &sources)?;
-    for folder in std::iter::once(&wanted.folder).chain(&wanted.before) {
-        let calls = Inside::open(&folder.join(mailbox::FOLDER)).ok();
-        found.published(calls.as_ref(), mailbox::PUBLISHED, &BTreeSet::new())?;
-    }
+    // First what we find ourselves: nobody may publish something else under its name.
     if let Some(role) = wanted.role {
         found.words(wanted, &words, inside.as_ref(), collected.summary.as_deref())?;
         if let Some(diff) = diff {
@@ -177,6 +173,11 @@ pub(super) fn gather(
         if role.judges() {
             collected.verdict = verdict_of(inside.as_ref(), &words, found.clean);
         }
+    }
+    found.published(inside.as_ref(), OUT, &sources)?;
+    for folder in std::iter::once(&wanted.folder).chain(&wanted.before) {
+        let calls = Inside::open(&folder.join(mailbox::FOLDER)).ok();
+        found.published(calls.as_ref(), mailbox::PUBLISHED, &BTreeSet::new())?;
     }
     collected.notes.append(&mut found.notes);
     collected.artifacts = found.artifacts;
@@ -345,6 +346,11 @@ impl Found<'_> {
         for name in names.into_iter().take(PUBLISHED_MAX) {
             let path = format!("{folder}/{name}");
             if path == VERDICT || sources.contains(path.as_str()) {
+                continue;
+            }
+            if self.names.contains(&name) {
+                let name = name.escape_debug();
+                self.notes.push(format!("`{name}` was not published: something else has this name"));
                 continue;
             }
             let read = inside.read(&path, OUTPUT_BYTES_MAX);
