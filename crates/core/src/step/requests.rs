@@ -120,6 +120,12 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
         if !keys.insert(task.key.as_str()) {
             return refuse(format!("two tasks have the id `{}`", task.key));
         }
+        if is_named_as_answer(&task.key) {
+            return refuse(format!(
+                "the id `{}` ends as files with answers to questions do; call the task something else",
+                task.key
+            ));
+        }
     }
     for task in &spec.tasks {
         for need in &task.needs {
@@ -152,6 +158,17 @@ fn validate_spec(spec: &RunSpec) -> Result<(), Refusal> {
         return refuse(fault);
     }
     validate_order(spec)
+}
+
+/// Whether a question of this task would be written to the file in which another task's answer is looked for:
+/// what an agent says must never be read as a person's word.
+fn is_named_as_answer(key: &str) -> bool {
+    let number = |text: &str| text.bytes().all(|letter| letter.is_ascii_digit());
+    let stem = match key.rsplit_once("-Q") {
+        Some((stem, digits)) if !digits.is_empty() && number(digits) => stem,
+        Some(_) | None => key,
+    };
+    stem.ends_with("-answer")
 }
 
 /// What would make a plan impossible; intake says more about a pipeline, with its place in the file.

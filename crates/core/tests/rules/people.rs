@@ -554,3 +554,24 @@ fn a_class_of_failures_that_is_never_tried_again() {
         ",
     );
 }
+
+/// What an agent asks must not lie where a person's answer to another task is looked for.
+#[test]
+fn no_task_is_named_like_an_answer() {
+    for name in ["deploy-answer", "deploy-answer-Q12"] {
+        let scene = format!("run slots=1\n task {name} agent=scripted\n > submit\n");
+        let told = format!(
+            "refused: the id `{name}` ends as files with answers to questions do; call the task something else"
+        );
+        check(&format!("{scene}{told}\n"));
+    }
+    check(
+        "
+        run slots=1
+        task answers agent=scripted
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        ",
+    );
+}
