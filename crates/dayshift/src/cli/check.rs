@@ -39,9 +39,10 @@ pub(crate) fn check(common: &Common, files: &[PathBuf]) -> Result<Code> {
         .map(|task| task.key.as_str())
         .collect();
     if !in_place.is_empty() {
-        let list = in_place.join(", ");
+        let list = output::escaped(&in_place.join(", "));
         output::print(&format!("note: these tasks work in your own checkout, one at a time: {list}"))?;
     }
-    output::print(&load::plan(&loaded.spec))?;
+    let plan: Vec<String> = load::plan(&loaded.spec).lines().map(output::escaped).collect();
+    output::print(&plan.join("\n"))?;
     Ok(Code::Done)
 }

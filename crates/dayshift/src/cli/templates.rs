@@ -148,9 +148,10 @@ fn show(common: &Common, library: &Library, name: &str, is_text: bool) -> Result
             .for_each
             .as_ref()
             .map_or_else(String::new, |of| format!(", once for each item of {}/{}", of.job, of.output));
-        let _ = write!(text, "\n  {}{each}{can}\n    {}", stage.name, jobs(stage));
+        let name = output::escaped(&format!("{}{each}{can}", stage.name));
+        let _ = write!(text, "\n  {name}\n    {}", output::escaped(&jobs(stage)));
     }
-    output::print(&output::escaped(&text))?;
+    output::print(&text)?;
     told(common, template.findings.clone())
 }
 
