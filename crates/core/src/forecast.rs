@@ -15,9 +15,8 @@ use crate::pipeline::{Artifact, ArtifactKind, Item, JobTemplate, OutputSpec, Pip
 use crate::state::{Job, JobState, Phase, RunMode, State, Task};
 use crate::time::{Millis, Timestamp};
 use crate::types::{
-    Agent, Claim, Collected, Decision, Deliverable, Dialect, Exit, Failure, FailureClass, HoldReason, JobWork,
-    Level, Outcome,
-    ProcessEnd, ReadyWorkspace, RunSpec, TaskSpec,
+    Agent, Claim, Collected, Decision, Deliverable, Dialect, Exit, Failure, FailureClass, HoldReason,
+    JobWork, Level, Outcome, ProcessEnd, ReadyWorkspace, RunSpec, TaskSpec,
 };
 
 /// How many tasks of a kind must have ended before more is believed of them than of the table.

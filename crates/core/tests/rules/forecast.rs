@@ -53,7 +53,8 @@ fn a_run_is_played_by_the_rules() {
 /// A gate that must be red on the base is expected to be red there.
 #[test]
 fn gates_on_the_base_are_expected_to_be_red() {
-    let spec = spec(&["run slots=1", "task a agent=scripted low gate=unit:base at=worktree limit=9000000000"]);
+    let spec =
+        spec(&["run slots=1", "task a agent=scripted low gate=unit:base at=worktree limit=9000000000"]);
     assert_eq!(told(&spec, &likely(&State::new(), &spec)), ["a 1 0"]);
 }
 

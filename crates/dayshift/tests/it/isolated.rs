@@ -14,9 +14,7 @@ use crate::pipelines::{scripted, site_with, state_of};
 
 /// A maker, two that try something apart, and one that chooses.
 fn candidates() -> Value {
-    let job = |name: &str, isolated: bool| {
-        json!({"name": name, "does": {"agent": {"role": "implementer"}}, "isolated": isolated})
-    };
+    let job = |name: &str, isolated: bool| json!({"name": name, "does": {"agent": {"role": "implementer"}}, "isolated": isolated});
     json!({"name": "test", "version": 1, "stages": [
         {"name": "make", "jobs": [job("make", false)]},
         {"name": "try", "jobs": [job("one", true), job("two", true)]},
