@@ -120,7 +120,9 @@ fn candidates_outlive_their_engine() {
     let own: Vec<String> = places(&state).into_iter().filter_map(|(_, place)| place).collect();
     assert!(own.len() == 3 && own.iter().all(|place| Path::new(place).is_dir()), "{own:?}");
     let mut engine = site.start_quietly(["resume"]);
-    gates.iter().for_each(|gate| open_gate(gate));
+    for gate in &gates {
+        open_gate(gate);
+    }
     assert_eq!(engine.wait().unwrap().code(), Some(0));
     let state = state_of(&site);
     let task = state.tasks().last().unwrap();
