@@ -266,7 +266,7 @@ fn faults_here(template: &str, pipeline: &Pipeline, has_item: bool) -> Vec<Fault
     if !found.is_empty() || variables.iter().any(|name| name == "item" || name.starts_with("item.")) {
         return found;
     }
-    match run(template, &sample(&outputs)) {
+    match run_here(template, &sample(&outputs)) {
         Ok(_) => Vec::new(),
         Err(error) => {
             let names = listed(outputs.keys().map(String::as_str));
