@@ -220,6 +220,11 @@ impl Record {
         }
     }
 
+    /// What tells the refs of an isolated job from those of its task.
+    pub(crate) fn suffix(&self) -> String {
+        self.job.map(|job| format!("-{job}")).unwrap_or_default()
+    }
+
     /// What of its folder is looked at.
     pub(crate) fn scope(&self) -> Scope<'_> {
         Scope { wanted: &self.wanted, included: &self.included }

@@ -135,7 +135,7 @@ fn save(
     if session.tree_of(saved)? == tree_id && parents.len() == 1 {
         return Ok(State::Saved);
     }
-    let own = order.job.map(|job| format!("-{job}")).unwrap_or_default();
+    let own = record.suffix();
     let reference = format!("refs/dayshift/snapshots/{}/release{own}", order.task);
     let message = format!("Snapshot of {}{own} before its removal", order.task);
     snapshot::keep(session, &reference, &tree.id, &parents, &message).map(State::SavedNow)

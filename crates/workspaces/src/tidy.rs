@@ -82,8 +82,7 @@ pub(crate) fn tidy(
         }
         let parents = parents(repository, &session, record)?;
         if tree.id != wanted || parents.len() > 1 {
-            let own = record.job.map(|job| format!("-{job}")).unwrap_or_default();
-            let reference = format!("refs/dayshift/snapshots/{}/gates{own}", record.task);
+            let reference = format!("refs/dayshift/snapshots/{}/gates{}", record.task, record.suffix());
             let message = format!("What gates left in {}", record.task);
             snapshot::keep(&session, &reference, &tree.id, &parents, &message)?;
         }
