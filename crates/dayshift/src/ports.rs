@@ -36,7 +36,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(5);
 /// The largest file of leases, in bytes; more is damage.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Who has a block: a task, or an isolated job of it for itself.
+/// Who has a workspace, and a block of ports with it: a task, or an isolated job of it for itself.
 pub(crate) type Holder = (TaskId, Option<JobId>);
 
 /// A block that somebody has.

@@ -29,6 +29,7 @@ use crate::cli::output;
 use crate::disk;
 use crate::log::{self, About, Level};
 use crate::paths;
+use crate::ports::Holder;
 
 /// How many workspaces are worked on at once.
 const HANDS: usize = 4;
@@ -42,14 +43,11 @@ const FETCH_MAX: Duration = Duration::from_mins(1);
 /// One piece of work on a workspace.
 type Work = Box<dyn FnOnce(&Hands) + Send>;
 
-/// Whose workspace: a task's, or that of an isolated job of it.
-type Whose = (TaskId, Option<JobId>);
-
 /// The way to the hands.
 #[derive(Debug)]
 pub(super) struct Crew {
     shared: Arc<Shared>,
-    queue: Sender<(Whose, Work)>,
+    queue: Sender<(Holder, Work)>,
     long: Arc<LongHands>,
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
     /// The engine is leaving: nothing more of what waits is begun.
@@ -69,7 +67,7 @@ struct Hands {
     /// What is queued or being worked on.
     busy: Arc<Mutex<BTreeSet<Obligation>>>,
     /// One lock per workspace: it is never prepared and taken down at the same time.
-    locks: Mutex<BTreeMap<Whose, Arc<Mutex<()>>>>,
+    locks: Mutex<BTreeMap<Holder, Arc<Mutex<()>>>>,
     /// The base of each run, once it is known.
     bases: Mutex<BTreeMap<RunId, Base>>,
 }
@@ -107,17 +105,17 @@ impl Crew {
 
     /// Work that is already under way is not begun twice: its answer will do, also for an engine
     /// that has read its journal again meanwhile.
-    fn submit(&self, obligation: Obligation, whose: Whose, work: Work) {
-        self.submit_to(Pace::Short, obligation, whose, work);
+    fn submit(&self, obligation: Obligation, holder: Holder, work: Work) {
+        self.submit_to(Pace::Short, obligation, holder, work);
     }
 
-    fn submit_to(&self, pace: Pace, obligation: Obligation, whose: Whose, work: Work) {
+    fn submit_to(&self, pace: Pace, obligation: Obligation, holder: Holder, work: Work) {
         if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(obligation) {
             return;
         }
         let is_taken = match pace {
-            Pace::Short => self.queue.send((whose, work)).is_ok(),
-            Pace::Long => self.long.take(whose, work),
+            Pace::Short => self.queue.send((holder, work)).is_ok(),
+            Pace::Long => self.long.take(holder, work),
         };
         if !is_taken {
             self.shared.failed(obligation, FailureClass::Transient, "no thread works on workspaces");
@@ -127,7 +125,7 @@ impl Crew {
     pub(super) fn prepare(&self, state: &State, attempt: AttemptId) {
         let obligation = Obligation::PrepareWorkspace(attempt);
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
-        let (whose, pace) = (site.whose(), site.pace());
+        let (holder, pace) = (site.holder(), site.pace());
         let work: Work = Box::new(move |hands| {
             let result = hands.prepare(&site).map_err(|failure| hands.unless_gone(&site, failure));
             hands.shared.furnishings.let_go(attempt);
@@ -136,7 +134,7 @@ impl Crew {
         if pace == Pace::Long {
             self.shared.furnishings.hold(attempt);
         }
-        self.submit_to(pace, obligation, whose, work);
+        self.submit_to(pace, obligation, holder, work);
     }
 
     pub(super) fn collect(&self, state: &State, attempt: AttemptId) {
@@ -144,7 +142,7 @@ impl Crew {
         let Some(site) = Site::of(&self.shared, state, attempt) else { return };
         let Some(known) = launch::known(&self.shared, state, attempt) else { return };
         let wanted = Wanted::of(&self.shared, state, attempt);
-        let whose = site.whose();
+        let holder = site.holder();
         let work: Work = Box::new(move |hands| {
             let result = hands
                 .collect(&site, attempt)
@@ -159,7 +157,7 @@ impl Crew {
                 collected: Box::new(collected),
             });
         });
-        self.submit(obligation, whose, work);
+        self.submit(obligation, holder, work);
     }
 
     pub(super) fn release(&self, state: &State, task: TaskId) {
@@ -199,15 +197,15 @@ impl std::fmt::Debug for LongHands {
 
 #[derive(Default)]
 struct Waiting {
-    works: VecDeque<(Whose, Work)>,
+    works: VecDeque<(Holder, Work)>,
     threads: usize,
 }
 
 impl LongHands {
     /// Takes a piece of work on; false where no thread can be had for it.
-    fn take(self: &Arc<Self>, whose: Whose, work: Work) -> bool {
+    fn take(self: &Arc<Self>, holder: Holder, work: Work) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.works.push_back((whose, work));
+        waiting.works.push_back((holder, work));
         if waiting.threads == LONG_HANDS {
             return true;
         }
@@ -228,15 +226,15 @@ impl LongHands {
                 waiting.threads -= usize::from(next.is_none());
                 next
             };
-            let Some((whose, work)) = next else { return };
-            do_one(&self.hands, whose, work, &self.is_closed);
+            let Some((holder, work)) = next else { return };
+            do_one(&self.hands, holder, work, &self.is_closed);
         }
     }
 }
 
 /// Does one piece of work, alone on its workspace. Once the engine is leaving nothing is begun.
-fn do_one(hands: &Hands, whose: Whose, work: Work, is_closed: &AtomicBool) {
-    let lock = hands.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_default().clone();
+fn do_one(hands: &Hands, holder: Holder, work: Work, is_closed: &AtomicBool) {
+    let lock = hands.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(holder).or_default().clone();
     let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_closed.load(Ordering::Relaxed) {
         work(hands);
@@ -262,11 +260,11 @@ fn is_for_network(name: &OsStr) -> bool {
     NAMES.iter().any(|known| name == *known)
 }
 
-fn serve(hands: &Hands, work: &Mutex<Receiver<(Whose, Work)>>, is_closed: &AtomicBool) {
+fn serve(hands: &Hands, work: &Mutex<Receiver<(Holder, Work)>>, is_closed: &AtomicBool) {
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((whose, work)) = next else { return };
-        do_one(hands, whose, work, is_closed);
+        let Ok((holder, work)) = next else { return };
+        do_one(hands, holder, work, is_closed);
         if is_closed.load(Ordering::Relaxed) {
             return;
         }
@@ -354,9 +352,6 @@ impl Site {
         let jobs = task.jobs.iter().filter_map(|job| state.job(*job)).filter(|job| !job.attempts.is_empty());
         let mut sites: Vec<Self> =
             jobs.filter_map(|job| Self::of_isolated(shared, state, job, None)).collect();
-        for site in &mut sites {
-            site.tree = TreeFate::AsItIs;
-        }
         sites.push(Self::of_task(shared, state, task, None));
         sites
     }
@@ -365,7 +360,7 @@ impl Site {
         self.apart.as_ref().map(|apart| apart.job)
     }
 
-    fn whose(&self) -> Whose {
+    fn holder(&self) -> Holder {
         (self.task, self.job())
     }
 
@@ -458,7 +453,7 @@ impl Hands {
 
     /// Takes down what was there before, so that the place is made from what it is to begin with now.
     fn make_way(&self, site: &Site) -> Result<(), Failure> {
-        match self.release(&Site { place: None, tree: TreeFate::AsItIs, ..site.clone() })? {
+        match self.release(&Site { place: None, ..site.clone() })? {
             None => Ok(()),
             Some(kept) => {
                 let message = format!("its worktree of before cannot be taken down: {kept}");
@@ -632,7 +627,9 @@ impl Hands {
                 if site.outfit.has_setup() {
                     site.outfit.sweep(&self.shared)?;
                 }
-                self.prepare_with(site, &Furnish::default, &|_, _| Ok(Ran::Nothing))?
+                // All that lies there is saved before it goes.
+                let found = Site { tree: TreeFate::AsItIs, ..site.clone() };
+                self.prepare_with(&found, &Furnish::default, &|_, _| Ok(Ran::Nothing))?
             }
             None => return Ok(None),
         };

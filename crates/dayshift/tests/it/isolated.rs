@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use dayshift_core::state::State;
 use dayshift_testkit::wait_until;
@@ -9,7 +10,7 @@ use rustix::fs::{Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::common::{LONG, signal};
+use crate::common::{LONG, Site, signal};
 use crate::pipelines::{scripted, site_with, state_of};
 
 /// A maker, two that try something apart, and one that chooses.
@@ -33,6 +34,14 @@ fn fifo(folder: &Path, name: &str) -> PathBuf {
 /// Lets the script go on that waits to read from the pipe.
 fn open_gate(path: &Path) {
     drop(OpenOptions::new().write(true).open(path).unwrap());
+}
+
+/// An engine whose agents `one` and `two` are both at work.
+fn start_both(site: &Site, meeting: &Path) -> Child {
+    let engine = site.start_quietly(["resume"]);
+    let is_up = |name: &str| meeting.join(format!("{name}.up")).exists();
+    wait_until(LONG, "both are at work", || is_up("one") && is_up("two"));
+    engine
 }
 
 /// The folder of each attempt of the newest run's jobs, by the job's name.
@@ -110,9 +119,7 @@ fn candidates_outlive_their_engine() {
         step("two")
     );
     let site = site_with(candidates(), scripted(&scenario), "Try two ways.");
-    let mut engine = site.start_quietly(["resume"]);
-    let is_up = |name: &str| meeting.path().join(format!("{name}.up")).exists();
-    wait_until(LONG, "both are at work", || is_up("one") && is_up("two"));
+    let mut engine = start_both(&site, meeting.path());
     signal(engine.id(), Signal::KILL);
     engine.wait().unwrap();
     let state = state_of(&site);
@@ -160,9 +167,7 @@ fn candidates_end_with_their_task() {
         step("two")
     );
     let site = site_with(candidates(), scripted(&scenario), "Try two ways.");
-    let mut engine = site.start_quietly(["resume"]);
-    let is_up = |name: &str| meeting.path().join(format!("{name}.up")).exists();
-    wait_until(LONG, "both are at work", || is_up("one") && is_up("two"));
+    let mut engine = start_both(&site, meeting.path());
     let agents = site.agents();
     assert_eq!(agents.len(), 2, "{agents:?}");
     assert_eq!(site.run(["cancel", "a"]).code, 0);
