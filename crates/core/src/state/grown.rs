@@ -88,7 +88,7 @@ impl State {
     }
 
     fn is_active(&self, job: JobId) -> bool {
-        matches!(self.jobs[job].state, JobState::Active { .. })
+        self.live_of(job).is_some()
     }
 
     /// All jobs that wait for this one, and those that wait for them, without itself.

@@ -7,7 +7,7 @@
 use super::{Job, JobState, State, Task};
 use crate::ids::{AttemptId, JobId, TaskId};
 use crate::pipeline::Role;
-use crate::types::{End, JobWork, Outcome, ReadyWorkspace, StopReason};
+use crate::types::{JobWork, Outcome, ReadyWorkspace, StopReason};
 
 /// The worktree of an isolated job.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,7 +70,7 @@ impl State {
         self.live_of(parent)
     }
 
-    fn live_of(&self, job: JobId) -> Option<AttemptId> {
+    pub(super) fn live_of(&self, job: JobId) -> Option<AttemptId> {
         match self.jobs[job].state {
             JobState::Active { attempt } => Some(attempt),
             JobState::Blocked
@@ -109,9 +109,8 @@ impl State {
         let row = &self.jobs[job];
         let task = row.task;
         let result = self.tasks[task].collected.as_ref().and_then(|collected| collected.commit.clone());
-        let keeps_on =
-            row.attempts.last().is_some_and(|last| self.attempts[*last].has_ended_as(&End::Parked))
-                || matches!(row.work, JobWork::Agent { role } if Role::keeps_changes(role));
+        let keeps_on = row.attempts.last().is_some_and(|last| self.attempts[*last].is_parked())
+            || matches!(row.work, JobWork::Agent { role } if Role::keeps_changes(role));
         let Some(own) = self.jobs[job].isolated.as_deref_mut() else { return };
         if !std::mem::replace(&mut own.is_begun, true) {
             if own.from != result {

@@ -10,7 +10,7 @@ use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::types::{Consumed, Failure, FailureClass};
 use dayshift_workspaces::{Inside, remove_all};
 
-use super::left::{OUTPUT_BYTES_MAX, PUBLISHED_MAX, is_parked, parked_before};
+use super::left::{OUTPUT_BYTES_MAX, PUBLISHED_MAX, parked_before};
 use super::{Shared, mailbox};
 use crate::artifacts;
 
@@ -102,7 +102,7 @@ fn clear(shared: &Shared, state: &State, attempt: &Attempt, root: &Path) -> Resu
     let before =
         jobs.filter(is_there).flat_map(|job| &job.attempts).copied().filter(|id| *id < attempt.id).max();
     if before != parked {
-        let waits = before.and_then(|id| state.attempt(id)).filter(|row| is_parked(row));
+        let waits = before.and_then(|id| state.attempt(id)).filter(|row| row.is_parked());
         waits.map_or(Ok(()), |row| copy(root, OUT, &shared.paths.attempt(row.id), ASIDE))?;
     }
     // What cannot be removed is overwritten, or told by whoever reads it.

@@ -12,7 +12,7 @@ use dayshift_agents::mail::{OUT, VERDICT};
 use dayshift_core::ids::AttemptId;
 use dayshift_core::pipeline::{Artifact, ArtifactKind, OutputForm, OutputSource, OutputSpec, Role, Verdict};
 use dayshift_core::state::{Attempt, Phase, State};
-use dayshift_core::types::{Collected, End, Failure, FailureClass, JobWork};
+use dayshift_core::types::{Collected, Failure, FailureClass, JobWork};
 use dayshift_workspaces::Inside;
 use serde_json::Value;
 
@@ -121,15 +121,7 @@ impl Wanted {
 /// The attempts of its job right before this one that waited for answers or other jobs, the newest first.
 pub(super) fn parked_before<'s>(state: &'s State, row: &'s Attempt) -> impl Iterator<Item = AttemptId> + 's {
     let before = state.job_of(row).attempts.iter().rev().filter(|id| **id < row.id);
-    before.copied().take_while(|id| state.attempt(*id).is_some_and(is_parked)).take(PARKED_MAX)
-}
-
-/// Whether it has ended, and its job goes on once what it waits for is there.
-pub(super) fn is_parked(row: &Attempt) -> bool {
-    match &row.phase {
-        Phase::Ended { end, .. } => *end == End::Parked,
-        Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => false,
-    }
+    before.copied().take_while(|id| state.attempt(*id).is_some_and(Attempt::is_parked)).take(PARKED_MAX)
 }
 
 /// Finds what the attempt left in the workspace at `root`, keeps it, and notes it in `collected`.
