@@ -1,5 +1,8 @@
 //! The vocabulary: what a person asked for, what it turned into, how it ended.
 
+mod judged;
+mod people;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +16,9 @@ use crate::money::{Limit, Micros};
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::proposal::Proposal;
 use crate::time::{Millis, Timestamp};
+
+pub use judged::{GateResult, Judged};
+pub use people::{Ask, Decision, HoldReason};
 
 /// A three-step scale, used for risk and complexity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
@@ -653,45 +659,6 @@ pub enum JobWork {
     },
 }
 
-/// What a gate looks at when it judges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Judged {
-    /// What lay there before anything was done for the task: a pipeline may begin with its gates.
-    Base,
-    /// The result that this attempt left.
-    Result(AttemptId),
-}
-
-/// The evidence that a gate left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GateResult {
-    /// Whether it counts as passed. Of a base check: whether it failed, as it must there.
-    pub passed: bool,
-    /// How its process ended.
-    pub exit: Exit,
-    /// How long it ran.
-    pub elapsed: Millis,
-    /// sha256 of all it printed (hex).
-    pub output_sha256: Option<Arc<str>>,
-    /// The end of what it printed, at most 4 KiB.
-    pub findings: String,
-    /// The commit it ran on.
-    pub commit: Option<String>,
-    /// The git tree of that commit, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tree: Option<String>,
-    /// What it judged; `None` where it could not be run, and of a base check.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub judged: Option<Judged>,
-    /// How many tests it ran, where its output tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tests: Option<TestCount>,
-    /// Whether it has said the opposite of the same tree before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_flaky: bool,
-}
-
 /// Why an attempt is being stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -728,109 +695,6 @@ pub enum StopReason {
     },
     /// What it looks at is made again; the try does not count.
     Overtaken,
-}
-
-/// Why a job waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldReason {
-    /// Its workspace could not be made, however often it was tried.
-    Workspace {
-        /// What happened last.
-        message: String,
-    },
-    /// A limit is used up.
-    Budget {
-        /// Which limit, and how far it is used.
-        message: String,
-        /// Whose limit it is; `None`: the agent's own provider says that nothing is left.
-        #[serde(default)]
-        scope: Option<Scope>,
-    },
-    /// It is a gate that could not be run, however often it was tried: the work is not judged yet.
-    Gate {
-        /// Which gate, and what happened last.
-        message: String,
-    },
-    /// A person decides on what was made.
-    Review {
-        /// What is to be decided, one line.
-        message: String,
-        /// What a reviewer or gate had against it.
-        #[serde(default)]
-        concerns: Vec<String>,
-    },
-    /// Its agent has asked something.
-    Question {
-        /// The first of its questions without an answer.
-        question: QuestionId,
-        /// The question, one line.
-        message: String,
-    },
-}
-
-impl HoldReason {
-    /// What to tell a person.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Workspace { message }
-            | Self::Budget { message, scope: _ }
-            | Self::Gate { message }
-            | Self::Review { message, concerns: _ }
-            | Self::Question { question: _, message } => message,
-        }
-    }
-}
-
-/// A question as an agent put it. Texts are redacted and capped before they get here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
-    /// What the agent calls it: the stem of its file, or the id of its call. The same name of the same
-    /// attempt is the same question.
-    pub name: String,
-    /// What it is about.
-    #[serde(default)]
-    pub context: String,
-    /// The question itself; all of the text, where no heading says which part it is.
-    pub question: String,
-    /// What can be answered.
-    #[serde(default)]
-    pub options: Vec<String>,
-    /// What depends on the answer.
-    #[serde(default)]
-    pub impact: String,
-    /// Parts of the form that are missing.
-    #[serde(default)]
-    pub missing: Vec<String>,
-}
-
-/// What a person decides about what was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// It goes on.
-    Approve,
-    /// It ends as failed.
-    Reject {
-        /// Why.
-        text: String,
-    },
-    /// It is made again, with these words.
-    RequestChanges {
-        /// What is to be changed.
-        text: String,
-    },
-}
-
-impl Decision {
-    /// The word in files.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject { .. } => "reject",
-            Self::RequestChanges { .. } => "request_changes",
-        }
-    }
 }
 
 /// An artifact that an attempt got to see.

@@ -11,6 +11,7 @@ mod ledger;
 mod opening;
 mod places;
 mod plans;
+mod questions;
 mod retrying;
 mod watching;
 
@@ -156,7 +157,7 @@ pub(crate) struct History {
     pub(crate) tasks: Vec<TaskBook>,
     pub(crate) jobs: Vec<JobBook>,
     pub(crate) attempts: Vec<AttemptBook>,
-    questions: Vec<plans::QuestionBook>,
+    questions: Vec<questions::QuestionBook>,
     /// Wishes of agents that were carried out.
     wishes: BTreeSet<String>,
     /// How questions are answered from now on.
