@@ -60,7 +60,7 @@ pub struct Attempt {
     /// The commit that holds all it left, where that was collected.
     pub snapshot: Option<String>,
     /// Bytes of the files in its workspace that it, or work before it, made or changed, at its end
-    /// (see [`Collected::disk_bytes`]); 0 where nobody counted.
+    /// (see [`crate::types::Collected::disk_bytes`]); 0 where nobody counted.
     pub disk_bytes: u64,
     /// What only agents have; `None` until there is something.
     pub(super) agent: Option<Box<AgentSide>>,
