@@ -177,6 +177,8 @@ pub struct Task {
     /// Whether processes have run in its worktree, since something was collected there, whose changes
     /// are no part of the result.
     pub is_littered: bool,
+    /// Whether more than base checks was begun in its workspace since that was made: it cannot show the base any more.
+    pub is_worked_in: bool,
     /// The live attempt in its workspace: at most one, because all its jobs share it but those that are isolated.
     pub live: Option<AttemptId>,
     /// The live attempts of its isolated jobs, each in a worktree of its own.

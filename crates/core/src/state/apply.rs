@@ -184,6 +184,7 @@ impl State {
             open_jobs: 0,
             workspace: WorkspaceState::Unmade,
             is_littered: false,
+            is_worked_in: false,
             live: None,
             isolated: BTreeSet::new(),
             account: Account::new(budget),
@@ -383,7 +384,10 @@ impl State {
         if is_isolated {
             self.isolated_opened(job, attempt);
         } else {
-            self.tasks[task].live = Some(attempt);
+            let is_work = !self.jobs[job].is_base_check();
+            let row = &mut self.tasks[task];
+            row.live = Some(attempt);
+            row.is_worked_in |= is_work;
         }
         self.jobs[job].attempts.push(attempt);
         self.set_job(job, JobState::Active { attempt });
@@ -597,6 +601,7 @@ impl State {
         self.isolated_released(task);
         let row = &mut self.tasks[task];
         let is_open = row.outcome().is_none();
+        row.is_worked_in &= kept.is_some();
         if let Some(place) = row.workspace.place().cloned() {
             row.workspace = match kept {
                 // It was reopened meanwhile, and its next attempt makes the workspace anew.

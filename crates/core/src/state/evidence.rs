@@ -113,18 +113,11 @@ impl State {
         }
     }
 
-    /// Base checks that still hold when the task is opened anew: work has been done since in the files that
-    /// are there, so they are not the base any more. Where they are made anew, all is asked again.
+    /// Base checks that still hold when the task is opened anew, however they ended: more has been begun since
+    /// in the files that are there, so they are not the base any more. Where they are made anew, all is asked again.
     pub(super) fn lasting_base_checks(&self, task: TaskId) -> Vec<JobId> {
-        if self.is_place_gone(task) {
-            return Vec::new();
-        }
         let row = &self.tasks[task];
-        let works = row.jobs.iter().map(|job| &self.jobs[*job]).filter(|job| !job.is_base_check());
-        let last = works.flat_map(|job| &job.attempts).max();
-        let still_holds = |job: &&Job| {
-            job.gate.is_some() && matches!(job.state, JobState::Done { .. }) && job.attempts.last() < last
-        };
+        let still_holds = |job: &&Job| row.is_worked_in && matches!(job.state, JobState::Done { .. });
         self.base_checks(row).filter(still_holds).map(|job| job.id).collect()
     }
 }

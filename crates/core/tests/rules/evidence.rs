@@ -384,6 +384,41 @@ fn a_retried_task_checks_its_base_again_only_where_it_begins_there() {
     );
 }
 
+/// A check of the base that nobody wanted would look at what was done since, where those files are kept.
+#[test]
+fn a_cancelled_base_check_is_not_made_up_for_among_the_work() {
+    check(
+        "
+        run slots=1
+        task a agent=metered at=worktree tries=1 gate=lint?:base
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J2
+        > cancel-job J2
+            stop A1 job cancelled by someone
+        > ready A1
+            has a place A1
+            ended A1 stopped, job cancelled by someone
+            finished J2 cancelled
+            opened A2 for J1 reserves $3.00
+        > ready A2
+            has a place A2
+        > exit A2 permanent
+            process of A2 ended
+        > collected A2
+            ended A2 failed (Permanent): it said no
+            finished J1 failed
+            closed T1 failed (Permanent): it said no
+            closed R1 failed (Permanent): it said no
+        > released T1 kept
+            kept T1: kept
+        > retry T1
+            reopened T1
+            opened A3 for J1 reserves $3.00
+        ",
+    );
+}
+
 /// The work that a limit keeps from starting has not begun, however often its base was looked at.
 #[test]
 fn a_task_whose_base_alone_was_checked_is_deferred() {

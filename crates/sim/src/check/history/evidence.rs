@@ -5,7 +5,7 @@ use dayshift_core::pipeline::Does;
 use dayshift_core::types::{Collected, End, FailureClass, Gate, GateResult, JobWork, Outcome, StopReason};
 
 use super::super::{Broken, ensure};
-use super::{History, JobBook, at_mut, places};
+use super::{History, JobBook, at_mut};
 
 /// What a gate has said of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,25 +183,10 @@ impl History {
         Ok(())
     }
 
-    /// Base checks that still hold when a task is opened anew: where its files are not made anew.
+    /// Base checks that still hold when a task is opened anew: where others have been in its files since.
     pub(super) fn lasting_base_checks(&self, task: TaskId) -> Result<Vec<JobId>, Broken> {
-        let book = self.task(task)?;
-        let mut lasting = Vec::new();
-        if book.place.standing == places::Standing::Released {
-            return Ok(lasting);
-        }
-        for job in &book.jobs {
-            let row = self.job(*job)?;
-            let Some(last) = row.last_attempt else { continue };
-            let mut later = self.attempts.iter().skip(last.0 as usize);
-            let was_worked_on = later.any(|attempt| {
-                self.job(attempt.job).is_ok_and(|other| other.task == task && !other.is_base())
-            });
-            if row.is_base() && row.decided.is_some() && was_worked_on {
-                lasting.push(*job);
-            }
-        }
-        Ok(lasting)
+        let is_worked_in = self.task(task)?.place.is_worked_in;
+        Ok(if is_worked_in { self.base_checks(task)? } else { Vec::new() })
     }
 
     pub(super) fn base_checks(&self, task: TaskId) -> Result<Vec<JobId>, Broken> {

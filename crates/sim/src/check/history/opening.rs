@@ -30,13 +30,17 @@ impl History {
         if !is_base {
             self.is_base_checked(task)?;
         }
+        let is_apart = self.is_isolated(job)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_begun = true;
         book.opened += 1;
         book.worked += u32::from(!is_base);
         book.place.is_littered |= is_gate;
+        book.place.is_worked_in |= !is_base && !is_apart;
         self.now_live(attempt, job)?;
-        at_mut(&mut self.jobs, job.0)?.last_attempt = Some(attempt);
+        // What it waited for is over, wherever the clock is set to.
+        let book = at_mut(&mut self.jobs, job.0)?;
+        (book.last_attempt, book.not_before) = (Some(attempt), Timestamp(0));
         self.attempts.push(AttemptBook {
             job,
             is_over: false,

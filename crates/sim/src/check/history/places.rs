@@ -36,6 +36,8 @@ pub(crate) struct PlaceBook {
     pub(super) standing: Standing,
     /// Whether a gate was let into it since its work ended there last.
     pub(super) is_littered: bool,
+    /// Whether anything but a check of its base was let into it since it was made.
+    pub(super) is_worked_in: bool,
 }
 
 fn unprepared_max(class: FailureClass) -> u32 {
@@ -99,6 +101,7 @@ impl History {
         self.aparts_are_gone(task)?;
         let book = at_mut(&mut self.tasks, task.0)?;
         book.is_kept = is_kept;
+        book.place.is_worked_in &= is_kept;
         book.place.standing = match (book.place.standing, &book.outcome) {
             (Standing::Unmade, _) | (_, None) => Standing::Unmade,
             (_, Some(_)) if is_kept => Standing::Kept,
