@@ -2,7 +2,7 @@
 
 use dayshift_core::state::{Job, JobState, RunMode, State, Task, TaskState};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{DiskLevel, Obligation, WorkspaceKind};
+use dayshift_core::types::{DiskLevel, HoldReason, Obligation, WorkspaceKind};
 use dayshift_core::{explain, owed};
 
 use super::{Broken, ensure};
@@ -156,7 +156,7 @@ fn waits_for_resting_checkout(state: &State, task: &Task) -> bool {
             && matches!(other.state, TaskState::Open)
             && state.run_of(other).spec.repo == *repo
             && !has_left_checkout(state, other)
-            && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || has_held_gate(state, other))
+            && (matches!(state.run_of(other).mode, RunMode::Paused { .. }) || needs_person(state, other))
     };
     is_in_place(task) && state.tasks().any(|other| other.id != task.id && holds(other))
 }
@@ -168,11 +168,22 @@ fn has_left_checkout(state: &State, task: &Task) -> bool {
     state.pipeline_of(task).is_none() && task.live.is_none() && is_undone
 }
 
-fn has_held_gate(state: &State, task: &Task) -> bool {
-    // The first job of a task without a pipeline is its work, which leaves the checkout when it is held.
-    let first = usize::from(state.pipeline_of(task).is_none());
-    let mut jobs = task.jobs.iter().skip(first).filter_map(|job| state.job(*job));
-    jobs.any(|job| matches!(job.state, JobState::Held { .. }))
+/// Whether a task does not leave the checkout before a person has decided something: on a gate that is held,
+/// or, in a pipeline, on any job that is, once nothing else of it moves.
+fn needs_person(state: &State, task: &Task) -> bool {
+    let jobs = || task.jobs.iter().filter_map(|job| state.job(*job));
+    if state.pipeline_of(task).is_none() {
+        // The first job is the work, which leaves the checkout when it is held.
+        return jobs().skip(1).any(|job| matches!(job.state, JobState::Held { .. }));
+    }
+    let is_gate = |job: &Job| matches!(job.state, JobState::Held { reason: HoldReason::Gate { .. } });
+    let moves = |job: &Job| match job.state {
+        JobState::Backoff { .. } => !waits_for_child(state, job),
+        JobState::Ready | JobState::Active { .. } => true,
+        JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
+    };
+    let is_held = jobs().any(|job| matches!(job.state, JobState::Held { .. }));
+    jobs().any(is_gate) || (is_held && !jobs().any(moves))
 }
 
 /// The next waking lies ahead, else the engine turns without end.
