@@ -16,7 +16,7 @@ use serde_json::Value;
 use folder::Folder;
 
 /// What tells our markdown from other people's: its first line.
-const MARK: &str = "<!-- written by dayshift, and written again -->\n";
+pub(crate) const MARK: &str = "<!-- written by dayshift, and written again -->\n";
 
 /// What tells our JSON from other people's: its first lines.
 const JSON_MARK: &str = "{\n  \"written_by\": \"dayshift\",\n";

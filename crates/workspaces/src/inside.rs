@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::paths;
@@ -106,6 +106,19 @@ impl Inside {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(told(error, path)),
         }
+    }
+
+    /// Gives a file another name; with `replaces` that takes the place of what has it, else that is an error.
+    ///
+    /// # Errors
+    /// A path that leads out, nothing to rename, or something in its place that is to stay.
+    pub fn rename(&self, from: &str, to: &str, replaces: bool) -> Result<()> {
+        let none = |_: &OwnedFd, _: &OsStr| Err(Errno::NOENT);
+        let (old_folder, old) = self.parent(from, &none)?;
+        let (new_folder, new) = self.parent(to, &none)?;
+        let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        rustix::fs::renameat_with(&old_folder, &old, &new_folder, &new, flags)
+            .map_err(|error| told(error, from))
     }
 
     /// The files below a folder, relative to it, sorted, at most `names_max`; links and names that are no

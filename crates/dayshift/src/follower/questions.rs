@@ -18,15 +18,18 @@ use dayshift_core::time::Timestamp;
 use dayshift_engine::{Answer, Handle};
 use dayshift_workspaces::Inside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use crate::artifacts;
-use crate::layout::Places;
+use crate::layout::{self, Places};
 use crate::log::{self, About, Level};
 use crate::paths::Paths;
 
 /// The largest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+/// The largest file of questions that is looked at, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How long an answer must have been left alone before it is read: editors write in pieces.
 const QUIET: Duration = Duration::from_millis(150);
@@ -37,8 +40,15 @@ const ENDING: &str = "-answer.md";
 /// How much earlier than its question an answer may bear as its time: file systems count coarsely.
 const SLACK_MS: u64 = 2_000;
 
-/// Open questions by the key of their task, oldest first, with the moment of each.
-type Open = BTreeMap<String, Vec<(QuestionId, Timestamp)>>;
+/// Open questions by the key of their task.
+type Open = BTreeMap<String, Listed>;
+
+/// The open questions of a task, oldest first, with the moment of each, and their file.
+#[derive(Debug, Default, Clone)]
+struct Listed {
+    questions: Vec<(QuestionId, Timestamp)>,
+    text: String,
+}
 
 /// A folder with files of questions. Nothing below `root` is reached by a link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,11 +96,39 @@ impl Desk {
         else {
             return;
         };
-        let flags =
-            WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+        let flags = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVE_SELF
+            | WatchFlags::ONLYDIR
+            | WatchFlags::DONT_FOLLOW;
         if let Ok(watch) = inotify::add_watch(descriptor, folder.path(), flags) {
             folders.insert(watch, folder);
         }
+    }
+
+    /// A folder that is watched no more, because somebody has removed it: it is made again, with the files of
+    /// what is open, and watched as before. What lies there meanwhile stays.
+    fn renew(&self, watch: i32) -> Option<Folder> {
+        let folder = self.folders().remove(&watch)?;
+        let open: Vec<(String, Listed)> =
+            self.open().iter().map(|(key, listed)| (key.clone(), listed.clone())).collect();
+        let mark = if folder.below.as_os_str().is_empty() { "" } else { layout::MARK };
+        let made =
+            fs::create_dir_all(&folder.root).and_then(|()| Inside::open(&folder.root)).and_then(|inside| {
+                open.iter().try_for_each(|(key, listed)| {
+                    let name = folder.name(&format!("{key}.md"));
+                    match inside.read(&name, FILE_BYTES_MAX)? {
+                        Some(_) => Ok(()),
+                        None => inside.write(&name, format!("{mark}{}", listed.text).as_bytes()),
+                    }
+                })
+            });
+        if let Err(error) = made {
+            let message = format!("{} is gone and cannot be made again: {error}", folder.path().display());
+            log::line(&self.paths, Level::Warn, About::default(), &message);
+        }
+        self.watch(folder.clone());
+        Some(folder)
     }
 }
 
@@ -130,7 +168,7 @@ impl Questions {
             return;
         }
         let listed: Vec<(QuestionId, Timestamp)> = open.iter().map(|row| (row.id, row.asked_at)).collect();
-        let is_news = self.desk.open().get(key) != Some(&listed);
+        let is_news = self.desk.open().get(key).is_none_or(|known| known.questions != listed);
         if !is_news {
             return;
         }
@@ -153,6 +191,7 @@ impl Questions {
             self.desk.open().remove(key);
         } else {
             self.written.insert(task);
+            let listed = Listed { questions: listed, text: text.unwrap_or_default() };
             self.desk.open().insert(key.clone(), listed);
         }
     }
@@ -214,6 +253,17 @@ fn listen(desk: &Desk, handle: &Handle) {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
         let mut reader = inotify::Reader::new(descriptor, &mut buffer);
         while let Ok(event) = reader.next() {
+            let flags = event.events();
+            if flags.contains(ReadFlags::MOVE_SELF) {
+                // What has its name now is another folder. That this one is let go of is told as if it were gone.
+                let _ = inotify::remove_watch(descriptor, event.wd());
+            }
+            if flags.contains(ReadFlags::IGNORED)
+                && let Some(folder) = desk.renew(event.wd())
+            {
+                let keys: Vec<String> = desk.open().keys().cloned().collect();
+                due.extend(keys.into_iter().map(|key| ((folder.clone(), key), Instant::now() + QUIET)));
+            }
             let name = event.file_name().and_then(|name| name.to_str().ok());
             let key = name.and_then(|name| name.strip_suffix(ENDING)).map(str::to_owned);
             let folder = desk.folders().get(&event.wd()).cloned();
@@ -234,7 +284,7 @@ fn listen(desk: &Desk, handle: &Handle) {
 /// Reads the answers in a file, and hands them in. A file that was taken is moved aside, so that it
 /// answers nothing else.
 fn take(desk: &Desk, handle: &Handle, folder: &Folder, key: &str) {
-    let open = desk.open().get(key).cloned().unwrap_or_default();
+    let open = desk.open().get(key).map(|listed| listed.questions.clone()).unwrap_or_default();
     let file = format!("{key}{ENDING}");
     let Some((oldest, asked_at)) = open.first().copied() else { return };
     let path = folder.path().join(&file);
@@ -254,7 +304,12 @@ fn take(desk: &Desk, handle: &Handle, folder: &Folder, key: &str) {
     let words = mail::answer(&String::from_utf8_lossy(&bytes));
     let ids: Vec<QuestionId> = open.iter().map(|(id, _)| *id).collect();
     let mut taken = None;
-    for (question, text) in answers(&words, &ids, oldest) {
+    let (answers, strangers) = answers(&words, &ids, oldest);
+    if !strangers.is_empty() {
+        let message = format!("{file} answers {}, which {key} does not wait for", strangers.join(", "));
+        log::line(&desk.paths, Level::Warn, About::default(), &message);
+    }
+    for (question, text) in answers {
         let id = format!("file-{question}-{}", &artifacts::hash(text.as_bytes())[..16]);
         let request = Request::Answer { question, text, always: false, by: "file".to_owned() };
         match handle.request(id, request) {
@@ -269,8 +324,20 @@ fn take(desk: &Desk, handle: &Handle, folder: &Folder, key: &str) {
     }
     if let (Some(question), Ok(inside)) = (taken, inside) {
         let aside = folder.name(&format!("{key}-answer-{question}.md"));
-        let _ = inside.write(&aside, &bytes).and_then(|()| inside.remove(&folder.name(&file)));
+        let _ = put_aside(&inside, &folder.name(&file), &aside, &bytes);
     }
+}
+
+/// Moves an answer that was taken aside. What somebody wrote in its place in the meantime is another answer, and
+/// stays: that it comes back is told like any other.
+fn put_aside(inside: &Inside, file: &str, aside: &str, taken: &[u8]) -> std::io::Result<()> {
+    inside.rename(file, aside, true)?;
+    if inside.read(aside, ANSWER_BYTES_MAX).is_ok_and(|found| found.as_deref() == Some(taken)) {
+        return Ok(());
+    }
+    // One that was written yet later is what its author wants.
+    let _ = inside.rename(aside, file, false);
+    inside.write(aside, taken)
 }
 
 /// Whether a file was written after a question was asked: an older one answers another question.
@@ -281,35 +348,55 @@ fn is_written_since(file: &Path, asked_at: Timestamp) -> bool {
 }
 
 /// The answers in a file: below lines that name a question (`## Q3`, `Q3: yes`) the one to that; without
-/// such a line all of it is the answer to the oldest.
-fn answers(words: &str, open: &[QuestionId], oldest: QuestionId) -> Vec<(QuestionId, String)> {
-    let mut found: Vec<(QuestionId, String)> = Vec::new();
+/// such a line all of it is the answer to the oldest. And the questions in headings that are not open: what
+/// stands below those answers nothing here.
+fn answers(words: &str, open: &[QuestionId], oldest: QuestionId) -> (Vec<(QuestionId, String)>, Vec<String>) {
+    let mut parts: Vec<(Named<'_>, String)> = Vec::new();
     let mut before = String::new();
     for line in words.lines() {
-        if let Some((question, rest)) = named(line, open) {
-            found.push((question, rest.to_owned()));
+        if let Some((whose, rest)) = named(line, open) {
+            parts.push((whose, rest.to_owned()));
         } else {
-            let text = found.last_mut().map_or(&mut before, |(_, text)| text);
+            let text = parts.last_mut().map_or(&mut before, |(_, text)| text);
             text.push('\n');
             text.push_str(line);
         }
     }
-    if found.is_empty() {
-        found.push((oldest, before));
+    if parts.is_empty() {
+        parts.push((Named::Open(oldest), before));
     }
-    let trimmed = found.into_iter().map(|(question, text)| (question, text.trim().to_owned()));
-    trimmed.filter(|(_, text)| !text.is_empty()).collect()
+    let (mut found, mut strangers) = (Vec::new(), Vec::new());
+    for (whose, text) in parts {
+        match whose {
+            Named::Open(question) => found.push((question, text.trim().to_owned())),
+            Named::Other(name) => strangers.push(name.to_owned()),
+        }
+    }
+    found.retain(|(_, text)| !text.is_empty());
+    (found, strangers)
 }
 
-/// The open question that a line names at its beginning, and what else stands there.
-fn named<'l>(line: &'l str, open: &[QuestionId]) -> Option<(QuestionId, &'l str)> {
+/// Whose answer begins with a line.
+enum Named<'l> {
+    Open(QuestionId),
+    /// A question that is not open, or that another task asks.
+    Other(&'l str),
+}
+
+/// The question that a line names at its beginning, and what else stands there.
+fn named<'l>(line: &'l str, open: &[QuestionId]) -> Option<(Named<'l>, &'l str)> {
     let is_heading = line.starts_with('#');
     let rest = line.trim_start_matches('#').trim_start();
     let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(rest.len());
-    let question = open.iter().copied().find(|id| id.to_string() == rest[..end])?;
-    let after = rest[end..].trim_start();
-    let is_named = is_heading || after.starts_with(':') || after.is_empty();
-    is_named.then(|| (question, after.trim_start_matches(':').trim()))
+    let (word, after) = (&rest[..end], rest[end..].trim_start());
+    let text = after.trim_start_matches(':').trim();
+    if let Some(question) = open.iter().copied().find(|id| id.to_string() == word) {
+        let is_named = is_heading || after.starts_with(':') || after.is_empty();
+        return is_named.then_some((Named::Open(question), text));
+    }
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_other = is_heading && text.is_empty() && word.strip_prefix('Q').is_some_and(is_number);
+    is_other.then_some((Named::Other(word), text))
 }
 
 #[cfg(test)]
@@ -320,7 +407,7 @@ mod tests {
     fn answers_are_told_apart_by_the_questions_that_they_name() {
         let check = |words: &str, wanted: &[(u32, &str)]| {
             let open = [QuestionId(1), QuestionId(3)];
-            let found = answers(words, &open, QuestionId(1));
+            let (found, _) = answers(words, &open, QuestionId(1));
             let wanted: Vec<(QuestionId, String)> =
                 wanted.iter().map(|(id, text)| (QuestionId(*id), (*text).to_owned())).collect();
             assert_eq!(found, wanted, "{words}");
@@ -332,5 +419,10 @@ mod tests {
         check("Q1 is what I say about", &[(1, "Q1 is what I say about")]);
         check("", &[]);
         check("## Q3\n", &[]);
+        check("## Q9\nto another", &[]);
+        check("## Q9\nto another\n## Q1\nyes", &[(1, "yes")]);
+        check("# Quick\nand good", &[(1, "# Quick\nand good")]);
+        let (_, strangers) = answers("## Q9\nto another", &[QuestionId(1)], QuestionId(1));
+        assert_eq!(strangers, ["Q9"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dayshift_testkit::wait_until;
@@ -147,6 +147,32 @@ fn questions_are_there_too_and_answers_are_read_there() {
     );
     assert_eq!(site.run(["clean-state", "--force"]).code, 0);
     assert_eq!(names(&site, "agent_questions"), ["task-001-answer-Q1.md"], "what a person wrote stays");
+}
+
+/// As `git clean -fdx` removes them, and as somebody moves them away.
+#[test]
+fn answers_are_read_though_the_folders_of_questions_were_made_again() {
+    let site = site(&["s1"]);
+    let day = "date: 2026-11-20\nagents:\n  crew:\n    kind: scripted\n    scenario: |\n      attempts:\n        \
+               - [{ask: {name: tabs, question: Tabs or spaces?, then_exit: true}}]\n        \
+               - [{ask: {name: wide, question: How wide?, then_exit: true}}]\n        \
+               - [{expect_prompt: Spaces.}, {expect_prompt: Eighty.}, {write: {path: a.txt, text: x}}]\ntasks:\n  \
+               - {id: task-001, name: A, description: Write a.txt, agent: crew}\n";
+    let engine = site.start(words(&site, day));
+    let (theirs, ours) = (site.path().join("agent_questions"), site.state().join("questions"));
+    let is_asked = |folder: &Path, words: &str| {
+        fs::read_to_string(folder.join("task-001.md")).is_ok_and(|text| text.contains(words))
+    };
+    wait_until(LONG, "the question", || is_asked(&theirs, "Tabs or spaces?"));
+    fs::remove_dir_all(&theirs).unwrap();
+    wait_until(LONG, "the question once more", || is_asked(&theirs, "Tabs or spaces?"));
+    fs::write(theirs.join("task-001-answer.md"), "Spaces.\n").unwrap();
+    wait_until(LONG, "the next question", || is_asked(&ours, "How wide?"));
+    fs::rename(&ours, site.state().join("moved")).unwrap();
+    wait_until(LONG, "the next question once more", || is_asked(&ours, "How wide?"));
+    fs::write(ours.join("task-001-answer.md"), "## Q2\nEighty.\n").unwrap();
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
 }
 
 #[test]
