@@ -14,6 +14,15 @@ use crate::process::{self, Stat};
 /// While agents live the machine is looked at this often, and for the first time after this long.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// The same while they use much of the memory that they may, or little of the machine's is free: one that grows
+/// fast passes a cap within seconds.
+const EVERY_WHEN_CLOSE: Duration = Duration::from_secs(1);
+
+/// From this share of their cap on, in percent, agents are close to it; below this share of the machine's memory
+/// too little is free.
+const CLOSE_PERCENT: u64 = 50;
+const FREE_PERCENT: u64 = 15;
+
 /// The share of the machine's memory, in percent, that agents may use when nobody says.
 const SHARE_PERCENT: u64 = 75;
 
@@ -27,32 +36,36 @@ pub(crate) struct HostWatch {
     /// What all agents may use together, in bytes; `None`: a share of what there is.
     memory_max: Option<u64>,
     looked: Option<Instant>,
+    /// How long after that the next look is due.
+    pause: Duration,
 }
 
 impl HostWatch {
     pub(crate) fn new(state_folder: PathBuf, memory_max: Option<u64>) -> Self {
-        Self { state_folder, memory_max, looked: None }
+        Self { state_folder, memory_max, looked: None, pause: EVERY }
     }
 
     /// How long until the next look; `None` while no agent lives.
     pub(crate) fn due_in(&self, state: &State) -> Option<Duration> {
         state.live().next()?;
-        Some(self.looked.map_or(EVERY, |looked| EVERY.saturating_sub(looked.elapsed())))
+        Some(self.looked.map_or(EVERY, |looked| self.pause.saturating_sub(looked.elapsed())))
     }
 
     /// What is to be told now, if a look is due.
     pub(crate) fn news(&mut self, state: &State) -> Option<Report> {
         if state.live().next().is_none() {
-            self.looked = None;
+            (self.looked, self.pause) = (None, EVERY);
             return None;
         }
         // One that has just begun tells nothing yet.
         let looked = *self.looked.get_or_insert_with(Instant::now);
-        if looked.elapsed() < EVERY {
+        if looked.elapsed() < self.pause {
             return None;
         }
         self.looked = Some(Instant::now());
-        self.look(state).map(Report::HostLoad)
+        let load = self.look(state)?;
+        self.pause = pause_after(&load);
+        Some(Report::HostLoad(load))
     }
 
     /// `None` where the kernel tells nothing of its memory.
@@ -77,6 +90,13 @@ impl HostWatch {
             load_percent: load().unwrap_or(0),
         })
     }
+}
+
+/// How long the machine may go unobserved after what was found.
+fn pause_after(load: &HostLoad) -> Duration {
+    let is_close = load.agents_bytes / CLOSE_PERCENT > load.cap_bytes / 100;
+    let is_scarce = load.free_bytes / FREE_PERCENT < load.total_bytes / 100;
+    if is_close || is_scarce { EVERY_WHEN_CLOSE } else { EVERY }
 }
 
 /// Whether this is a worker of the state directory, by its command line.
@@ -222,6 +242,28 @@ mod tests {
             "whoever it is, it is no worker"
         );
         assert_eq!(table.weigh(&[99], |_| true), (0, 0), "one that has just ended");
+    }
+
+    #[test]
+    fn memory_that_runs_short_is_looked_at_more_often() {
+        let check = |agents_bytes, free_bytes, expected| {
+            let load = HostLoad {
+                agents_bytes,
+                largest_bytes: agents_bytes,
+                cap_bytes: 7_500_000,
+                free_bytes,
+                total_bytes: 10_000_000,
+                pressure: None,
+                load_percent: 0,
+            };
+            assert_eq!(pause_after(&load), expected, "{load:?}");
+        };
+        check(0, 9_000_000, EVERY);
+        check(3_700_000, 6_000_000, EVERY);
+        check(3_800_000, 6_000_000, EVERY_WHEN_CLOSE);
+        check(9_000_000, 1_000_000, EVERY_WHEN_CLOSE);
+        check(0, 1_600_000, EVERY);
+        check(0, 1_400_000, EVERY_WHEN_CLOSE);
     }
 
     #[test]
