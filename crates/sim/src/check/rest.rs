@@ -5,11 +5,11 @@ use std::fmt::Display;
 use dayshift_core::input::Input;
 use dayshift_core::money::{Amount, Micros};
 use dayshift_core::owed;
-use dayshift_core::state::{Account, JobState, RunMode, State, Task, TaskState, WorkspaceState};
+use dayshift_core::state::{Account, RunMode, State, Task, TaskState, WorkspaceState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::WorkspaceKind;
 
-use super::turn::waits_for_resting;
+use super::turn::{is_held, waits_for_resting};
 use super::{Broken, ensure};
 use crate::world::worker::{TURN_PRICE_MAX, TURN_TOKENS_MAX};
 
@@ -79,11 +79,6 @@ fn passed(whose: &impl Display, account: &Account, agents: u64) -> Result<(), Br
     };
     let used = account.used();
     ensure(used.fits(most), "overspent", || format!("{whose} has used {used:?} of {}", account.limit))
-}
-
-fn is_held(state: &State, task: &Task) -> bool {
-    let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
-    jobs.any(|job| matches!(job.state, JobState::Held { .. }))
 }
 
 fn needs_open(state: &State, task: &Task) -> bool {

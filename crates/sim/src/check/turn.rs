@@ -139,11 +139,7 @@ pub(crate) fn waits_for_child(state: &State, job: &Job) -> bool {
 /// Whether a task of a paused run works in the checkout that this one waits for, or one whose gate waits
 /// for a person; or one that waits for a person is at work, and this one must not begin beside it.
 pub(crate) fn waits_for_resting(state: &State, task: &Task) -> bool {
-    let is_held = |other: &Task| {
-        let mut jobs = other.jobs.iter().filter_map(|job| state.job(*job));
-        jobs.any(|job| matches!(job.state, JobState::Held { .. }))
-    };
-    let rests = |other: &Task| is_held(other) || waits_for_resting_checkout(state, other);
+    let rests = |other: &Task| is_held(state, other) || waits_for_resting_checkout(state, other);
     is_kept_apart(state, task, rests) || waits_for_resting_checkout(state, task)
 }
 
@@ -182,8 +178,13 @@ fn needs_person(state: &State, task: &Task) -> bool {
         JobState::Ready | JobState::Active { .. } => true,
         JobState::Blocked | JobState::Held { .. } | JobState::Done { .. } => false,
     };
-    let is_held = jobs().any(|job| matches!(job.state, JobState::Held { .. }));
-    jobs().any(is_gate) || (is_held && !jobs().any(moves))
+    jobs().any(is_gate) || (is_held(state, task) && !jobs().any(moves))
+}
+
+/// Whether a job of the task waits for a person.
+pub(super) fn is_held(state: &State, task: &Task) -> bool {
+    let mut jobs = task.jobs.iter().filter_map(|job| state.job(*job));
+    jobs.any(|job| matches!(job.state, JobState::Held { .. }))
 }
 
 /// The next waking lies ahead, else the engine turns without end.
