@@ -112,17 +112,19 @@ impl Desk {
         let folder = self.folders().remove(&watch)?;
         let open: Vec<(String, Listed)> =
             self.open().iter().map(|(key, listed)| (key.clone(), listed.clone())).collect();
-        let mark = if folder.below.as_os_str().is_empty() { "" } else { layout::MARK };
-        let made =
-            fs::create_dir_all(&folder.root).and_then(|()| Inside::open(&folder.root)).and_then(|inside| {
-                open.iter().try_for_each(|(key, listed)| {
-                    let name = folder.name(&format!("{key}.md"));
-                    match inside.read(&name, FILE_BYTES_MAX)? {
-                        Some(_) => Ok(()),
-                        None => inside.write(&name, format!("{mark}{}", listed.text).as_bytes()),
-                    }
-                })
-            });
+        let is_ours = folder.below.as_os_str().is_empty();
+        let mark = if is_ours { "" } else { layout::MARK };
+        // A repository that somebody has removed stays removed.
+        let root = if is_ours { fs::create_dir_all(&folder.root) } else { Ok(()) };
+        let made = root.and_then(|()| Inside::open(&folder.root)).and_then(|inside| {
+            open.iter().try_for_each(|(key, listed)| {
+                let name = folder.name(&format!("{key}.md"));
+                match inside.read(&name, FILE_BYTES_MAX)? {
+                    Some(_) => Ok(()),
+                    None => inside.write(&name, format!("{mark}{}", listed.text).as_bytes()),
+                }
+            })
+        });
         if let Err(error) = made {
             let message = format!("{} is gone and cannot be made again: {error}", folder.path().display());
             log::line(&self.paths, Level::Warn, About::default(), &message);
