@@ -267,6 +267,8 @@ pub struct Job {
     pub is_left_out: bool,
     /// Whether a person has approved what it rejected, or what it asks about.
     pub is_approved: bool,
+    /// Whether a person has rejected what it was held for.
+    pub is_refused: bool,
     /// Jobs that it asked for, or that its stage was made into.
     pub children: Vec<JobId>,
     /// Whether it came with a job, or an item, that began anew since: it is no part of the plan any more.

@@ -9,7 +9,7 @@ use dayshift_core::types::Outcome;
 use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{line, line_of, put, shell_word};
-use crate::words::{go_on, held, key, outcome_line, task_state_word, waiting_for, wall_time};
+use crate::words::{decide, held, key, outcome_line, task_state_word, waiting_for, wall_time};
 
 /// How many tasks get a line.
 const TASKS_LISTED_MAX: usize = 40;
@@ -101,7 +101,7 @@ fn next_steps(state: &State, run: &Run, tasks: &[&Task]) -> Vec<String> {
     for task in tasks {
         match task.outcome() {
             None => steps.extend(
-                held(state, task).map(|(job, reason)| format!("Decide: {}", go_on(state, job, reason))),
+                held(state, task).map(|(job, reason)| format!("Decide: {}", decide(state, job, reason))),
             ),
             Some(Outcome::Failed(_)) => steps.push(format!("Look: dayshift logs {}", id(task))),
             Some(Outcome::Deferred { .. }) => steps.push(format!("Later: dayshift retry {}", id(task))),

@@ -4,14 +4,15 @@ use dayshift_core::money::Micros;
 use dayshift_core::state::{State, Task};
 use serde_json::{Value, json};
 
+use crate::review::{DamagedDays, number_in_review};
 use crate::status::task_status;
 use crate::tally::Tally;
 use crate::text::count;
 use crate::text::put;
 use crate::words::{has_many_runs, is_active, key, name, outcome_word, task_state_word};
 
-/// Totals over all runs.
-pub fn summary(state: &State) -> String {
+/// Totals over all runs. What needs a person is what [`review`](crate::review) lists.
+pub fn summary(state: &State, damaged: &DamagedDays) -> String {
     let tally = Tally::of(state, state.tasks());
     let rate = success_rate(&tally).map_or("n/a".to_owned(), |rate| {
         format!("{rate:.1}% ({} of {})", tally.succeeded, count(tally.ended(), "ended task"))
@@ -20,19 +21,19 @@ pub fn summary(state: &State) -> String {
         "📊 Summary\nTotal Tasks: {}\nActive Tasks: {}\nNeeds Human Review: {}\nTotal Cost: ${:.2}\nSuccess Rate: {rate}\n",
         tally.total,
         tally.active,
-        tally.held,
+        number_in_review(state, damaged),
         cost(state).usd(),
     )
 }
 
 /// Totals over all runs: `total_tasks`, `active_tasks`, `needs_human_review`, `total_cost_usd`,
 /// `success_rate` (0 to 1, null when nothing has ended), and the tasks by outcome.
-pub fn summary_json(state: &State) -> Value {
+pub fn summary_json(state: &State, damaged: &DamagedDays) -> Value {
     let tally = Tally::of(state, state.tasks());
     json!({
         "total_tasks": tally.total,
         "active_tasks": tally.active,
-        "needs_human_review": tally.held,
+        "needs_human_review": number_in_review(state, damaged),
         "total_cost_usd": cost(state).usd(),
         "success_rate": success_rate(&tally).map(|rate| rate / 100.0),
         "succeeded": tally.succeeded,

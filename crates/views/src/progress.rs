@@ -12,7 +12,7 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
-    ceiling_line, decision_word, disk_line, exit_line, go_on, job_label, key, obligation_line, outcome_word,
+    ceiling_line, decide, decision_word, disk_line, exit_line, job_label, key, obligation_line, outcome_word,
     phase_word, reason, run_word, span, stop_line, trouble, verdict_word,
 };
 
@@ -56,7 +56,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         }
         Event::JobHeld { job, reason } => {
             let why = line(reason.message());
-            let next = go_on(state, state.job(*job)?, reason);
+            let next = decide(state, state.job(*job)?, reason);
             format!("{}: waits for a person: {why}; go on with: {next}", of_job(state, *job)?)
         }
         Event::JobReleased { job } => format!("{}: goes on", of_job(state, *job)?),

@@ -10,10 +10,14 @@ use serde_json::{Value, json};
 
 use crate::proposal::proposal;
 use crate::text::{line, line_of, put, shell_word};
-use crate::words::{go_on, held, key, name, raise};
+use crate::words::{held, key, name, raise, ways};
 
 /// The longest goal that a command repeats, in bytes.
 const GOAL_BYTES_MAX: usize = 200;
+
+/// What can be done with what has ended and nobody wants to try again: there is no command for one task alone.
+const PUT_AWAY: &str = "What has ended may stay as it is: nothing waits for your word about it, it only stays on this list. \
+    `dayshift clean-state` puts all runs away, keeps reports and branches, and begins afresh";
 
 /// Days that cannot be begun as they were proposed, because their file in the store is not what it was: by the task that
 /// has proposed each, with what is wrong.
@@ -25,8 +29,8 @@ struct Item<'a> {
     job: Option<&'a Job>,
     /// Why it waits.
     why: String,
-    /// What lets it go on.
-    next: String,
+    /// The commands that decide it, the one that lets it go on first.
+    ways: Vec<String>,
     /// How many tasks wait for it, directly or not.
     blocks: usize,
     kind: &'static str,
@@ -43,7 +47,7 @@ fn items<'a>(state: &'a State, damaged: &DamagedDays) -> Vec<Item<'a>> {
 }
 
 fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<Item<'a>> {
-    let blocks = waiting(state, task);
+    let blocks = || waiting(state, task);
     let damage = damaged.get(&task.id).map(|fault| line(fault));
     if let Some((job, reason)) = held(state, task) {
         let kind = match reason {
@@ -53,29 +57,42 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             HoldReason::Review { .. } => "review",
             HoldReason::Question { .. } => "question",
         };
-        let next = match &damage {
-            Some(_) => anew(state, task),
-            None => go_on(state, job, reason),
-        };
-        return Some(Item { task, job: Some(job), why: line(reason.message()), next, blocks, kind, damage });
+        let mut ways = ways(state, job, reason);
+        if damage.is_some() {
+            let key = shell_word(&state.spec(task).key);
+            // What was damaged can be approved by nobody.
+            ways = vec![anew(state, task), format!("dayshift task {key} --reject")];
+        }
+        ways.push(format!("dayshift cancel {}", shell_word(&state.spec(task).key)));
+        return Some(Item {
+            task,
+            job: Some(job),
+            why: line(reason.message()),
+            ways,
+            blocks: blocks(),
+            kind,
+            damage,
+        });
     }
     match task.outcome() {
         Some(Outcome::Deferred { because }) => Some(Item {
             task,
             job: None,
             why: format!("put off: {}", line(because)),
-            next: raise(state, Scope::Run(task.run)),
-            blocks,
+            ways: vec![raise(state, Scope::Run(task.run))],
+            blocks: blocks(),
             kind: "deferred",
             damage,
         }),
+        // A person has had the last word already.
+        Some(Outcome::Failed(_)) if is_refused(state, task) => None,
         // What has failed for good can try again.
         Some(Outcome::Failed(failure)) => Some(Item {
             task,
             job: None,
             why: line(&failure.message),
-            next: format!("dayshift retry {}", shell_word(&state.spec(task).key)),
-            blocks,
+            ways: vec![format!("dayshift retry {}", shell_word(&state.spec(task).key))],
+            blocks: blocks(),
             kind: "failed",
             damage,
         }),
@@ -83,13 +100,23 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             task,
             job: None,
             why: format!("the day that {} has planned is approved, and cannot begin", task.run),
-            next: plan_again(state, task),
-            blocks,
+            ways: vec![plan_again(state, task)],
+            blocks: blocks(),
             kind: "damaged",
             damage,
         }),
         Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) | None => None,
     }
+}
+
+/// Whether the task has failed because a person rejected what it made.
+fn is_refused(state: &State, task: &Task) -> bool {
+    task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| job.is_refused && !job.is_given_up)
+}
+
+/// How many tasks need a person: what [`review`] lists.
+pub(crate) fn number_in_review(state: &State, damaged: &DamagedDays) -> usize {
+    state.tasks().filter(|task| item(state, task, damaged).is_some()).count()
 }
 
 /// The command that has a proposal that waits made anew.
@@ -129,6 +156,7 @@ pub fn review(state: &State, damaged: &DamagedDays) -> String {
         return "Nothing waits for a person.\n".to_owned();
     }
     let mut text = format!("🔍 {} need(s) human review:\n", items.len());
+    let mut is_any_ended = false;
     for item in items {
         let spec = state.spec(item.task);
         put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
@@ -159,12 +187,11 @@ pub fn review(state: &State, damaged: &DamagedDays) -> String {
         if let Some(seen) = seen(state, &item) {
             put!(text, "Seen: {seen} (with `--seen {seen}` the decision is about this alone)\n");
         }
-        // There is nothing to cancel of what has come to a good end.
-        let or = match item.task.outcome() {
-            Some(Outcome::Succeeded) => String::new(),
-            Some(_) | None => format!("   or: dayshift cancel {}", shell_word(&spec.key)),
-        };
-        put!(text, "Go on: {}{or}\n", item.next);
+        put!(text, "Go on: {}\n", item.ways.join("\n   or: "));
+        is_any_ended |= item.task.outcome().is_some();
+    }
+    if is_any_ended {
+        put!(text, "\n{PUT_AWAY}\n");
     }
     text
 }
@@ -199,7 +226,7 @@ fn seen(state: &State, item: &Item<'_>) -> Option<String> {
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
 /// `kind` (question, review, budget, workspace, gate, deferred, failed, damaged), `goal`, `error`, `proposal` (the tasks
 /// of a day that it proposes, or null), `damage` (what is wrong with the file of that day, or null), `blocks` (tasks),
-/// `next` (a command), `seen` (what a decision would be about, or null).
+/// `next` (a command), `ways` (that one and all others that decide it), `seen` (what a decision would be about, or null).
 pub fn review_json(state: &State, damaged: &DamagedDays) -> Value {
     let rows: Vec<Value> = items(state, damaged)
         .into_iter()
@@ -217,7 +244,8 @@ pub fn review_json(state: &State, damaged: &DamagedDays) -> Value {
                 "damage": item.damage,
                 "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
-                "next": item.next,
+                "next": item.ways.first(),
+                "ways": item.ways,
                 "seen": seen(state, &item),
             })
         })

@@ -3,6 +3,7 @@
 
 mod forms;
 mod hostile;
+mod people;
 mod sections;
 mod snapshots;
 mod world;

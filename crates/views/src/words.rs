@@ -1,6 +1,7 @@
 //! What the state means, in one word or one line: shared by all views.
 
 use dayshift_core::ids::{AttemptId, RunId};
+use dayshift_core::input::Request;
 use dayshift_core::money::{Limit, Micros};
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
@@ -323,6 +324,47 @@ pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
         }
         HoldReason::Question { question, .. } => format!("dayshift answer {question} TEXT"),
     }
+}
+
+/// The commands that decide about a held job, the one that lets it go on first: none that would be refused now.
+pub(crate) fn ways(state: &State, job: &Job, reason: &HoldReason) -> Vec<String> {
+    let mut ways = vec![go_on(state, job, reason)];
+    match reason {
+        HoldReason::Review { .. } => {
+            let key = shell_word(&state.spec(state.task_of(job)).key);
+            ways.push(format!("dayshift task {key} --reject"));
+            if can_be_changed(state, job) {
+                ways.push(format!("dayshift task {key} --request-changes TEXT"));
+            }
+        }
+        HoldReason::Budget { .. }
+        | HoldReason::Workspace { .. }
+        | HoldReason::Gate { .. }
+        | HoldReason::Question { .. } => {}
+    }
+    ways
+}
+
+/// The same on one line: `dayshift task login --approve, --reject or --request-changes TEXT`.
+pub(crate) fn decide(state: &State, job: &Job, reason: &HoldReason) -> String {
+    let next = go_on(state, job, reason);
+    match reason {
+        HoldReason::Review { .. } if can_be_changed(state, job) => {
+            format!("{next}, --reject or --request-changes TEXT")
+        }
+        HoldReason::Review { .. } => format!("{next} or --reject"),
+        HoldReason::Budget { .. }
+        | HoldReason::Workspace { .. }
+        | HoldReason::Gate { .. }
+        | HoldReason::Question { .. } => next,
+    }
+}
+
+/// Whether anybody would make the changes that a person asks for.
+fn can_be_changed(state: &State, job: &Job) -> bool {
+    let decision = Decision::RequestChanges { text: "changes".to_owned() };
+    let by = "a person".to_owned();
+    dayshift_core::validate(state, &Request::Decide { job: job.id, decision, by, seen: None }).is_ok()
 }
 
 /// The command that raises a limit, in what is used up: dollars or tokens.

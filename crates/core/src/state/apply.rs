@@ -213,6 +213,7 @@ impl State {
                 is_let_in: false,
                 is_left_out: false,
                 is_approved: false,
+                is_refused: false,
                 children: Vec::new(),
                 is_given_up: false,
                 rejections: 0,

@@ -128,6 +128,7 @@ impl State {
         row.is_let_in = false;
         row.is_left_out = false;
         row.is_approved = false;
+        row.is_refused = false;
         row.verdict = None;
         row.artifacts.clear();
         if !matches!(row.work, JobWork::Work) {
@@ -186,7 +187,7 @@ impl State {
                 row.rejections = 0;
                 row.rejected = None;
             }
-            Decision::Reject { .. } => {}
+            Decision::Reject { .. } => row.is_refused = true,
         }
     }
 }

@@ -120,7 +120,15 @@ fn print_view(
 
 /// Totals.
 pub(crate) fn summary(common: &Common) -> Result<Code> {
-    print_view(common, dayshift_views::summary, dayshift_views::summary_json)
+    let paths = place::existing(common)?;
+    let (state, _) = place::read(&paths)?;
+    let damaged = proposal::damaged(&paths, &state);
+    if common.json {
+        output::json(&dayshift_views::summary_json(&state, &damaged))?;
+    } else {
+        output::print(&dayshift_views::summary(&state, &damaged))?;
+    }
+    Ok(Code::Done)
 }
 
 /// What needs a person.

@@ -7,7 +7,7 @@ use super::{ReportExtra, SECTION_LINES_MAX, task::git_range};
 use crate::steps::jobs;
 use crate::text::{code, code_block, md, md_of, put, shell_word};
 use crate::words::{
-    exit_line, gate_check, go_on, held, job_label, key, outcome_line, phase_word, reason, verdict_word,
+    decide, exit_line, gate_check, held, job_label, key, outcome_line, phase_word, reason, verdict_word,
     waiting_for, work_attempts,
 };
 
@@ -200,7 +200,7 @@ fn again(state: &State, task: &Task) -> Option<String> {
     let retry = code(&format!("dayshift retry {id}"));
     match task.outcome() {
         None => held(state, task).map(|(job, reason)| {
-            format!("Decide on {key}: {}; {}", md(reason.message()), code(&go_on(state, job, reason)))
+            format!("Decide on {key}: {}; {}", md(reason.message()), code(&decide(state, job, reason)))
         }),
         Some(Outcome::Succeeded | Outcome::Skipped { .. }) => None,
         Some(Outcome::Failed(_)) => {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::World;
 use super::world::{START, command, going_on, mixed, run_spec, spend, task};
-use crate::{ProcessFacts, TASK_STATES, task_state_word, waiting_for};
+use crate::{DamagedDays, ProcessFacts, TASK_STATES, task_state_word, waiting_for};
 
 fn word(world: &World, key: &str) -> &'static str {
     task_state_word(&world.state, world.state.task(world.task(key)).unwrap())
@@ -114,7 +114,7 @@ fn lists_are_filtered_by_state_and_outcome() {
 
 #[test]
 fn totals_count_what_is_there() {
-    let summary = crate::summary_json(&going_on().state);
+    let summary = crate::summary_json(&going_on().state, &DamagedDays::new());
     assert_eq!(summary["total_tasks"], 5);
     assert_eq!(summary["active_tasks"], 2);
     assert_eq!(summary["needs_human_review"], 1);

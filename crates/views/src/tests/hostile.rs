@@ -49,7 +49,7 @@ fn views(state: &State, now: Timestamp) -> Vec<String> {
     let mut texts = vec![
         crate::report(state, RunId(1), &extra),
         crate::status_text(state, now),
-        crate::summary(state),
+        crate::summary(state, &crate::DamagedDays::new()),
         crate::active(state),
         crate::list_tasks(state, None),
         crate::run_brief(state, RunId(1)),

@@ -6,7 +6,7 @@ use dayshift_core::time::{Millis, Timestamp};
 
 use super::World;
 use super::world::{START, going_on, mixed};
-use crate::{People, ReportExtra, RunLog};
+use crate::{DamagedDays, People, ReportExtra, RunLog};
 
 pub(super) fn extra(now: Timestamp, people: People) -> ReportExtra {
     ReportExtra {
@@ -46,7 +46,7 @@ fn the_end_of_a_mixed_day() {
     );
     insta::assert_snapshot!("mixed_run_log", run_log(&world));
     insta::assert_snapshot!("mixed_status", crate::status_text(&world.state, world.now));
-    insta::assert_snapshot!("mixed_summary", crate::summary(&world.state));
+    insta::assert_snapshot!("mixed_summary", crate::summary(&world.state, &DamagedDays::new()));
     insta::assert_snapshot!("mixed_list", crate::list_tasks(&world.state, None));
     let task = world.task("task-001");
     insta::assert_snapshot!("mixed_tree", crate::task_tree(&world.state, task, world.now));
@@ -76,7 +76,7 @@ fn a_day_in_progress() {
 fn nothing_at_all() {
     let state = State::new();
     insta::assert_snapshot!("empty_status", crate::status_text(&state, START));
-    insta::assert_snapshot!("empty_summary", crate::summary(&state));
+    insta::assert_snapshot!("empty_summary", crate::summary(&state, &DamagedDays::new()));
     assert_eq!(crate::active(&state), "No active tasks.\n");
     assert_eq!(crate::list_tasks(&state, Some("done")), "No tasks.\n");
     assert_eq!(crate::live_lines(&state, START, 80), Vec::<String>::new());

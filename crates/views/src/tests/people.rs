@@ -1,0 +1,131 @@
+//! What a person has to decide, and the commands that do it: none is offered that would be refused.
+
+use dayshift_core::input::{Report, Request};
+use dayshift_core::pipeline::{Pipeline, Verdict};
+use dayshift_core::time::Millis;
+use dayshift_core::types::{Collected, Decision, Exit, TaskSpec};
+use serde_json::{Value, json};
+
+use super::World;
+use super::world::{START, going_on, mixed, run_spec, task};
+use crate::DamagedDays;
+
+/// A task whose plan is made and judged; what is rejected goes back `max` - 1 times, then to a person.
+pub(super) fn judged(max: u32) -> World {
+    let pipeline = json!({
+        "name": "judged", "version": 1,
+        "stages": [
+            { "name": "plan", "jobs": [{ "name": "plan", "does": { "agent": { "role": "planner" } } }] },
+            { "name": "review", "jobs": [{
+                "name": "plan_review",
+                "does": { "agent": { "role": "plan_reviewer" } },
+                "on_reject": { "repair": { "back_to": "plan" }, "max": max, "then": "human" },
+            }] },
+        ],
+    });
+    let pipeline: Pipeline = serde_json::from_value(pipeline).expect("a pipeline");
+    let mut spec =
+        run_spec(vec![TaskSpec { pipeline: Some("judged".to_owned()), ..task("login", "Let people in") }]);
+    spec.pipelines = vec![pipeline];
+    World::of(spec)
+}
+
+/// Ends the live attempt of the task with this verdict, or none.
+pub(super) fn say(world: &mut World, verdict: Option<Verdict>) {
+    let attempt = world.start("login");
+    world.wait(Millis::seconds(1));
+    world.end_with(attempt, Exit::Code(0), None, 0.0, "");
+    let collected = Collected { verdict, ..Collected::default() };
+    world.report(Report::Collected { attempt, collected: Box::new(collected) });
+}
+
+pub(super) fn no() -> Option<Verdict> {
+    Some(Verdict { approved: false, concerns: vec!["No way back".to_owned(), "No tests".to_owned()] })
+}
+
+/// A task whose reviewer has said no, and whose person decides.
+fn rejected() -> World {
+    let mut world = judged(1);
+    say(&mut world, None);
+    say(&mut world, no());
+    world
+}
+
+fn items(world: &World) -> Vec<Value> {
+    crate::review_json(&world.state, &DamagedDays::new())["items"].as_array().unwrap().clone()
+}
+
+fn review(world: &World) -> String {
+    crate::review(&world.state, &DamagedDays::new())
+}
+
+#[test]
+fn all_decisions_are_named_where_a_reviewer_said_no() {
+    let world = rejected();
+    let text = review(&world);
+    let ways = "Go on: dayshift task login --approve\n   or: dayshift task login --reject\n   \
+                or: dayshift task login --request-changes TEXT\n   or: dayshift cancel login\n";
+    assert!(text.contains(ways), "{text}");
+    assert_eq!(items(&world)[0]["next"], "dayshift task login --approve");
+    assert_eq!(items(&world)[0]["ways"].as_array().unwrap().len(), 4);
+    let brief = crate::run_brief(&world.state, dayshift_core::ids::RunId(1));
+    let line = "Decide: dayshift task login --approve, --reject or --request-changes TEXT\n";
+    assert!(brief.contains(line), "{brief}");
+    let held = crate::progress(&world.state, world.entries.last().unwrap(), START).unwrap();
+    assert!(
+        held.ends_with("; go on with: dayshift task login --approve, --reject or --request-changes TEXT")
+    );
+}
+
+#[test]
+fn what_has_ended_is_not_offered_to_be_cancelled() {
+    let text = review(&mixed());
+    assert!(text.contains("Go on: dayshift retry check\n"), "{text}");
+    assert!(!text.contains("dayshift cancel"), "{text}");
+    assert!(text.contains("`dayshift clean-state` puts all runs away"), "{text}");
+    let text = review(&going_on());
+    assert!(text.contains("Go on: dayshift retry held\n   or: dayshift cancel held\n"), "{text}");
+    assert!(!text.contains("clean-state"), "nothing on it has ended: {text}");
+}
+
+/// Each way that `review` names is taken, whatever it is about.
+#[test]
+fn what_is_offered_to_be_cancelled_can_be() {
+    for world in [mixed(), going_on(), rejected()] {
+        for item in items(&world) {
+            let ways = item["ways"].as_array().unwrap();
+            let has_cancel = ways.iter().any(|way| way.as_str().unwrap().starts_with("dayshift cancel"));
+            let task = world.task(item["key"].as_str().unwrap());
+            let request = Request::CancelTask { task, by: "the user".to_owned() };
+            assert_eq!(has_cancel, dayshift_core::validate(&world.state, &request).is_ok(), "{item}");
+        }
+    }
+}
+
+#[test]
+fn the_summary_counts_what_the_review_lists() {
+    let none = DamagedDays::new();
+    for (world, number) in [(mixed(), 2), (going_on(), 1), (rejected(), 1)] {
+        assert_eq!(items(&world).len(), number);
+        assert_eq!(crate::summary_json(&world.state, &none)["needs_human_review"], number);
+        let line = format!("Needs Human Review: {number}\n");
+        assert!(crate::summary(&world.state, &none).contains(&line));
+        assert!(review(&world).starts_with(&format!("🔍 {number} need(s) human review:\n")));
+    }
+}
+
+/// Who said no has decided: nobody has to look again, unless it fails once more by itself.
+#[test]
+fn what_a_person_rejected_waits_for_nobody() {
+    let mut world = rejected();
+    let job = world.state.held().next().unwrap().id;
+    let decision = Decision::Reject { text: String::new() };
+    world.request(Request::Decide { job, decision, by: "the user".to_owned(), seen: None });
+    assert_eq!(review(&world), "Nothing waits for a person.\n");
+    world.write_reports();
+    let task = world.task("login");
+    world.request(Request::RetryTask { task });
+    say(&mut world, None);
+    say(&mut world, no());
+    assert_eq!(items(&world).len(), 1);
+}
