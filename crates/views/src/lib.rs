@@ -36,4 +36,4 @@ pub use run_log::RunLog;
 pub use status::{status_json, status_text};
 pub use task::{task_json, task_tree};
 pub use text::{date, iso};
-pub use words::{TASK_STATES, task_state_word, waiting_for};
+pub use words::{OUTCOMES, TASK_STATES, task_state_word, waiting_for};

@@ -12,8 +12,8 @@ use crate::money;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
-    ceiling_line, decide, decision_word, disk_line, exit_line, job_label, key, obligation_line, outcome_word,
-    phase_word, reason, run_word, span, stop_line, trouble, verdict_word,
+    ceiling_line, decide, decision_word, disk_line, exit_line, job_label, judged, key, obligation_line,
+    outcome_word, phase_word, reason, run_word, span, stop_line, trouble, verdict_word,
 };
 
 /// How many live tasks are shown.
@@ -191,7 +191,10 @@ fn attempt_ended(
     let head = of_job(state, job.id)?;
     let took = attempt.process.as_ref().map(|process| process.elapsed);
     let mut text = match end {
-        End::Succeeded => format!("{head}: succeeded"),
+        End::Succeeded => {
+            let verdict = collected.and_then(|collected| collected.verdict.as_ref());
+            format!("{head}: {}", verdict.map_or_else(|| "succeeded".to_owned(), judged))
+        }
         End::Failed(_) => format!("{head}: failed"),
         End::Stopped(reason) => return Some(format!("{head}: stopped: {}", stop_line(reason))),
         End::Lost => return Some(format!("{head}: lost with its worker")),

@@ -6,7 +6,7 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
+    Collected, DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
 };
 
 use crate::money;
@@ -14,7 +14,7 @@ use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
     agent_model, attempts_max, ceiling_line, class_word, decision_word, disk_line, end_line, gate_check,
-    gate_label, has_many_runs, job_label, obligation_line, outcome_word, reason, span, stop_line,
+    gate_label, has_many_runs, job_label, judged, obligation_line, outcome_word, reason, span, stop_line,
     verdict_word, wall_time,
 };
 
@@ -81,7 +81,9 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             Some((run, log(at, AGAIN, "task", &format!("Task reopened ({tail})"))))
         }
         Event::AttemptOpened { attempt, route, .. } => attempt_opened(state, *attempt, route, at),
-        Event::AttemptEnded { attempt, end, .. } => attempt_ended(state, *attempt, end, at),
+        Event::AttemptEnded { attempt, end, collected, .. } => {
+            attempt_ended(state, *attempt, end, collected.as_deref(), at)
+        }
         Event::GateDecided { job, result } => gate_decided(state, *job, result, at),
         Event::RetryScheduled { job, because, counted, .. } => retry(state, *job, because, *counted, at),
         Event::WorkSentBack { job, because, .. } => retry(state, *job, because, true, at),
@@ -219,7 +221,13 @@ fn attempt_opened(state: &State, id: AttemptId, route: &Route, at: Timestamp) ->
 }
 
 /// The end of an attempt at the work; what gates say has a line of its own.
-fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Option<(RunId, String)> {
+fn attempt_ended(
+    state: &State,
+    id: AttemptId,
+    end: &End,
+    collected: Option<&Collected>,
+    at: Timestamp,
+) -> Option<(RunId, String)> {
     let attempt = state.attempt(id)?;
     let job = state.job_of(attempt);
     let (run, tail) = of_task(state, job.task)?;
@@ -249,6 +257,9 @@ fn attempt_ended(state: &State, id: AttemptId, end: &End, at: Timestamp) -> Opti
     );
     if *end != End::Succeeded {
         put!(text, ": {}", md(&end_line(end)));
+    } else if let Some(verdict) = collected.and_then(|collected| collected.verdict.as_ref()) {
+        // The call went well, whatever it came to.
+        put!(text, ": {}", judged(verdict));
     }
     Some((run, log(at, mark, "llm_call", &text)))
 }

@@ -3,6 +3,7 @@
 use dayshift_core::ids::{AttemptId, RunId};
 use dayshift_core::input::Request;
 use dayshift_core::money::{Limit, Micros};
+use dayshift_core::pipeline::Verdict;
 use dayshift_core::state::{Attempt, Job, JobState, Phase, Run, RunMode, State, Task, TaskState};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
@@ -11,7 +12,7 @@ use dayshift_core::types::{
 };
 use jiff::tz::TimeZone;
 
-use crate::text::{clock, line, line_of, local, put, shell_word};
+use crate::text::{clock, count, line, line_of, local, put, shell_word};
 
 /// The words for where a task stands, in the order of its life.
 pub const TASK_STATES: &[&str] = &[
@@ -27,6 +28,9 @@ pub const TASK_STATES: &[&str] = &[
     "done",
     "failed",
 ];
+
+/// The words for how a task ended; four of them stand for a task in the state `failed`.
+pub const OUTCOMES: &[&str] = &["succeeded", "failed", "skipped", "deferred", "cancelled"];
 
 /// How many unmet needs are named.
 const NEEDS_NAMED_MAX: usize = 3;
@@ -300,6 +304,15 @@ pub(crate) fn stop_line(reason: &StopReason) -> String {
         }
         StopReason::JobCancelled { by } => format!("its job was cancelled by {}", line_of(by, 80)),
         StopReason::Overtaken => "what it looks at is made again".to_owned(),
+    }
+}
+
+/// What a reviewer came to: `approved`, `rejected, 2 concerns`.
+pub(crate) fn judged(verdict: &Verdict) -> String {
+    match (verdict.approved, verdict.concerns.len()) {
+        (true, _) => "approved".to_owned(),
+        (false, 0) => "rejected".to_owned(),
+        (false, number) => format!("rejected, {}", count(number, "concern")),
     }
 }
 

@@ -149,18 +149,21 @@ pub(crate) fn active(common: &Common) -> Result<Code> {
     print_view(common, dayshift_views::active, dayshift_views::active_json)
 }
 
-/// Tasks by state. `--state` takes a word here besides a folder: a word that names a state is
+/// Tasks by state or outcome. `--state` takes a word here besides a folder: a word that names one of them is
 /// one, and the state directory is then that of the environment or the repository.
 pub(crate) fn list_tasks(mut common: Common, named: Option<PathBuf>) -> Result<Code> {
     common.state = named.or(common.state);
     let word = common.state.as_deref().and_then(Path::to_str).map(str::to_owned);
-    let filter =
-        word.filter(|word| dayshift_views::TASK_STATES.contains(&word.as_str()) || !Path::new(word).is_dir());
+    let is_word =
+        |word: &str| dayshift_views::TASK_STATES.contains(&word) || dayshift_views::OUTCOMES.contains(&word);
+    let filter = word.filter(|word| is_word(word) || !Path::new(word).is_dir());
     if let Some(word) = &filter {
-        if !dayshift_views::TASK_STATES.contains(&word.as_str()) {
-            let known = dayshift_views::TASK_STATES.join(", ");
-            let message = format!("`{word}` is neither a state nor a state directory");
-            return Err(Failure::new(Code::Invalid, message).hint(format!("the states are {known}")).into());
+        if !is_word(word) {
+            let (states, ends) =
+                (dayshift_views::TASK_STATES.join(", "), dayshift_views::OUTCOMES.join(", "));
+            let message = format!("`{word}` is neither a state, nor an outcome, nor a state directory");
+            let hint = format!("the states are {states}; the outcomes are {ends}");
+            return Err(Failure::new(Code::Invalid, message).hint(hint).into());
         }
         common.state = std::env::var_os("DAYSHIFT_STATE").map(PathBuf::from);
     }

@@ -83,7 +83,8 @@ fn what_is_there_is_found_by_every_name_it_has() {
             ("status --watch", 0, "first"),
             ("summary --json", 0, "{"),
             ("active", 0, ""),
-            ("list-tasks --state sleeping", 2, "is neither a state nor a state directory"),
+            ("list-tasks --state skipped", 0, "[failed] never: Never (skipped)"),
+            ("list-tasks --state sleeping", 2, "is neither a state, nor an outcome, nor a state directory"),
             (&format!("list-tasks --state {state}"), 0, "first"),
         ],
     );

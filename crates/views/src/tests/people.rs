@@ -129,3 +129,36 @@ fn what_a_person_rejected_waits_for_nobody() {
     say(&mut world, no());
     assert_eq!(items(&world).len(), 1);
 }
+
+/// A reviewer that says no has done its work; what it said is what people want to know.
+#[test]
+fn a_verdict_is_told_where_a_reviewer_ends() {
+    let mut world = judged(2);
+    say(&mut world, None);
+    say(&mut world, no());
+    world.wait(Millis::seconds(5));
+    say(&mut world, None);
+    say(&mut world, Some(Verdict { approved: true, concerns: Vec::new() }));
+    let (mut log, mut calls, mut lines) = (crate::RunLog::new(), Vec::new(), Vec::new());
+    world.replay(|state, entry| {
+        calls.extend(
+            log.push(state, entry).lines().filter(|line| line.contains("LLM call")).map(str::to_owned),
+        );
+        lines.extend(crate::progress(state, entry, START).filter(|line| line.contains("plan_review: ")));
+    });
+    let ended: Vec<&str> = lines.iter().filter_map(|line| line.split("plan_review: ").nth(1)).collect();
+    let ended: Vec<&&str> = ended.iter().filter(|line| !line.starts_with("running")).collect();
+    assert_eq!(ended, [&"rejected, 2 concerns in 1.0s", &"approved in 1.0s"], "{lines:?}");
+    let said: Vec<&str> =
+        calls.iter().filter_map(|line| line.rsplit_once("task=login)").map(|(_, end)| end)).collect();
+    assert_eq!(said, ["", ": rejected, 2 concerns", "", ": approved"], "{calls:?}");
+}
+
+/// The words for where a task stands have none for it: the outcome says it beside them.
+#[test]
+fn what_was_cancelled_is_told_from_what_failed() {
+    let world = mixed();
+    let list = crate::list_tasks(&world.state, None);
+    assert!(list.contains("[failed] check: Check it\n"), "{list}");
+    assert!(list.contains("[failed] second: Second thoughts (cancelled)\n"), "{list}");
+}
