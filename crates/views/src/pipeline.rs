@@ -5,7 +5,7 @@ use dayshift_core::ids::JobId;
 use dayshift_core::pipeline::Role;
 use dayshift_core::state::{Job, JobState, Question, QuestionState, State, Task};
 use dayshift_core::time::Timestamp;
-use dayshift_core::types::{JobWork, Outcome, When};
+use dayshift_core::types::{Collected, JobWork, Outcome, When};
 use serde_json::{Value, json};
 
 use crate::steps::jobs;
@@ -248,10 +248,25 @@ pub fn explanation(state: &State, task: &Task, only: Option<JobId>, now: Timesta
         }
         text.push('\n');
     }
+    if let Some(found) = task.collected.as_deref().filter(|_| only.is_none()) {
+        if let Some(first) = summary_line(found) {
+            put!(text, "Summary: {first}\n");
+        }
+        if !found.notes.is_empty() {
+            let id = shell_word(&state.spec(task).key);
+            put!(text, "Notes: {} (`dayshift task {id}` shows them)\n", found.notes.len());
+        }
+    }
     text
 }
 
-/// The same: `task`, `state`, `waiting_for`, and `jobs`, each with `id`, `name`, `state`, `waits` (sentences), `parent`, `reason`.
+/// The first line of what the agent left about its work.
+fn summary_line(found: &Collected) -> Option<String> {
+    let summary = found.summary.as_deref()?;
+    summary.lines().map(line).find(|line| !line.is_empty())
+}
+
+/// The same: `task`, `state`, `waiting_for`, `summary` (its first line, or null), `notes` (how many), and `jobs`, each with `id`, `name`, `state`, `waits` (sentences), `parent`, `reason`.
 pub fn explanation_json(state: &State, task: &Task, only: Option<JobId>, now: Timestamp) -> Value {
     let rows: Vec<Value> = jobs(state, task)
         .filter(|job| only.is_none_or(|only| job.id == only))
@@ -271,6 +286,8 @@ pub fn explanation_json(state: &State, task: &Task, only: Option<JobId>, now: Ti
         "key": key(state, task),
         "state": crate::words::task_state_word(state, task),
         "waiting_for": waiting_for(state, task),
+        "summary": task.collected.as_deref().and_then(summary_line),
+        "notes": task.collected.as_deref().map_or(0, |found| found.notes.len()),
         "jobs": rows,
     })
 }

@@ -162,3 +162,12 @@ fn what_was_cancelled_is_told_from_what_failed() {
     assert!(list.contains("[failed] check: Check it\n"), "{list}");
     assert!(list.contains("[failed] second: Second thoughts (cancelled)\n"), "{list}");
 }
+
+/// What an agent left about its work stands at the end of why its task is where it is.
+#[test]
+fn an_explanation_ends_with_what_the_agent_left() {
+    let world = mixed();
+    let text =
+        crate::explanation(&world.state, world.state.task(world.task("task-001")).unwrap(), None, world.now);
+    assert!(text.ends_with("\nSummary: I did it.\n"), "{text}");
+}
