@@ -586,11 +586,20 @@ impl State {
     /// Whether nothing can move without a person: no live attempt, nothing owed, and every
     /// job that could be started belongs to a paused run.
     pub fn is_at_rest(&self) -> bool {
+        self.has_nothing_to_do() && !self.asked.is_waited_for()
+    }
+
+    /// Whether an engine stays for the answer to a question, and for nothing else.
+    pub fn stays_for_answers(&self) -> bool {
+        self.asked.is_waited_for() && self.has_nothing_to_do()
+    }
+
+    /// Whether nothing but the answer to a question can make anything move.
+    fn has_nothing_to_do(&self) -> bool {
         self.live.is_empty()
             && self.unreported.is_empty()
             && self.unreleased.is_empty()
             && self.doomed.is_empty()
-            && !self.asked.is_waited_for()
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_resting_checkout(job)

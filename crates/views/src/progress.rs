@@ -225,6 +225,21 @@ fn seconds(span: Millis) -> String {
     if span.0 < 10_000 { format!("{}s", span.0 / 1_000) } else { span.to_string() }
 }
 
+/// Why a run that has nothing to do is not over: its engine stays for an answer, while it would leave for
+/// anything else that waits for a person. `None` where it does something, or leaves.
+pub fn stays(state: &State) -> Option<String> {
+    if !state.stays_for_answers() {
+        return None;
+    }
+    let asked: Vec<String> = state.open_questions().map(|question| question.id.to_string()).collect();
+    let first = asked.first()?;
+    Some(format!(
+        "Nothing else to do: this stays here for your answer to {}. In another terminal: dayshift answer {first} TEXT \
+         (`dayshift questions` shows them all); Ctrl-C leaves, `dayshift resume` goes on",
+        asked.join(", ")
+    ))
+}
+
 /// One line per live task for a terminal: key, job, agent, time, cost. At most 30 lines,
 /// each at most `width` columns, free of control characters.
 pub fn live_lines(state: &State, now: Timestamp, width: usize) -> Vec<String> {

@@ -29,6 +29,8 @@ pub(super) struct Terminal {
     pending: String,
     started: Option<Timestamp>,
     troubles: Troubles,
+    /// Why it is still there, as last said.
+    stays: Option<String>,
 }
 
 impl Terminal {
@@ -41,6 +43,7 @@ impl Terminal {
             pending: String::new(),
             started: None,
             troubles: Troubles::default(),
+            stays: None,
         }
     }
 
@@ -83,6 +86,11 @@ impl Terminal {
 
     /// Prints what is new. A closed output stops nothing.
     pub(super) fn draw(&mut self, state: &State) {
+        let stays = dayshift_views::stays(state);
+        if stays != self.stays {
+            stays.iter().for_each(|why| self.say(why));
+            self.stays = stays;
+        }
         if self.style == Style::Quiet || (!self.is_screen && self.pending.is_empty()) {
             return;
         }

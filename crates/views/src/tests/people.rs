@@ -3,7 +3,7 @@
 use dayshift_core::input::{Report, Request};
 use dayshift_core::pipeline::{Pipeline, Verdict};
 use dayshift_core::time::Millis;
-use dayshift_core::types::{Collected, Decision, Exit, TaskSpec};
+use dayshift_core::types::{Ask, Collected, Decision, Exit, TaskSpec};
 use serde_json::{Value, json};
 
 use super::World;
@@ -161,6 +161,33 @@ fn what_was_cancelled_is_told_from_what_failed() {
     let list = crate::list_tasks(&world.state, None);
     assert!(list.contains("[failed] check: Check it\n"), "{list}");
     assert!(list.contains("[failed] second: Second thoughts (cancelled)\n"), "{list}");
+}
+
+/// Who sees `run` stand still is told why, and what ends it: a question keeps it there, other holds do not.
+#[test]
+fn a_run_that_stays_for_an_answer_says_so() {
+    assert_eq!(crate::stays(&rejected().state), None, "a decision can be made when nobody is there");
+    let mut world = World::of(run_spec(vec![task("login", "Let people in")]));
+    let attempt = world.start("login");
+    let ask = Ask {
+        name: "style".to_owned(),
+        question: "Which one?".to_owned(),
+        context: String::new(),
+        options: Vec::new(),
+        impact: String::new(),
+        missing: Vec::new(),
+    };
+    world.report(Report::Asked { attempt, ask: Box::new(ask) });
+    assert_eq!(crate::stays(&world.state), None, "its agent is at work");
+    world.end_with(attempt, Exit::Code(0), None, 0.0, "");
+    world.report(Report::Collected { attempt, collected: Box::default() });
+    let why = crate::stays(&world.state).expect("it stays");
+    assert!(why.contains("your answer to Q1. In another terminal: dayshift answer Q1 TEXT"), "{why}");
+    world.wait(Millis::minutes(16));
+    world.wait(Millis::minutes(61));
+    assert!(crate::stays(&world.state).is_some());
+    world.wait(Millis::minutes(241));
+    assert_eq!(crate::stays(&world.state), None, "after the last reminder it leaves");
 }
 
 /// What an agent left about its work stands at the end of why its task is where it is.
