@@ -33,6 +33,8 @@ pub(crate) struct Part<'a> {
     pub(crate) is_for_items: bool,
     /// Whether it may be left out.
     pub(crate) is_conditional: bool,
+    /// How long one attempt of it may take.
+    pub(crate) timeout: Millis,
 }
 
 impl Part<'_> {
@@ -61,7 +63,13 @@ pub(crate) fn parts<'a>(run: &'a RunSpec, task: &'a TaskSpec) -> Vec<Part<'a>> {
     let name = task.pipeline.as_deref();
     let Some(pipeline) = name.and_then(|name| run.pipelines.iter().find(|row| row.name == name)) else {
         let role = own.map(|_| Role::Implementer);
-        return vec![Part { agent: own, role, is_for_items: false, is_conditional: false }];
+        return vec![Part {
+            agent: own,
+            role,
+            is_for_items: false,
+            is_conditional: false,
+            timeout: task.timeout,
+        }];
     };
     let stages = pipeline.stages.iter().filter(|stage| !task.skip_stages.contains(&stage.name));
     let jobs = stages.flat_map(|stage| stage.jobs.iter().map(move |job| (stage, job)));
@@ -73,6 +81,7 @@ pub(crate) fn parts<'a>(run: &'a RunSpec, task: &'a TaskSpec) -> Vec<Part<'a>> {
                 role: Some(*role),
                 is_for_items: stage.for_each.is_some(),
                 is_conditional: job.only_if.is_some(),
+                timeout: job.timeout.unwrap_or(task.timeout),
             })
         }
         Does::Check { .. } | Does::Human { .. } => None,

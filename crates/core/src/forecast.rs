@@ -169,7 +169,13 @@ fn by_table(run: &RunSpec, task: &TaskSpec, part: &Part<'_>) -> Expected {
         Some(Dialect::Scripted { .. }) | None => Range::default(),
     };
     let likely = part.duration(task.complexity);
-    let duration = Range { low: Millis(likely.0 / 2), likely, high: Millis(likely.0.saturating_mul(2)) };
+    // Nothing goes on beyond its time limit.
+    let within = |span: u64| Millis(span.min(part.timeout.0));
+    let duration = Range {
+        low: within(likely.0 / 2),
+        likely: within(likely.0),
+        high: within(likely.0.saturating_mul(2)),
+    };
     Expected { cost, duration, confidence: Level::Low, samples: 0 }
 }
 
@@ -351,6 +357,7 @@ impl Play {
             role: self.state.role_of(job),
             is_for_items: false,
             is_conditional: false,
+            timeout: deadlines::timeout(&self.state, job),
         };
         self.history.expected_of(&self.state.run_of(task).spec, self.state.spec(task), &part)
     }

@@ -28,7 +28,7 @@ pub use files::{ProcessFacts, agent_status, registry, task_state_file};
 pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summary_json};
 pub use people::People;
 pub use pipeline::{artifacts, artifacts_json, explanation, explanation_json, questions, questions_json};
-pub use progress::{live_lines, progress, stays};
+pub use progress::{limits, live_lines, progress, stays};
 pub use proposal::proposal;
 pub use report::{ReportExtra, report};
 pub use review::{DamagedDays, review, review_json};

@@ -4,6 +4,7 @@
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::money::Limit;
 use dayshift_core::state::{Attempt, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{Collected, End, JobWork, Outcome, RunSpec};
@@ -126,9 +127,22 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
 /// `6 tasks, at most 3 at once, budget $10.00`.
 fn intent(spec: &RunSpec) -> String {
     let tasks = count(spec.tasks.len(), "task");
-    let budget =
-        if spec.budget.is_none() { "no budget".to_owned() } else { format!("budget {}", spec.budget) };
+    let is_bound = !(spec.budget.is_none() && spec.day.limit.is_none());
+    let budget = if is_bound { format!("budget {}", limits(spec)) } else { "no budget".to_owned() };
     format!("{tasks}, at most {} at once, {budget}", spec.slots_max)
+}
+
+/// The limit that a run meets first: its own, or that of its day: `$50.00 (for all runs of the day)`.
+pub fn limits(spec: &RunSpec) -> String {
+    let day = spec.day.limit;
+    let of_day = format!("{day} (for all runs of the day)");
+    let is_nearer = day.cost.zip(spec.budget.cost).is_some_and(|(day, own)| day < own);
+    match (spec.budget.is_none(), day.is_none()) {
+        (true, true) => Limit::NONE.to_string(),
+        (true, false) => of_day,
+        (false, false) if is_nearer => of_day,
+        (false, _) => spec.budget.to_string(),
+    }
 }
 
 fn run_closed(state: &State, run: RunId, at: Timestamp) -> Option<String> {

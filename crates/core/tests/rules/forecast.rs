@@ -88,6 +88,9 @@ fn the_worst_case_is_slower_and_dearer() {
     assert_eq!(play(Case::Best), (75, Micros(3_000_000)));
     assert_eq!(play(Case::Likely), (150, Micros(6_000_000)));
     assert_eq!(play(Case::Worst), (300, Micros(12_000_000)));
+    let history = History::of(&State::new());
+    let of = |task: usize| history.expected(&spec, &spec.tasks[task]).duration;
+    assert_eq!((of(0).high.0 / 60_000, of(1).low, of(1).high), (300, Millis(10), Millis(10)));
 }
 
 /// Three tasks of the same agent and complexity are believed more than the table, and eight that are alike still more;

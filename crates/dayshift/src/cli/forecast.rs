@@ -72,8 +72,8 @@ impl<'a> Plan<'a> {
             spec,
             expected: spec.tasks.iter().map(|task| history.expected(spec, task)).collect(),
             schedule: schedule(spec),
-            cost: Range { low: best.cost, likely: likely.cost, high: worst.cost },
-            duration: Range { low: best.duration, likely: likely.duration, high: worst.duration },
+            cost: around(best.cost, likely.cost, worst.cost),
+            duration: around(best.duration, likely.duration, worst.duration),
             likely,
         })
     }
@@ -152,7 +152,36 @@ impl<'a> Plan<'a> {
         if waits.len() > WAITS_NAMED_MAX {
             let _ = write!(text, "; and for {} more", waits.len() - WAITS_NAMED_MAX);
         }
+        if let Some(wait) = self.waits_for_room(index) {
+            let _ = write!(text, "; {wait}");
+        }
         text.push('\n');
+    }
+
+    /// Why a task begins later than what it needs has ended, where it does.
+    fn waits_for_room(&self, index: usize) -> Option<String> {
+        let begins = self.likely.tasks.get(index)?.begins?;
+        let named = self.spec.tasks.get(index)?.needs.iter().map(|need| need.key.as_str());
+        let waits = self.schedule.waits.get(index).into_iter().flatten();
+        let shared = waits.filter_map(|wait| Some(self.spec.tasks.get(wait.earlier as usize)?.key.as_str()));
+        let before: Vec<&str> = named.chain(shared).collect();
+        let is_before = |course: &&Course| {
+            self.spec.tasks.get(course.index).is_some_and(|task| before.contains(&task.key.as_str()))
+        };
+        let ready = self.likely.tasks.iter().filter(is_before).filter_map(|course| course.ends).max();
+        if begins <= ready.unwrap_or(Millis(0)) {
+            return None;
+        }
+        let is_at_work = |course: &&Course| {
+            course.begins.is_some_and(|at| at < begins) && course.ends.is_none_or(|at| at >= begins)
+        };
+        let at_work = self.likely.tasks.iter().filter(is_at_work).count();
+        let slots = self.spec.slots_max as usize;
+        Some(if at_work >= slots {
+            format!("waits for a free slot of {slots}")
+        } else {
+            "waits until others end, for their money or a slot of its agent".to_owned()
+        })
     }
 
     /// What would not be done, as it is now.
@@ -183,6 +212,7 @@ impl<'a> Plan<'a> {
             .zip(&self.expected)
             .filter_map(|(course, expected)| {
                 let waits = self.waits(course.index);
+                let room = self.waits_for_room(course.index);
                 Some(json!({
                     "key": self.spec.tasks.get(course.index)?.key,
                     "wave": course.wave,
@@ -193,6 +223,7 @@ impl<'a> Plan<'a> {
                     "confidence": expected.confidence,
                     "samples": expected.samples,
                     "waits": waits.iter().map(|(key, because)| json!({"task": key, "because": because})).collect::<Vec<_>>(),
+                    "waits_for_room": room,
                     "undone": course.undone,
                 }))
             })
@@ -205,6 +236,12 @@ impl<'a> Plan<'a> {
             "tasks": tasks,
         })
     }
+}
+
+/// The range of three courses of a run. The worst may be the shortest: its tasks cost so much that some are not
+/// begun at all; and tasks that are longer may fit better beside each other.
+fn around<T: Copy + Ord>(best: T, likely: T, worst: T) -> Range<T> {
+    Range { low: best.min(likely).min(worst), likely, high: best.max(likely).max(worst) }
 }
 
 /// `$1.00 ($0.50 to $2.00)`, or the figure alone where it is sure.
@@ -233,4 +270,18 @@ fn dollars(range: Range<Micros>) -> Value {
 
 fn millis(range: Range<Millis>) -> Value {
     json!({"low": range.low.0, "likely": range.likely.0, "high": range.high.0})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_likely_lies_within_its_range() {
+        for (best, likely, worst) in [(1, 2, 3), (1, 5, 3), (4, 2, 3), (2, 3, 1)] {
+            let range = around(best, likely, worst);
+            assert!(range.low <= range.likely && range.likely <= range.high, "{range:?}");
+            assert_eq!(range.likely, likely);
+        }
+    }
 }

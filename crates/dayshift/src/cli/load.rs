@@ -345,7 +345,7 @@ pub(crate) fn plan(spec: &RunSpec) -> String {
             cost(spec, task)
         );
     }
-    let limit = spec.budget;
+    let limit = dayshift_views::limits(spec);
     let _ = writeln!(
         text,
         "Set aside in all: {total} of {limit}; {} at once; nothing was started",

@@ -88,7 +88,9 @@ impl Terminal {
     pub(super) fn draw(&mut self, state: &State) {
         let stays = dayshift_views::stays(state);
         if stays != self.stays {
-            stays.iter().for_each(|why| self.say(why));
+            if let Some(why) = &stays {
+                self.say(why);
+            }
             self.stays = stays;
         }
         if self.style == Style::Quiet || (!self.is_screen && self.pending.is_empty()) {

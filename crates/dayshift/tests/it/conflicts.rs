@@ -69,6 +69,26 @@ fn who_changes_the_same_file_waits_and_builds_on_it() {
     site.wait_for_worker_to_leave();
 }
 
+/// Who needs nobody and begins late waits for a slot: each wave has its reason, and the limit its name.
+#[test]
+fn a_dry_run_says_what_each_wave_waits_for() {
+    let site = Site::new();
+    let day = "date: 2026-11-20\nmax_parallel: 1\ntasks:\n  - {id: a, name: A, run: 'true'}\n  \
+               - {id: b, name: B, run: 'true'}\n  - {id: c, name: C, run: 'true', needs: [b]}\n";
+    site.repo.write("day.yaml", day);
+    site.repo.commit("A day");
+    let planned = site.run(["run", "day.yaml", "--dry-run"]);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    let reasons: Vec<bool> = planned
+        .out
+        .lines()
+        .filter(|line| line.contains("from the table"))
+        .map(|line| line.ends_with("; waits for a free slot of 1"))
+        .collect();
+    assert_eq!(reasons, [false, true, true], "{planned:?}");
+    assert!(planned.out.contains("of $50.00 (for all runs of the day); 1 at once"), "{planned:?}");
+}
+
 #[test]
 fn nothing_is_detected_where_it_is_turned_off() {
     let site = Site::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::TaskId;
 use dayshift_core::input::{Report, Request};
+use dayshift_core::money::{Limit, Micros};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{Exit, Priority, Probe, TaskSpec};
 use serde_json::json;
@@ -359,6 +360,28 @@ fn budgets_are_told() {
     let brief = crate::run_brief(&world.state, dayshift_core::ids::RunId(1));
     assert!(brief.contains("$10.50 of $10.00 (105 % of the limit)"), "{brief}");
     assert!(brief.contains("Decide: dayshift budget R1 USD"), "{brief}");
+}
+
+/// A run without a limit of its own has that of its day; the nearer of two is the one that holds.
+#[test]
+fn the_limit_that_holds_is_named() {
+    let usd = |usd: Option<f64>| Limit { cost: usd.and_then(Micros::from_usd), tokens: None };
+    let table = [
+        (None, None, "no limit"),
+        (Some(5.0), None, "$5.00"),
+        (None, Some(50.0), "$50.00 (for all runs of the day)"),
+        (Some(5.0), Some(50.0), "$5.00"),
+        (Some(80.0), Some(50.0), "$50.00 (for all runs of the day)"),
+    ];
+    for (own, day, told) in table {
+        let mut spec = run_spec(vec![task("a", "A")]);
+        (spec.budget, spec.day.limit) = (usd(own), usd(day));
+        assert_eq!(crate::limits(&spec), told);
+        let world = World::of(spec);
+        let line = crate::progress(&world.state, &world.entries[0], START).unwrap();
+        let told = if told == "no limit" { "no budget".to_owned() } else { format!("budget {told}") };
+        assert!(line.ends_with(&format!("at most 3 at once, {told}")), "{line}");
+    }
 }
 
 /// One limit that holds three tasks is decided on once.
