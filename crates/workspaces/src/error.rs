@@ -46,6 +46,17 @@ pub enum WorkspaceError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A folder that nobody may enter any more.
+    #[error(
+        "enter `{path}`: its mode is {mode:03o}, so nobody may go there; who worked in it may have taken the rights away \
+         (`chmod -R u+rwX` on it gives them back)"
+    )]
+    Closed {
+        /// The folder.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A file or folder could not be read or written.
     #[error("{what} `{path}`: {source}")]
     Io {
@@ -129,7 +140,9 @@ impl WorkspaceError {
             Self::NoGit { source, .. } | Self::Io { source, .. } => io_class(source),
             Self::Conflict { .. } => FailureClass::Conflict,
             Self::SetUp { failure } => failure.class,
-            Self::NoCommit { .. } | Self::Unusable { .. } | Self::TooMuch { .. } => FailureClass::Permanent,
+            Self::NoCommit { .. } | Self::Closed { .. } | Self::Unusable { .. } | Self::TooMuch { .. } => {
+                FailureClass::Permanent
+            }
         }
     }
 

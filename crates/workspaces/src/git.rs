@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -219,12 +220,29 @@ pub(crate) fn run(environment: &GitEnvironment, call: &Call) -> Result<Ran, Work
     Ok(Ran { code, stdout: stdout.bytes, truncated: stdout.truncated, stderr })
 }
 
-/// A missing working directory and a missing program look the same to the system: tell them apart.
+/// A working directory that is missing or closed and a program that is so look the same to the system: tell them apart.
 fn spawn_error(environment: &GitEnvironment, call: &Call, source: io::Error) -> WorkspaceError {
     if source.kind() == io::ErrorKind::NotFound && !call.dir.is_dir() {
         return WorkspaceError::Io { what: "enter", path: call.dir.display().to_string(), source };
     }
+    if source.kind() == io::ErrorKind::PermissionDenied
+        && let Some(error) = closed(&call.dir)
+    {
+        return error;
+    }
     WorkspaceError::NoGit { program: environment.program.display().to_string(), source }
+}
+
+/// Why the folder cannot be entered, where its own rights, or those of one above it, say so.
+fn closed(dir: &Path) -> Option<WorkspaceError> {
+    let path = || dir.display().to_string();
+    match std::fs::metadata(dir) {
+        Ok(found) => {
+            let mode = found.mode() & 0o777;
+            (mode & 0o100 == 0).then(|| WorkspaceError::Closed { path: path(), mode })
+        }
+        Err(source) => Some(WorkspaceError::Io { what: "enter", path: path(), source }),
+    }
 }
 
 /// The bytes of one stream.
@@ -314,4 +332,37 @@ pub(crate) fn words<T: AsRef<OsStr>>(args: impl IntoIterator<Item = T>) -> Vec<O
 /// Whether `path` is a folder itself, not a link to one.
 pub(crate) fn is_real_dir(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Whatever an agent does to its own folder, it is no missing git.
+    #[test]
+    fn a_closed_folder_is_told_from_a_missing_git() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let environment = GitEnvironment::new("", None, Listener::new(|_: &str| {}));
+        let told = |mode| {
+            set_permissions(folder.path(), Permissions::from_mode(mode)).expect("its own folder");
+            let call = Call {
+                args: Vec::new(),
+                dir: folder.path().to_owned(),
+                env: Vec::new(),
+                input: None,
+                limit: Duration::ZERO,
+                stdout_bytes_max: 0,
+                reach: Reach::Local,
+            };
+            spawn_error(&environment, &call, io::ErrorKind::PermissionDenied.into()).to_string()
+        };
+        let closed = told(0);
+        assert!(closed.contains("its mode is 000, so nobody may go there"), "{closed}");
+        assert!(closed.contains("chmod -R u+rwX"), "{closed}");
+        let open = told(0o700);
+        assert!(open.contains("install git"), "{open}");
+    }
 }
