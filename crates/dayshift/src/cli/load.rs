@@ -227,11 +227,25 @@ fn check_agent(run: &RunSpec, agent: &Agent) -> Result<Option<String>> {
                     .into())
             }
         },
-        Dialect::Claude { program, .. } if is_used && !is_on_path(program) => Ok(Some(format!(
-            "warning: `{program}`, which agent `{}` needs, is not on PATH: its tasks will fail\nhint: npm install -g @anthropic-ai/claude-code",
-            agent.name
-        ))),
-        Dialect::Claude { .. } | Dialect::Command { .. } => Ok(None),
+        Dialect::Claude { .. } | Dialect::Command { .. } => Ok(missing_program(agent).filter(|_| is_used).map(
+            |program| {
+                format!(
+                    "warning: `{program}`, which agent `{}` needs, is not on PATH: its tasks will fail\nhint: {INSTALL}",
+                    agent.name
+                )
+            },
+        )),
+    }
+}
+
+/// How to get what the built-in agent needs.
+pub(super) const INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
+
+/// The program of an agent that is not there; what a command agent runs is a line of a shell, which tells itself.
+pub(super) fn missing_program(agent: &Agent) -> Option<&str> {
+    match &agent.dialect {
+        Dialect::Claude { program, .. } if !is_on_path(program) => Some(program),
+        Dialect::Claude { .. } | Dialect::Command { .. } | Dialect::Scripted { .. } => None,
     }
 }
 

@@ -7,8 +7,8 @@ use clap::Args;
 use dayshift_core::input::Request;
 use dayshift_core::money::Micros;
 use dayshift_core::proposal::{Proposal, Start, approved, day_of};
-use dayshift_core::state::{Job, JobState, Run, State, Task};
-use dayshift_core::types::{Decision, HoldReason, RunSpec};
+use dayshift_core::state::{Job, JobState, Run, RunMode, State, Task};
+use dayshift_core::types::{Decision, HoldReason, Outcome, RunSpec};
 use dayshift_intake::init::{Facts, proposals};
 use dayshift_intake::template::library;
 use dayshift_intake::{BUILT_IN_AGENTS, Config, Overrides, Source};
@@ -51,7 +51,7 @@ pub(crate) struct PlanArgs {
     /// Plan in the background and return; the day begins there once you approve it
     #[arg(long)]
     detach: bool,
-    /// Plan anew for a goal whose planning has ended
+    /// Plan anew for a goal for which a day was planned before
     #[arg(long)]
     again: bool,
 }
@@ -61,6 +61,7 @@ pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
     let repo = place::repo(common, None)?;
     let folder = repo.path.clone();
     let (spec, warnings) = spec(repo, args)?;
+    refuse_missing(&spec)?;
     for warning in &warnings {
         output::error(warning);
     }
@@ -68,8 +69,8 @@ pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
     let (state, _) = place::read(&paths)?;
     let fingerprint = spec.fingerprint.clone();
     let errand = match planning(&state, &fingerprint) {
-        Some(run) if !args.again && run.is_closed() => return already_planned(common, &paths, &state, run),
-        Some(run) if !args.again => {
+        Some(run) if !args.again && has_planned(run) => return already_planned(common, &paths, &state, run),
+        Some(run) if !args.again && !run.is_closed() => {
             refuse_other_terms(args, run, &spec)?;
             Errand::Continue(vec![run.id])
         }
@@ -105,6 +106,30 @@ pub(crate) fn plan(common: &Common, args: &PlanArgs) -> Result<Code> {
 /// The latest run that plans for this goal.
 fn planning<'s>(state: &'s State, fingerprint: &str) -> Option<&'s Run> {
     state.runs().rev().find(|run| run.spec.fingerprint == fingerprint)
+}
+
+/// Whether a planning has come to a day that was approved. One that failed, or was rejected, has nothing to show: the
+/// same words have the goal planned anew.
+fn has_planned(run: &Run) -> bool {
+    match &run.mode {
+        RunMode::Closed { outcome, .. } => *outcome == Outcome::Succeeded,
+        RunMode::Open | RunMode::Draining { .. } | RunMode::Paused { .. } => false,
+    }
+}
+
+/// Without its agent no goal can be planned: that is said before anything begins.
+fn refuse_missing(spec: &RunSpec) -> Result<()> {
+    let missing = spec.agents.iter().find_map(|agent| Some((agent, load::missing_program(agent)?)));
+    let Some((agent, program)) = missing else { return Ok(()) };
+    let message =
+        format!("`{program}`, which agent `{}` needs, is not on PATH; nothing was started", agent.name);
+    Err(Failure::new(Code::Missing, message)
+        .hint(format!(
+            "install it ({}), or name another agent: `dayshift plan --agent NAME ...`, or `agent = \"NAME\"` in \
+             dayshift.toml; `dayshift doctor` shows which there are",
+            load::INSTALL
+        ))
+        .into())
 }
 
 /// The planning of a goal as a run of one task.

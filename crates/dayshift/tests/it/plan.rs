@@ -192,7 +192,43 @@ fn what_a_person_rejects_never_runs() {
     assert_eq!(site.outcome("plan"), "failed");
     assert!(files(&site).is_empty());
     assert_eq!(counted(&site), "");
+    // The same words ask for another one.
+    let anew = site.run(["plan", GOAL]);
+    assert_eq!(anew.code, 3, "{anew:?}");
+    assert_eq!(state_of(&site).runs().count(), 2);
     site.wait_for_worker_to_leave();
+}
+
+/// Who has no such agent is told so in a word, and what else there is; nothing of it is remembered.
+#[test]
+fn an_agent_that_is_not_installed_is_no_dead_end() {
+    let site = Site::new();
+    for _ in 0..2 {
+        let mut command = site.command(["plan", GOAL]);
+        command.env("PATH", only_git(&site));
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!(ran.code, 69, "{ran:?}");
+        assert!(
+            ran.err.contains("`claude`, which agent `claude` needs, is not on PATH; nothing was started"),
+            "{ran:?}"
+        );
+        assert!(ran.err.contains("`dayshift plan --agent NAME ...`"), "{ran:?}");
+        assert!(!site.state().join("dayshift.db").exists(), "{ran:?}");
+    }
+}
+
+/// A PATH with git alone.
+fn only_git(site: &Site) -> PathBuf {
+    let folder = site.home.path().join("bin");
+    let path = std::env::var_os("PATH").unwrap();
+    let git =
+        std::env::split_paths(&path).map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("git");
+    if !link.exists() {
+        std::os::unix::fs::symlink(git, link).unwrap();
+    }
+    folder
 }
 
 /// Kills the engine that is to start an approved day once `moment` has come.

@@ -73,10 +73,7 @@ fn resolve(launch: &Launch) -> Result<Vec<String>, Failure> {
     match command_line::find(first, path) {
         Some(found) => *first = text(found)?,
         None => {
-            return Err(failure(
-                FailureClass::Permanent,
-                format!("there is no program `{first}` on PATH ({path})"),
-            ));
+            return Err(failure(FailureClass::Permanent, format!("there is no program `{first}` on PATH")));
         }
     }
     Ok(argv)
