@@ -280,8 +280,14 @@ pub(crate) fn main() -> ExitCode {
             return code.into();
         }
     };
+    let elsewhere = elsewhere(&cli);
     match answer(cli) {
-        Ok(code) => code.into(),
+        Ok(code) => {
+            if let Some(told) = elsewhere {
+                output::error(&told);
+            }
+            code.into()
+        }
         Err(error) => told(&error),
     }
 }
@@ -346,6 +352,72 @@ fn answer(cli: Cli) -> anyhow::Result<Code> {
         Command::Worker => worker::worker(&common),
         Command::Chore => worker::chore(),
         Command::Agent { kind } => worker::agent(&kind),
+    }
+}
+
+/// What the commands that a command names lack where it was called from elsewhere: one line tells it for all of them.
+fn elsewhere(cli: &Cli) -> Option<String> {
+    if cli.common.json || !names_commands(&cli.command) {
+        return None;
+    }
+    let of_environment = std::env::var_os("DAYSHIFT_STATE");
+    let state =
+        cli.common.state.as_ref().filter(|state| of_environment.as_ref() != Some(&state.as_os_str().into()));
+    let here = std::env::current_dir().ok()?;
+    let repo = cli.common.repo.as_ref().filter(|repo| {
+        // Below it the same is found without a word.
+        here.join(repo).canonicalize().is_ok_and(|repo| !here.starts_with(repo))
+    });
+    let flags = [("--repo", repo), ("--state", state)];
+    let flags = flags.into_iter().filter_map(|(flag, folder)| Some(format!("{flag} {}", folder?.display())));
+    let flags: Vec<String> = flags.collect();
+    let flags = output::escaped(&flags.join(" "));
+    (!flags.is_empty()).then(|| format!("From here, add to the commands above: {flags}"))
+}
+
+/// Whether the answer to a command may name others that are about the same repository.
+fn names_commands(command: &Command) -> bool {
+    match command {
+        Command::Run(args) => !args.dry_run,
+        Command::Resume(_)
+        | Command::Plan(_)
+        | Command::Status { .. }
+        | Command::Task(_)
+        | Command::Questions
+        | Command::Answer(_)
+        | Command::Artifacts(_)
+        | Command::Explain { .. }
+        | Command::Review
+        | Command::Budget(_)
+        | Command::Pause(_)
+        | Command::Drain(_)
+        | Command::Stop(_)
+        | Command::Cancel { .. }
+        | Command::Retry { .. } => true,
+        Command::ListTasks { .. }
+        | Command::Check { .. }
+        | Command::Init { .. }
+        | Command::Schema { .. }
+        | Command::Templates(_)
+        | Command::Summary
+        | Command::Active
+        | Command::Logs(_)
+        | Command::Diff(_)
+        | Command::Restore(_)
+        | Command::Gc(_)
+        | Command::CleanState { .. }
+        | Command::Uninstall { .. }
+        | Command::Report { .. }
+        | Command::Doctor(_)
+        | Command::Demo { .. }
+        | Command::Trust(_)
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man(_)
+        | Command::Mcp(_)
+        | Command::Worker
+        | Command::Chore
+        | Command::Agent { .. } => false,
     }
 }
 

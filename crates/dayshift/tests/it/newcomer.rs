@@ -140,3 +140,28 @@ fn a_command_that_fails_is_told_of_with_what_it_wrote_to_standard_error() {
         ["exit code 127; on standard error: ", "nowhere.sh", "exit code 3; on standard error: the reason"];
     check(&site, &["run", "bad.yaml"], 1, &parts);
 }
+
+/// The commands that are named work where they are read, once they have what the caller had to say, too.
+#[test]
+fn who_calls_from_elsewhere_is_told_what_to_add() {
+    let site = Site::new();
+    let day = "date: 2026-11-20\ntasks: [{id: a, name: A, run: 'false', max_attempts: 1}]\n";
+    fs::write(site.path().join("day.yaml"), day).unwrap();
+    let day = site.path().join("day.yaml").display().to_string();
+    assert_eq!(site.run(["run", &day]).code, 1);
+    let repo = site.path().display().to_string();
+    let line = format!("From here, add to the commands above: --repo {repo}\n");
+    let from = |folder: &std::path::Path, words: &[&str]| {
+        Ran::of(&site.command(words).current_dir(folder).output().unwrap())
+    };
+    let away = site.home.path();
+    assert!(from(away, &["review", "--repo", &repo]).err.ends_with(&line));
+    assert!(from(away, &["explain", "a", "--repo", &repo]).err.ends_with(&line));
+    for words in [&["review", "--repo", &repo, "--json"][..], &["summary", "--repo", &repo]] {
+        assert_eq!(from(away, words).err, "", "{words:?}");
+    }
+    assert_eq!(from(site.path(), &["review", "--repo", &repo]).err, "");
+    assert_eq!(from(site.path(), &["review"]).err, "");
+    let away = from(away, &["retry", "a", "--repo", &repo]);
+    assert_eq!((away.code, away.err.ends_with(&line)), (0, true), "{away:?}");
+}
