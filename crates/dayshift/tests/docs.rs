@@ -35,11 +35,23 @@ fn every_page_is_true() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let place = tempfile::tempdir().unwrap();
     let quick_start = fs::read_to_string(docs.join("quick-start.md")).unwrap();
-    let pages = ["quick-start", "configuration", "troubleshooting", "best-practices", "recovery", "upgrade"];
+    let pages = [
+        "quick-start",
+        "configuration",
+        "troubleshooting",
+        "best-practices",
+        "recovery",
+        "upgrade",
+        "scripted-agent",
+    ];
     for page in pages {
         fs::copy(docs.join(format!("{page}.md")), place.path().join(format!("{page}.md"))).unwrap();
         let folder = place.path().join(format!("{page}.in"));
         sample(&folder, &quick_start);
+        if page == "scripted-agent" {
+            let text = fs::read_to_string(docs.join("scripted-agent.md")).unwrap();
+            fs::write(folder.join("day.yaml"), block(&text, "yaml")).unwrap();
+        }
         // The later pages speak of a day that is over.
         if ["troubleshooting", "recovery", "upgrade"].contains(&page) {
             let mut run = Command::new(env!("CARGO_BIN_EXE_dayshift"));
