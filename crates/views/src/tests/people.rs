@@ -11,7 +11,7 @@ use super::world::{START, going_on, mixed, run_spec, task};
 use crate::DamagedDays;
 
 /// A task whose plan is made and judged; what is rejected goes back `max` - 1 times, then to a person.
-pub(super) fn judged(max: u32) -> World {
+fn judged(max: u32) -> World {
     let pipeline = json!({
         "name": "judged", "version": 1,
         "stages": [
@@ -31,7 +31,7 @@ pub(super) fn judged(max: u32) -> World {
 }
 
 /// Ends the live attempt of the task with this verdict, or none.
-pub(super) fn say(world: &mut World, verdict: Option<Verdict>) {
+fn say(world: &mut World, verdict: Option<Verdict>) {
     let attempt = world.start("login");
     world.wait(Millis::seconds(1));
     world.end_with(attempt, Exit::Code(0), None, 0.0, "");
@@ -39,15 +39,15 @@ pub(super) fn say(world: &mut World, verdict: Option<Verdict>) {
     world.report(Report::Collected { attempt, collected: Box::new(collected) });
 }
 
-pub(super) fn no() -> Option<Verdict> {
-    Some(Verdict { approved: false, concerns: vec!["No way back".to_owned(), "No tests".to_owned()] })
+fn no() -> Verdict {
+    Verdict { approved: false, concerns: vec!["No way back".to_owned(), "No tests".to_owned()] }
 }
 
 /// A task whose reviewer has said no, and whose person decides.
 fn rejected() -> World {
     let mut world = judged(1);
     say(&mut world, None);
-    say(&mut world, no());
+    say(&mut world, Some(no()));
     world
 }
 
@@ -126,7 +126,7 @@ fn what_a_person_rejected_waits_for_nobody() {
     let task = world.task("login");
     world.request(Request::RetryTask { task });
     say(&mut world, None);
-    say(&mut world, no());
+    say(&mut world, Some(no()));
     assert_eq!(items(&world).len(), 1);
 }
 
@@ -135,7 +135,7 @@ fn what_a_person_rejected_waits_for_nobody() {
 fn a_verdict_is_told_where_a_reviewer_ends() {
     let mut world = judged(2);
     say(&mut world, None);
-    say(&mut world, no());
+    say(&mut world, Some(no()));
     world.wait(Millis::seconds(5));
     say(&mut world, None);
     say(&mut world, Some(Verdict { approved: true, concerns: Vec::new() }));
