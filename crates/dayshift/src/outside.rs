@@ -1,6 +1,7 @@
 //! Everything outside: one flat match from what is owed to the adapter that does it.
 
 mod brief;
+mod command;
 mod complaint;
 mod crew;
 mod furnish;

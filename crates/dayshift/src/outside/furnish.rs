@@ -2,36 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
 use dayshift_core::state::{Job, State, Task};
-use dayshift_core::time::Millis;
-use dayshift_core::types::{Exit, Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
+use dayshift_core::types::{Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_guard::{TOOL_CHAINS, environment};
-use dayshift_worker::chore::{self, Chore, Ended, Hold};
+use dayshift_worker::chore::{self, Chore, Hold};
 use dayshift_worker::command_line;
 use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Stdin};
 use dayshift_workspaces::{Furnish, Furnished, Ran};
 
 use super::Shared;
+use super::command::{KEEPER, judge};
 use super::launch::missing;
 use crate::cli::{hooks, output};
 use crate::log::{self, About, Level};
 use crate::paths::{Paths, own_binary};
 use crate::ports::{self, Holder, Ports};
-
-/// The words after our own name that make a process a keeper.
-const KEEPER: [&str; 1] = ["chore"];
-
-/// How much of a command's last words a failure holds, in lines and in bytes.
-const LAST_LINES_MAX: usize = 3;
-const LAST_BYTES_MAX: usize = 500;
-
-/// How much of a command line stands in a message, in bytes.
-const LINE_SHOWN_MAX: usize = 80;
 
 const MB: u64 = 1 << 20;
 
@@ -300,7 +289,7 @@ impl Outfit {
         for trouble in &outcome.trouble {
             log::line(&shared.paths, Level::Warn, self.about(), trouble);
         }
-        judge(which, line, timeout, &outcome)
+        judge(which.word(), line, timeout, &outcome)
     }
 
     /// Fetches the secrets that its commands are to have.
@@ -309,15 +298,7 @@ impl Outfit {
         shared: &Shared,
         env: &[(String, String)],
     ) -> Result<Vec<(String, String)>, Failure> {
-        let names = missing(env, &self.secrets);
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (answer, answers) = channel();
-        // The receiver lives until there is an answer.
-        shared.secrets.ask(names, Box::new(move |values| answer.send(values).unwrap_or_default()));
-        let gone = |_| Failure::new(FailureClass::Transient, "no thread fetches secrets");
-        answers.recv().map_err(gone)?.map(|values| values.into_iter().collect())
+        shared.secrets.wait_for(missing(env, &self.secrets)).map(|values| values.into_iter().collect())
     }
 }
 
@@ -375,7 +356,7 @@ pub(crate) fn tear_down_alone(
     let outcome = chore::perform(&own_binary(), &KEEPER, &chore, &Hold::default()).map_err(|error| {
         Failure::new(FailureClass::Transient, format!("the teardown cannot be run: {error}"))
     })?;
-    judge(Which::Teardown, &line, timeout, &outcome)
+    judge(Which::Teardown.word(), &line, timeout, &outcome)
 }
 
 /// Leases a task's ports. One that cannot have any works without, which is told once a run.
@@ -414,56 +395,5 @@ fn wants_ports(state: &State, task: &Task) -> bool {
             });
             names(command) || gates.into_iter().any(|gate| names(&gate.run))
         }
-    }
-}
-
-/// What the end of a command comes to.
-fn judge(which: Which, line: &str, timeout: Millis, outcome: &chore::Outcome) -> Result<(), Failure> {
-    let command = shown(line);
-    let what = which.word();
-    let (class, how) = match (&outcome.ended, &outcome.exit) {
-        (Ended::ByItself, Exit::Code(0)) => return Ok(()),
-        (Ended::ByItself, Exit::Code(code)) => (FailureClass::Work, format!("ended with exit code {code}")),
-        (Ended::ByItself, Exit::Signal(signal)) => {
-            (FailureClass::Work, format!("was ended by signal {signal}"))
-        }
-        (Ended::ByItself, Exit::NotStarted { message, class }) => {
-            (*class, format!("did not start: {message}"))
-        }
-        (Ended::ByItself, Exit::Lost) => (FailureClass::Transient, "was lost".to_owned()),
-        (Ended::TimedOut, _) => {
-            (FailureClass::Timeout, format!("did not end within {timeout}, so it was ended"))
-        }
-        (Ended::Abandoned, _) => (FailureClass::Transient, "was stopped".to_owned()),
-    };
-    let last = last_words(&outcome.tail);
-    let told = if last.is_empty() { String::new() } else { format!("; it said last: {last}") };
-    Err(Failure::new(class, format!("the {what} `{command}` {how}{told}")))
-}
-
-/// The first line of a command, cut.
-fn shown(line: &str) -> String {
-    let first = line.lines().next().unwrap_or_default();
-    let end = first.floor_char_boundary(LINE_SHOWN_MAX);
-    if end == line.len() { first.to_owned() } else { format!("{} …", &first[..end]) }
-}
-
-/// The last lines of what was printed, on one line.
-fn last_words(tail: &str) -> String {
-    let all: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = all[all.len().saturating_sub(LAST_LINES_MAX)..].join(" / ");
-    let from = last.ceil_char_boundary(last.len().saturating_sub(LAST_BYTES_MAX));
-    last[from..].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn last_words_are_those_of_the_command() {
-        assert_eq!(last_words("one\ntwo\n \nthree\nfour\n"), "two / three / four");
-        assert_eq!(last_words(&"ä".repeat(400)).len(), LAST_BYTES_MAX);
-        assert_eq!((last_words(""), shown("a\nb"), shown("a")), (String::new(), "a …".into(), "a".into()));
     }
 }

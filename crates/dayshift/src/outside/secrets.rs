@@ -107,6 +107,18 @@ impl Secrets {
         }
     }
 
+    /// Fetches the values, which may take a while.
+    pub(super) fn wait_for(&self, names: Vec<String>) -> Result<Values, Failure> {
+        if names.is_empty() {
+            return Ok(Values::new());
+        }
+        let (answer, answers) = channel();
+        // The receiver lives until there is an answer.
+        self.ask(names, Box::new(move |values| answer.send(values).unwrap_or_default()));
+        let gone = |_| Failure::new(FailureClass::Transient, "no thread fetches secrets");
+        answers.recv().map_err(gone)?
+    }
+
     /// The values as far as they were fetched before, however long ago; `None` when one is missing.
     pub(super) fn known(&self, names: &[String]) -> Option<Values> {
         let known = self.store.known();
