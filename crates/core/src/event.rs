@@ -309,6 +309,16 @@ pub enum Event {
         /// How often by now.
         times: u32,
     },
+    /// The user's command has told people that the question waits, or was given up.
+    PeopleNotified {
+        /// Of which question.
+        question: QuestionId,
+        /// How often they had been reminded of it when the command began; 0: it had just been asked.
+        times: u32,
+        /// Why it reached nobody; `None`: the command ended well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missed: Option<String>,
+    },
     /// A person has decided about what was made.
     ReviewDecided {
         /// The job that waited for it.
@@ -450,7 +460,7 @@ impl From<Obligation> for Subject {
             | Obligation::StopAttempt(attempt)
             | Obligation::ProbeAgent(attempt)
             | Obligation::CollectArtifacts(attempt) => Self::Attempt(attempt),
-            Obligation::DeliverAnswer(question) => Self::Question(question),
+            Obligation::DeliverAnswer(question) | Obligation::Notify(question) => Self::Question(question),
             Obligation::ReleaseWorkspace(task) => Self::Task(task),
             Obligation::WriteReport(run) => Self::Run(run),
         }
@@ -492,6 +502,7 @@ impl Event {
             Self::QuestionAsked { question, .. }
             | Self::QuestionAnswered { question, .. }
             | Self::AnswerDelivered { question }
+            | Self::PeopleNotified { question, .. }
             | Self::QuestionReminded { question, .. } => Subject::Question(*question),
             Self::DiskChanged { .. } => Subject::Disk,
             Self::CeilingSet { .. } => Subject::Machine,
@@ -525,6 +536,7 @@ impl Event {
             Self::QuestionAnswered { .. } => "question_answered",
             Self::AnswerDelivered { .. } => "answer_delivered",
             Self::QuestionReminded { .. } => "question_reminded",
+            Self::PeopleNotified { .. } => "people_notified",
             Self::ReviewDecided { .. } => "review_decided",
             Self::JobHeld { .. } => "job_held",
             Self::JobFinished { .. } => "job_finished",

@@ -201,6 +201,13 @@ pub enum Report {
         /// To which question.
         question: QuestionId,
     },
+    /// The user's command has told people that a question waits.
+    Notified {
+        /// Of which question.
+        question: QuestionId,
+        /// How often they had been reminded of it when the command began.
+        times: u32,
+    },
     /// How much room the disk has.
     DiskFree {
         /// Free for us, in bytes.

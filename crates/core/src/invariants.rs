@@ -18,6 +18,7 @@ pub fn check(state: &State, now: Timestamp) -> Result<(), String> {
     slots(state)?;
     workspaces(state)?;
     conflicts(state)?;
+    notices(state)?;
     jobs(state)?;
     tasks(state)?;
     runs(state)?;
@@ -73,6 +74,12 @@ fn account(whose: &impl Display, account: &Account, sum: Option<&(Spend, Micros)
     let sum = sum.copied().unwrap_or_default();
     let has = (account.spent, account.presumed);
     ensure(has == sum, || format!("{whose} has spent {has:?}, its attempts {sum:?}"))
+}
+
+/// People are to be told of the questions that have news, and of no others.
+fn notices(state: &State) -> Result<(), String> {
+    let (indexed, found): (Vec<_>, Vec<_>) = (state.unnotified().collect(), state.to_notify_of().collect());
+    ensure(indexed == found, || format!("people are to be told of {indexed:?}, there is news of {found:?}"))
 }
 
 /// Live attempts never exceed the slots of their run.

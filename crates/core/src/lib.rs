@@ -14,6 +14,7 @@ pub mod input;
 pub mod invariants;
 mod look;
 pub mod money;
+pub mod notify;
 mod owed;
 pub mod pipeline;
 mod plan;

@@ -22,11 +22,13 @@ pub fn owed(state: &State, now: Timestamp) -> Vec<Obligation> {
         .filter(|attempt| crate::deadlines::probe_due(state, attempt).is_some_and(|due| due <= now))
         .map(|attempt| Obligation::ProbeAgent(attempt.id));
     let answers = state.undelivered().map(Obligation::DeliverAnswer);
+    let notices = state.unnotified().map(Obligation::Notify);
     let releases = state.unreleased().map(Obligation::ReleaseWorkspace);
     let reports = state.unreported().map(Obligation::WriteReport);
     of_attempts
         .chain(probes)
         .chain(answers)
+        .chain(notices)
         .chain(releases)
         .chain(reports)
         .filter(|obligation| state.delay(*obligation).is_none_or(|delay| delay.not_before <= now))

@@ -600,6 +600,7 @@ impl State {
             && self.unreported.is_empty()
             && self.unreleased.is_empty()
             && self.doomed.is_empty()
+            && self.unnotified().next().is_none()
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_resting_checkout(job)

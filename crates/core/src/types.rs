@@ -13,6 +13,7 @@ use crate::evidence::TestCount;
 use crate::furnishing::Furnishing;
 use crate::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use crate::money::{Limit, Micros};
+use crate::notify::Notify;
 use crate::pipeline::{Artifact, Pipeline, Role, Verdict};
 use crate::proposal::Proposal;
 use crate::time::{Millis, Timestamp};
@@ -342,6 +343,9 @@ pub struct RunSpec {
     /// What its new worktrees get before work begins in them.
     #[serde(default, skip_serializing_if = "Furnishing::is_default")]
     pub furnishing: Furnishing,
+    /// The command that tells people of questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// What tasks share, so that some of them must be at work alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
@@ -750,6 +754,8 @@ pub enum Obligation {
     ProbeAgent(AttemptId),
     /// Hand the answer to the live attempt that asked.
     DeliverAnswer(QuestionId),
+    /// Tell people by their own command that the question waits.
+    Notify(QuestionId),
     /// Take the task's workspace down, or say why it is kept.
     ReleaseWorkspace(TaskId),
     /// Write the end-of-day report of the task's run.

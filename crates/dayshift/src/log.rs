@@ -290,12 +290,14 @@ fn worth(event: &Event) -> Option<Level> {
         Event::AttemptEnded { end: End::Failed(_) | End::Stopped(_) | End::Lost, .. }
         | Event::JobHeld { .. }
         | Event::QuestionReminded { .. }
+        | Event::PeopleNotified { missed: Some(_), .. }
         | Event::BudgetWarned { .. }
         | Event::RepetitionSeen { .. }
         | Event::DiskChanged { .. }
         | Event::ObligationFailed { .. } => Some(Level::Warn),
         Event::AttemptEnded { end: End::Succeeded | End::Parked, .. }
         | Event::AnswerDelivered { .. }
+        | Event::PeopleNotified { missed: None, .. }
         | Event::WorkspaceReleased { kept: None, .. }
         | Event::TaskClosed { .. }
         | Event::AttemptOpened { .. }

@@ -10,6 +10,7 @@ mod launch;
 mod left;
 mod link;
 pub(crate) mod mailbox;
+mod notify;
 mod passed_over;
 mod secrets;
 mod watch;
@@ -41,6 +42,7 @@ pub(crate) use furnish::tear_down_alone;
 pub(crate) use left::PUBLISHED_MAX;
 use link::Link;
 pub(crate) use link::start_worker;
+use notify::Notices;
 use secrets::Secrets;
 pub(crate) use secrets::{expanded, fault_of_file};
 use watch::Watch;
@@ -94,6 +96,7 @@ pub(crate) struct World {
     shared: Arc<Shared>,
     link: Link,
     crew: Crew,
+    notices: Notices,
     backups: Backups,
     /// Whether what tasks have that are over was given back.
     are_ports_known: bool,
@@ -122,7 +125,8 @@ impl World {
         });
         mailbox::listen(&shared);
         let (link, crew) = (Link::new(shared.clone()), Crew::new(shared.clone()));
-        Self { link, crew, shared, backups, are_ports_known: false }
+        let notices = Notices::new(shared.clone());
+        Self { link, crew, notices, shared, backups, are_ports_known: false }
     }
 
     /// Takes every live process tree down at once.
@@ -200,6 +204,7 @@ impl Outside for World {
             Obligation::ProbeAgent(attempt) => self.link.send(obligation, ToWorker::Probe { attempt }),
             Obligation::CollectArtifacts(attempt) => self.crew.collect(state, attempt),
             Obligation::DeliverAnswer(question) => mailbox::deliver(&self.shared, state, question),
+            Obligation::Notify(question) => self.notices.give(&self.shared, state, question),
             Obligation::ReleaseWorkspace(task) => self.crew.release(state, task),
             Obligation::WriteReport(run) => self.shared.follower.write_report(run),
         }
@@ -223,6 +228,7 @@ impl Outside for World {
                 self.give_ports_back(state, task);
             }
         }
+        self.notices.settle(state);
         if entries.iter().any(|entry| matches!(entry.event, Event::RunClosed { .. })) {
             self.backups.order();
         }

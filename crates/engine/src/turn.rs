@@ -188,6 +188,8 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             // The next look at the same attempt is another one.
             Event::AttemptProbed { attempt, .. } => Obligation::ProbeAgent(*attempt),
             Event::AnswerDelivered { question } => Obligation::DeliverAnswer(*question),
+            // A reminder may have come while people were told of what was before it.
+            Event::PeopleNotified { question, .. } => Obligation::Notify(*question),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
             | Event::RunDraining { .. }
@@ -331,6 +333,7 @@ fn is_lazy(event: &Event) -> bool {
         | Event::QuestionAnswered { .. }
         | Event::AnswerDelivered { .. }
         | Event::QuestionReminded { .. }
+        | Event::PeopleNotified { .. }
         | Event::ReviewDecided { .. }
         | Event::JobHeld { .. }
         | Event::JobReleased { .. }

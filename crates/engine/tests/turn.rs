@@ -125,6 +125,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         furnishing: Furnishing::default(),
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
+        notify: None,
         conflicts: Vec::new(),
         proposal: None,
         warnings: Vec::new(),

@@ -15,6 +15,7 @@ use crate::form::Form;
 use crate::layout::read_layout;
 use crate::load::{Source, flag_error, read_agent, read_gate, read_roles};
 use crate::named_secret::{SecretSource, read_secrets};
+use crate::notify::NotifySettings;
 use crate::sink::{Sink, code};
 use crate::tables::{CONFIG, DISK_GB_MAX, DISK_MB_MAX, MEMORY_MB_MAX, SLOTS_MAX};
 use crate::tree::{Node, Pos, SOURCE_BYTES_MAX, read_toml};
@@ -106,6 +107,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// What new worktrees get before work begins in them.
     pub workspace: WorkspaceSettings,
+    /// How people are told that a question waits.
+    pub notify: NotifySettings,
     /// Where in the repository files are written too, by what is written there.
     pub layout: BTreeMap<String, Setting<String>>,
     /// What is said and not acted on yet, as `telegram.enabled` and its value; a secret's value is
@@ -135,6 +138,7 @@ impl Default for Config {
             roles: BTreeMap::new(),
             secrets: BTreeMap::new(),
             workspace: WorkspaceSettings::default(),
+            notify: NotifySettings::default(),
             layout: BTreeMap::new(),
             later: BTreeMap::new(),
         }
@@ -182,6 +186,8 @@ pub struct Partial {
     pub secrets: BTreeMap<String, Setting<SecretSource>>,
     /// See [`Config::workspace`]; each key by itself.
     pub workspace: WorkspaceSettings,
+    /// See [`Config::notify`]; each key by itself.
+    pub notify: NotifySettings,
     /// See [`Config::layout`].
     pub layout: BTreeMap<String, Setting<String>>,
     /// See [`Config::later`].
@@ -216,6 +222,7 @@ impl Config {
         self.roles.extend(layer.roles);
         self.secrets.extend(layer.secrets);
         self.workspace = self.workspace.with(layer.workspace);
+        self.notify = self.notify.with(layer.notify);
         self.layout.extend(layer.layout);
         self.later.extend(layer.later);
         self
@@ -280,6 +287,7 @@ impl Config {
             agents.map(|(name, agent)| row(&format!("agents.{name}"), kind(&agent.value), &agent.origin)),
         );
         rows.extend(self.workspace.rows());
+        rows.extend(self.notify.rows());
         let roles = self.roles.iter();
         rows.extend(
             roles.map(|(role, agent)| {
@@ -422,6 +430,9 @@ fn read_partial(
     if let Some(entry) = fields.entry("workspace") {
         partial.workspace = WorkspaceSettings::read(sink, entry, place);
     }
+    if let Some(entry) = fields.entry("notify") {
+        partial.notify = NotifySettings::read(entry, place);
+    }
     for (pos, role, agent) in read_roles(fields) {
         partial.roles.insert(role, Setting::new(agent, place(pos)));
     }
@@ -474,6 +485,7 @@ fn refuse_untrusted(sink: &mut Sink<'_>, fields: Fields<'_>, partial: &Partial, 
         ("agents", true),
         ("agent", partial.agent.as_ref().is_some_and(|agent| agent.value != below.agent.value)),
         ("roles", true),
+        ("notify", true),
         ("telegram", true),
         ("workspace", fields.entry("workspace").is_some_and(WorkspaceSettings::needs_trust)),
         ("layout", true),

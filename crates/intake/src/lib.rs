@@ -13,6 +13,7 @@ mod form;
 mod load;
 mod named_secret;
 mod nearest;
+mod notify;
 mod schema;
 mod secret;
 mod sink;
@@ -29,5 +30,6 @@ pub use load::{
     Source, TASKS_MAX, built_in_agent, load,
 };
 pub use named_secret::SecretSource;
+pub use notify::NotifySettings;
 pub use schema::{schema, template_schema};
 pub use workspace::{WorkspacePart, WorkspaceSettings};

@@ -284,6 +284,7 @@ pub(crate) static CONFIG: Table = Table {
             "Where secrets come from: `NAME_cmd` is a command that prints one, `NAME_file` a file that holds it.",
         ),
         Key::new("workspace", Form::Table(&WORKSPACE), "What new worktrees get before work begins in them."),
+        Key::new("notify", Form::Table(&NOTIFY), "How you are told that a question waits."),
         Key::new("telegram", Form::Table(&TELEGRAM), "Messages to a telephone.").later(),
         Key::new("layout", Form::Table(&LAYOUT), "Where in the repository files are written too."),
     ],
@@ -320,6 +321,22 @@ pub(crate) static WORKSPACE: Table = Table {
             "Up to how many megabytes such a folder is copied where it cannot be cloned.",
         ),
         Key::new("ports", Form::FromZero { max: PORTS_MAX }, "How many ports each task has to itself."),
+    ],
+};
+
+/// Telling people of questions.
+pub(crate) static NOTIFY: Table = Table {
+    what: "the notify section",
+    definition: "notify",
+    required: &[],
+    keys: &[
+        Key::new("command", Form::Text, "The command line that is run when a question waits for you."),
+        Key::new("timeout", Form::Duration, "How long one run of it may take."),
+        Key::new(
+            "pass_env",
+            Form::List(&Form::Variable),
+            "Variables of your environment, or secrets, passed on to it.",
+        ),
     ],
 };
 

@@ -149,6 +149,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
         Report::Asked { attempt, .. } => ("asked", phase(state, *attempt)),
         Report::SpawnWanted { attempt, .. } => ("spawn wanted", phase(state, *attempt)),
         Report::AnswerDelivered { question: id } => ("answer delivered", question(state, *id)),
+        Report::Notified { question: id, .. } => ("notified", question(state, *id)),
         Report::DiskFree { .. } => ("disk free", disk(state)),
         Report::HostLoad(_) => ("host load", machine(state)),
         Report::ProcessEnded { attempt, .. } => ("process ended", phase(state, *attempt)),
@@ -163,6 +164,7 @@ fn report_subject(state: &State, report: &Report) -> (&'static str, &'static str
                 Obligation::StopAttempt(_) => "stop failed",
                 Obligation::ProbeAgent(_) => "probe failed",
                 Obligation::DeliverAnswer(_) => "delivery failed",
+                Obligation::Notify(_) => "notifying failed",
                 Obligation::ReleaseWorkspace(_) => "release failed",
                 Obligation::WriteReport(_) => "writing failed",
             };

@@ -478,6 +478,7 @@ impl Sim {
         let dropped = engine.dropped();
         let world = engine.outside();
         world.is_tidy()?;
+        world.all_are_told()?;
         world.books.cancelled_stay_closed()?;
         world.books_agree()?;
         world.tally.dropped_reports += dropped;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dayshift_core::conflict::{Conflict, Shared};
 use dayshift_core::furnishing::Furnishing;
 use dayshift_core::money::{Limit, Micros};
+use dayshift_core::notify::Notify;
 use dayshift_core::time::Millis;
 use dayshift_core::types::{
     Agent, Backoff, DayRule, Deliverable, Dialect, FailureClass, Gate, Level, Priority, Repetition, RunSpec,
@@ -89,10 +90,15 @@ fn run_spec(rng: &mut Rng, swarm: &Swarm, number: u32, count: u32) -> RunSpec {
         roles: pipelines::roles(rng),
         tasks,
         furnishing: Furnishing::default(),
+        notify: rng.chance(swarm.notifies).then(notify),
         conflicts,
         proposal: None,
         warnings: Vec::new(),
     }
+}
+
+fn notify() -> Notify {
+    Notify { command: "ring".to_owned(), timeout: Millis::seconds(30), pass_env: Vec::new() }
 }
 
 /// A group of tasks that share something, if there is one: each of them alone, some beside each other,

@@ -134,6 +134,8 @@ pub(crate) struct Swarm {
     pub(crate) wishes: u32,
     /// An output is missing or wrong.
     pub(crate) output_faults: u32,
+    /// A run has a command that tells people of questions.
+    pub(crate) notifies: u32,
     /// Weights of what people do for agents: answer a question, decide about what was made.
     pub(crate) helps: [u32; 2],
 }
@@ -203,6 +205,7 @@ impl Swarm {
             rejections: sometimes(rng, &[200, 600]),
             wishes: sometimes(rng, &[100, 500]),
             output_faults: sometimes(rng, &[50, 300]),
+            notifies: sometimes(rng, &[500, 1_000]),
             helps: rng.pick(&[[0, 0], [30, 0], [0, 30], [30, 30]]),
         }
     }

@@ -11,9 +11,9 @@ use std::rc::Rc;
 
 use dayshift_core::event::{Entry, Event};
 use dayshift_core::host::{HostLoad, Pressure};
-use dayshift_core::ids::AttemptId;
+use dayshift_core::ids::{AttemptId, QuestionId};
 use dayshift_core::input::Report;
-use dayshift_core::state::State;
+use dayshift_core::state::{Question, State};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Failure, Obligation};
 use dayshift_engine::Outside;
@@ -143,6 +143,10 @@ pub(crate) struct World {
     /// What the engine asked for and, as far as it knows, is being done; since which reading
     /// of the journal.
     asked: BTreeMap<Obligation, u64>,
+    /// How often people had been reminded of a question when they were begun to be told of it last.
+    notices: BTreeMap<QuestionId, u32>,
+    /// Of which reminders of which questions people were told; 0 is the asking.
+    told: BTreeSet<(QuestionId, u32)>,
     /// When the engine was told last that something owed had failed.
     failed_at: BTreeMap<Obligation, u64>,
     /// What the engine was told in this turn of attempts whose processes run.
@@ -179,6 +183,8 @@ impl World {
             next: 0,
             taken: 0,
             asked: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            told: BTreeSet::new(),
             failed_at: BTreeMap::new(),
             news: Vec::new(),
             unwritten_looks: BTreeSet::new(),
@@ -375,6 +381,11 @@ impl World {
     }
 
     /// Whether the fold of the durable entries is what our own books say.
+    /// Nothing is left that people were to be told of.
+    pub(crate) fn all_are_told(&self) -> Result<(), Broken> {
+        self.books.all_are_told()
+    }
+
     pub(crate) fn books_agree(&self) -> Result<(), Broken> {
         self.books.accounts_agree(&self.shadow)?;
         self.books.places_agree(&self.shadow)
@@ -402,6 +413,7 @@ impl World {
                 | Report::DiskFree { .. }
                 | Report::Asked { .. }
                 | Report::SpawnWanted { .. }
+                | Report::Notified { .. }
                 | Report::HostLoad(_)
                 | Report::Collected { .. }
                 | Report::Failed { .. } => at + self.rng.between(0, longest * 3),
@@ -460,6 +472,10 @@ impl World {
             Report::AnswerDelivered { question } => {
                 self.shared.note("  delivered", About::Nothing);
                 self.asked.remove(&Obligation::DeliverAnswer(*question));
+            }
+            Report::Notified { question, .. } => {
+                self.shared.note("  notified", About::Nothing);
+                self.asked.remove(&Obligation::Notify(*question));
             }
             Report::HostLoad(load) => {
                 self.shared.note("  host", About::Nothing);
@@ -534,6 +550,8 @@ impl World {
                 self.failed_at.remove(&Obligation::WriteReport(*run));
             } else if let Event::TaskClosed { task, .. } = &durable.entry.event {
                 self.failed_at.remove(&Obligation::ReleaseWorkspace(*task));
+            } else if let Event::QuestionReminded { question, .. } = &durable.entry.event {
+                self.failed_at.remove(&Obligation::Notify(*question));
             }
             if let Event::WorkspaceReleased { task, kept: None } = &durable.entry.event
                 && durable.entry.cause.is_some()
@@ -602,6 +620,13 @@ impl Outside for World {
                 self.send(obligation, attempt);
             }
             Obligation::ReleaseWorkspace(task) => self.begin(obligation, Some(places::Key::Own(task))),
+            Obligation::Notify(question) => {
+                if !self.places.has_begun(obligation) {
+                    let times = state.question(question).map_or(0, Question::times_reminded);
+                    self.notices.insert(question, times);
+                }
+                self.begin(obligation, None);
+            }
             Obligation::DeliverAnswer(_) | Obligation::WriteReport(_) => self.begin(obligation, None),
         }
     }

@@ -5,6 +5,7 @@ mod budgets;
 mod files;
 mod lists;
 mod money;
+mod notice;
 mod people;
 mod pipeline;
 mod progress;
@@ -26,8 +27,11 @@ pub use brief::run_brief;
 pub use budgets::{budgets, budgets_json};
 pub use files::{ProcessFacts, agent_status, registry, task_state_file};
 pub use lists::{active, active_json, list_tasks, list_tasks_json, summary, summary_json};
+pub use notice::{ESCALATED, NoticeKind, notice};
 pub use people::People;
-pub use pipeline::{artifacts, artifacts_json, explanation, explanation_json, questions, questions_json};
+pub use pipeline::{
+    artifacts, artifacts_json, explanation, explanation_json, question, questions, questions_json,
+};
 pub use progress::{limits, live_lines, progress, stays};
 pub use proposal::proposal;
 pub use report::{ReportExtra, report};

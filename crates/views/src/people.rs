@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     pub(crate) at: Timestamp,
     /// When it went on or was ended, and by what.
     pub(crate) decided: Option<(Timestamp, String)>,
+    /// Whether people were reminded of it as often as they are before anybody answered.
+    pub(crate) is_escalated: bool,
 }
 
 impl Asked {
@@ -73,13 +75,15 @@ impl People {
             Event::JobHeld { job, reason } => {
                 if let Some(task) = state.job(*job).and_then(|job| state.task(job.task)) {
                     let why = line(reason.message());
-                    let asked = Asked { run: task.run, task: task.id, why, at, decided: None };
+                    let asked =
+                        Asked { run: task.run, task: task.id, why, at, decided: None, is_escalated: false };
                     self.ask(asked, None);
                 }
             }
             Event::QuestionAsked { question, attempt, ask } => {
                 self.question(state, *question, *attempt, ask, at);
             }
+            Event::QuestionReminded { question, .. } => self.escalated(state, *question),
             Event::QuestionAnswered { question, text, .. } => {
                 if let Some(row) = state.question(*question).and_then(|row| state.job(row.job)) {
                     let what = format!("answered: {}", line_of(text, 200));
@@ -144,7 +148,7 @@ impl People {
             | Event::RetryScheduled { .. }
             | Event::JobsAdded { .. }
             | Event::AnswerDelivered { .. }
-            | Event::QuestionReminded { .. }
+            | Event::PeopleNotified { .. }
             | Event::BudgetWarned { .. }
             | Event::AttemptProbed { .. }
             | Event::RepetitionSeen { .. }
@@ -203,8 +207,25 @@ impl People {
         };
         let task = state.task_of(state.job_of(row));
         let first = ask.question.lines().find(|line| !line.trim().is_empty()).unwrap_or("(no text)");
-        let asked = Asked { run: task.run, task: task.id, why: line(first.trim()), at, decided: None };
+        let asked = Asked {
+            run: task.run,
+            task: task.id,
+            why: line(first.trim()),
+            at,
+            decided: None,
+            is_escalated: false,
+        };
         self.ask(asked, Some(question));
+    }
+
+    fn escalated(&mut self, state: &State, question: QuestionId) {
+        let Some(row) = state.question(question).filter(|row| row.is_escalated()) else { return };
+        let Some(open) = state.job(row.job).and_then(|job| self.open.get(&job.task)) else { return };
+        for (index, _) in open.iter().filter(|(_, asked)| *asked == Some(question)) {
+            if let Some(asked) = self.asked.get_mut(*index) {
+                asked.is_escalated = true;
+            }
+        }
     }
 
     /// Nobody waits any more for answers to questions that are open no longer.

@@ -8,6 +8,7 @@ use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Collected, JobWork, Outcome, When};
 use serde_json::{Value, json};
 
+use crate::notice::ESCALATED;
 use crate::steps::jobs;
 use crate::text::{clock, iso, line, line_of, put, safe, shell_word};
 use crate::words::{ceiling_line, job_label, key, short, waiting_for};
@@ -115,40 +116,59 @@ pub(crate) fn remarks(state: &State, job: &Job) -> Vec<String> {
     remarks
 }
 
+/// Open questions, those that are escalated first, the oldest first among each.
+fn open_questions(state: &State) -> Vec<&Question> {
+    let mut open: Vec<&Question> = state.open_questions().collect();
+    open.sort_by_key(|row| (!row.is_escalated(), row.id));
+    open
+}
+
 /// Open questions, with the command that answers each.
 pub fn questions(state: &State) -> String {
-    let open: Vec<&Question> = state.open_questions().collect();
+    let open = open_questions(state);
     if open.is_empty() {
         return "No open questions.\n".to_owned();
     }
     let mut text = format!("❓ {} open question(s):\n", open.len());
     for row in open {
-        let Some(job) = state.job(row.job) else { continue };
-        let task = state.task_of(job);
-        put!(text, "\n{} from {} ({}, {})\n", row.id, key(state, task), job_label(job), row.attempt);
-        for (name, words) in [("Context", &row.ask.context), ("Question", &row.ask.question)] {
-            if !words.trim().is_empty() {
-                put!(text, "{name}: {}\n", safe(words.trim()));
-            }
-        }
-        for option in &row.ask.options {
-            put!(text, "  - {}\n", line(option));
-        }
-        if !row.ask.impact.trim().is_empty() {
-            put!(text, "Impact: {}\n", safe(row.ask.impact.trim()));
-        }
-        if !row.ask.missing.is_empty() {
-            put!(text, "Missing: {}\n", line(&row.ask.missing.join(", ")));
-        }
-        put!(text, "Answer: dayshift answer {} TEXT\n", row.id);
+        text.push('\n');
+        text.push_str(&question(state, row));
     }
     text
 }
 
+/// A question in full, with the command that answers it.
+pub fn question(state: &State, row: &Question) -> String {
+    let mut text = String::new();
+    let Some(job) = state.job(row.job) else { return text };
+    let task = state.task_of(job);
+    put!(text, "{} from {} ({}, {})\n", row.id, key(state, task), job_label(job), row.attempt);
+    if row.is_escalated() {
+        put!(text, "Escalated: {ESCALATED}\n");
+    }
+    for (name, words) in [("Context", &row.ask.context), ("Question", &row.ask.question)] {
+        if !words.trim().is_empty() {
+            put!(text, "{name}: {}\n", safe(words.trim()));
+        }
+    }
+    for option in &row.ask.options {
+        put!(text, "  - {}\n", line(option));
+    }
+    if !row.ask.impact.trim().is_empty() {
+        put!(text, "Impact: {}\n", safe(row.ask.impact.trim()));
+    }
+    if !row.ask.missing.is_empty() {
+        put!(text, "Missing: {}\n", line(&row.ask.missing.join(", ")));
+    }
+    put!(text, "Answer: dayshift answer {} TEXT\n", row.id);
+    text
+}
+
 /// The same: `questions`, each with `id`, `task`, `key`, `job`, `attempt`, `name`, `context`, `question`, `options`,
-/// `impact`, `missing`, `asked_at`.
+/// `impact`, `missing`, `asked_at`, `reminded` (times), `escalated`.
 pub fn questions_json(state: &State) -> Value {
-    let rows: Vec<Value> = state.open_questions().map(|row| question_json(state, row)).collect();
+    let open = open_questions(state);
+    let rows: Vec<Value> = open.into_iter().map(|row| question_json(state, row)).collect();
     json!({ "questions": rows })
 }
 
@@ -173,6 +193,8 @@ pub(crate) fn question_json(state: &State, row: &Question) -> Value {
         "impact": safe(&row.ask.impact),
         "missing": row.ask.missing.iter().map(|part| line(part)).collect::<Vec<_>>(),
         "asked_at": iso(row.asked_at),
+        "reminded": row.times_reminded(),
+        "escalated": row.is_escalated(),
         "answer": answer,
         "answered_by": by,
         "answered_at": at,

@@ -10,6 +10,7 @@ use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{Collected, End, JobWork, Outcome, RunSpec};
 
 use crate::money;
+use crate::notice::waits;
 use crate::tally::{Tally, tasks_of};
 use crate::text::{count, fit, line, line_of, put};
 use crate::words::{
@@ -78,12 +79,12 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         }
         Event::QuestionReminded { question, .. } => {
             let row = state.question(*question)?;
-            let since = entry.at - row.asked_at;
-            format!(
-                "{}: {question} waits since {since}: {}",
-                of_job(state, row.job)?,
-                line(&row.ask.question)
-            )
+            let waits = waits(row, entry.at);
+            format!("{}: {waits}: {}", of_job(state, row.job)?, line(&row.ask.question))
+        }
+        Event::PeopleNotified { question, missed: Some(why), .. } => {
+            let job = state.question(*question)?.job;
+            format!("{}: your command told nobody of {question}: {}", of_job(state, job)?, line(why))
         }
         Event::ReviewDecided { job, decision, by } => {
             format!("{}: {} by {}", of_job(state, *job)?, decision_word(decision), line_of(by, 80))
@@ -119,6 +120,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         | Event::AttemptProbed { .. }
         | Event::ProcessEnded { .. }
         | Event::AnswerDelivered { .. }
+        | Event::PeopleNotified { missed: None, .. }
         | Event::JobFinished { .. } => return None,
     };
     Some(format!("[{}] {text}", seconds(entry.at - started)))

@@ -8,9 +8,10 @@ use dayshift_core::state::{Job, JobState, State, Task};
 use dayshift_core::types::{HoldReason, JobWork, Outcome, Scope};
 use serde_json::{Value, json};
 
+use crate::notice::ESCALATED;
 use crate::proposal::proposal;
 use crate::text::{line, line_of, put, shell_word};
-use crate::words::{held, key, name, raise, ways};
+use crate::words::{held, is_escalated, key, name, raise, ways};
 
 /// The longest goal that a command repeats, in bytes.
 const GOAL_BYTES_MAX: usize = 200;
@@ -34,15 +35,19 @@ struct Item<'a> {
     /// How many tasks wait for it, directly or not.
     blocks: usize,
     kind: &'static str,
+    /// Whether people were reminded of it in vain.
+    is_escalated: bool,
     /// What is wrong with the day that it proposes.
     damage: Option<String>,
 }
 
 /// Held jobs, then tasks that were put off because of a limit; among each kind the one that most
-/// tasks wait for comes first.
+/// tasks wait for comes first, and among equals what is escalated.
 fn items<'a>(state: &'a State, damaged: &DamagedDays) -> Vec<Item<'a>> {
     let mut items: Vec<Item<'_>> = state.tasks().filter_map(|task| item(state, task, damaged)).collect();
-    items.sort_by_key(|item| (item.job.is_none(), std::cmp::Reverse(item.blocks), item.task.id));
+    items.sort_by_key(|item| {
+        (item.job.is_none(), std::cmp::Reverse(item.blocks), !item.is_escalated, item.task.id)
+    });
     items
 }
 
@@ -71,6 +76,7 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             ways,
             blocks: blocks(),
             kind,
+            is_escalated: is_escalated(state, reason),
             damage,
         });
     }
@@ -82,6 +88,7 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             ways: vec![raise(state, Scope::Run(task.run))],
             blocks: blocks(),
             kind: "deferred",
+            is_escalated: false,
             damage,
         }),
         // A person has had the last word already.
@@ -94,6 +101,7 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             ways: vec![format!("dayshift retry {}", shell_word(&state.spec(task).key))],
             blocks: blocks(),
             kind: "failed",
+            is_escalated: false,
             damage,
         }),
         Some(Outcome::Succeeded) if damage.is_some() => Some(Item {
@@ -103,6 +111,7 @@ fn item<'a>(state: &'a State, task: &'a Task, damaged: &DamagedDays) -> Option<I
             ways: vec![plan_again(state, task)],
             blocks: blocks(),
             kind: "damaged",
+            is_escalated: false,
             damage,
         }),
         Some(Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. }) | None => None,
@@ -162,6 +171,9 @@ pub fn review(state: &State, damaged: &DamagedDays) -> String {
         put!(text, "\nTask ID: {} ({}, {})\n", key(state, item.task), item.task.id, item.task.run);
         put!(text, "Goal: {}\n", name(state, item.task));
         put!(text, "Error: {}\n", item.why);
+        if item.is_escalated {
+            put!(text, "Escalated: {ESCALATED}\n");
+        }
         if let Some(damage) = &item.damage {
             put!(text, "Damaged: its day file cannot be used: {damage}\n");
         }
@@ -225,7 +237,7 @@ fn seen(state: &State, item: &Item<'_>) -> Option<String> {
 
 /// The same: `items`, each with `task`, `key`, `run`, `job` (null for one that was put off),
 /// `kind` (question, review, budget, workspace, gate, deferred, failed, damaged), `goal`, `error`, `proposal` (the tasks
-/// of a day that it proposes, or null), `damage` (what is wrong with the file of that day, or null), `blocks` (tasks),
+/// of a day that it proposes, or null), `escalated`, `damage` (what is wrong with the file of that day, or null), `blocks` (tasks),
 /// `next` (a command), `ways` (that one and all others that decide it), `seen` (what a decision would be about, or null).
 pub fn review_json(state: &State, damaged: &DamagedDays) -> Value {
     let rows: Vec<Value> = items(state, damaged)
@@ -244,6 +256,7 @@ pub fn review_json(state: &State, damaged: &DamagedDays) -> Value {
                 "damage": item.damage,
                 "plan_review": plan_review(state, item.task),
                 "blocks": item.blocks,
+                "escalated": item.is_escalated,
                 "next": item.ways.first(),
                 "ways": item.ways,
                 "seen": seen(state, &item),

@@ -127,8 +127,17 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
         Event::QuestionReminded { question, times } => {
             let row = state.question(*question)?;
             let (run, tail) = of_task(state, state.job(row.job)?.task)?;
-            let text = format!("{question} waits since {}, told {times} times ({tail})", iso(row.asked_at));
+            let waits = if row.is_escalated() { "is escalated, waits" } else { "waits" };
+            let text = format!("{question} {waits} since {}, told {times} times ({tail})", iso(row.asked_at));
             Some((run, log(at, CARE, "human_review", &text)))
+        }
+        Event::PeopleNotified { question, times: _, missed } => {
+            let (run, tail) = of_task(state, state.job(state.question(*question)?.job)?.task)?;
+            let (mark, text) = match missed {
+                None => (GOOD, format!("{question}: people told by command ({tail})")),
+                Some(why) => (CARE, format!("{question}: nobody told by command: {} ({tail})", md(why))),
+            };
+            Some((run, log(at, mark, "human_review", &text)))
         }
         Event::ReviewDecided { job, decision, by } => {
             let row = state.job(*job)?;

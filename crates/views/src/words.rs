@@ -77,7 +77,8 @@ pub fn waiting_for(state: &State, task: &Task) -> Option<String> {
     }
     if let Some((job, reason)) = held(state, task) {
         let next = go_on(state, job, reason);
-        return Some(format!("a person: {}; go on with `{next}`", line(reason.message())));
+        let escalated = if is_escalated(state, reason) { " (escalated)" } else { "" };
+        return Some(format!("a person{escalated}: {}; go on with `{next}`", line(reason.message())));
     }
     let run = state.run_of(task);
     match &run.mode {
@@ -102,6 +103,19 @@ pub fn waiting_for(state: &State, task: &Task) -> Option<String> {
         JobState::Ready => Some(start_of(state, run, task, job)),
         JobState::Blocked | JobState::Active { .. } | JobState::Held { .. } | JobState::Done { .. } => None,
     })
+}
+
+/// Whether people were reminded in vain of what a job is held for.
+pub(crate) fn is_escalated(state: &State, reason: &HoldReason) -> bool {
+    match reason {
+        HoldReason::Question { question, .. } => {
+            state.question(*question).is_some_and(dayshift_core::state::Question::is_escalated)
+        }
+        HoldReason::Review { .. }
+        | HoldReason::Budget { .. }
+        | HoldReason::Workspace { .. }
+        | HoldReason::Gate { .. } => false,
+    }
 }
 
 fn unmet_needs(state: &State, task: &Task) -> String {
@@ -578,7 +592,7 @@ pub(crate) fn run_of_obligation(state: &State, obligation: Obligation) -> Option
         | Obligation::CollectArtifacts(attempt)
         | Obligation::StopAttempt(attempt)
         | Obligation::ProbeAgent(attempt) => Some(state.task_of(state.job_of(state.attempt(attempt)?)).run),
-        Obligation::DeliverAnswer(question) => {
+        Obligation::DeliverAnswer(question) | Obligation::Notify(question) => {
             Some(state.task_of(state.job(state.question(question)?.job)?).run)
         }
         Obligation::ReleaseWorkspace(task) => Some(state.task(task)?.run),
@@ -609,6 +623,7 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
             format!("{}: whether it still does anything is unknown", of_attempt(attempt))
         }
         Obligation::DeliverAnswer(question) => format!("{question}: the answer could not be handed over"),
+        Obligation::Notify(question) => format!("{question}: your command told nobody of it"),
         Obligation::ReleaseWorkspace(task) => {
             let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));
             format!("{key}: its workspace could not be taken down")

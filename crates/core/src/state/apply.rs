@@ -91,6 +91,7 @@ impl State {
             }
             Event::AnswerDelivered { question } => self.answer_delivered(*question),
             Event::QuestionReminded { question, times } => self.question_reminded(*question, *times, at),
+            Event::PeopleNotified { question, times, missed: _ } => self.people_notified(*question, *times),
             Event::ReviewDecided { job, decision, by: _ } => self.review_decided(*job, decision),
             Event::JobHeld { job, reason } => self.job_held(*job, reason),
             Event::JobFinished { job, outcome } => {

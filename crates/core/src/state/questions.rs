@@ -25,6 +25,9 @@ pub struct Question {
     pub state: QuestionState,
     /// How often people were reminded of it, and when last.
     pub reminded: Option<(u32, Timestamp)>,
+    /// How many of the times at which people are told of it their own command is done with: when it was asked, and
+    /// at each reminder.
+    pub notices: u32,
 }
 
 /// Whether a question was answered.
@@ -56,6 +59,21 @@ impl Question {
         }
     }
 
+    /// How often people were reminded of it.
+    pub fn times_reminded(&self) -> u32 {
+        self.reminded.map_or(0, |(times, _)| times)
+    }
+
+    /// Whether people were reminded of it as often as they are, and nobody has answered.
+    pub fn is_escalated(&self) -> bool {
+        self.is_open() && crate::step::people::next_reminder(self).is_none()
+    }
+
+    /// Whether there is something about it to tell people by their own command.
+    fn has_news(&self) -> bool {
+        self.is_open() && self.notices <= self.times_reminded()
+    }
+
     /// Whether a person is waited for.
     pub fn is_open(&self) -> bool {
         matches!(self.state, QuestionState::Open)
@@ -70,6 +88,8 @@ pub(super) struct Questions {
     open: BTreeSet<QuestionId>,
     /// Answered while the attempt that asked was live: it is to get the answer.
     undelivered: BTreeSet<QuestionId>,
+    /// Those of which people are to be told by their own command.
+    unnotified: BTreeSet<QuestionId>,
     /// How questions that read so are answered from now on.
     standing: BTreeMap<String, String>,
 }
@@ -127,6 +147,17 @@ impl State {
         self.asked.undelivered.iter().copied()
     }
 
+    /// Questions of which people are to be told by their own command, where they have one.
+    pub(crate) fn unnotified(&self) -> impl Iterator<Item = QuestionId> {
+        self.asked.unnotified.iter().copied()
+    }
+
+    /// The same, found without the index.
+    pub(crate) fn to_notify_of(&self) -> impl Iterator<Item = QuestionId> {
+        let has_command = |row: &&Question| self.run_of_job(row.job).spec.notify.is_some();
+        self.questions().filter(|row| row.has_news()).filter(has_command).map(|row| row.id)
+    }
+
     pub(crate) fn next_question(&self) -> QuestionId {
         QuestionId(self.asked.rows.next())
     }
@@ -141,8 +172,10 @@ impl State {
             asked_at: at,
             state: QuestionState::Open,
             reminded: None,
+            notices: 0,
         });
         self.asked.open.insert(id);
+        self.note_news(id);
         self.jobs[job].questions.push(id);
     }
 
@@ -162,6 +195,7 @@ impl State {
             QuestionState::Answered { text: text.to_owned(), by: by.to_owned(), at, is_delivered: false };
         let attempt = row.attempt;
         self.asked.open.remove(&id);
+        self.note_news(id);
         if self.live.contains(&attempt) {
             self.asked.undelivered.insert(id);
         }
@@ -177,6 +211,26 @@ impl State {
 
     pub(super) fn question_reminded(&mut self, id: QuestionId, times: u32, at: Timestamp) {
         self.asked.rows[id].reminded = Some((times, at));
+        // That the command failed before says nothing about this time.
+        self.delays.remove(&Obligation::Notify(id));
+        self.note_news(id);
+    }
+
+    pub(super) fn people_notified(&mut self, id: QuestionId, times: u32) {
+        self.asked.rows[id].notices = times.saturating_add(1);
+        self.delays.remove(&Obligation::Notify(id));
+        self.note_news(id);
+    }
+
+    /// Keeps the index of what people are to be told of.
+    fn note_news(&mut self, id: QuestionId) {
+        let row = &self.asked.rows[id];
+        if row.has_news() && self.run_of_job(row.job).spec.notify.is_some() {
+            self.asked.unnotified.insert(id);
+        } else {
+            self.asked.unnotified.remove(&id);
+            self.delays.remove(&Obligation::Notify(id));
+        }
     }
 
     /// The attempt cannot be reached any more; its job's next attempt is told instead.
@@ -214,6 +268,7 @@ impl State {
         for id in open {
             self.asked.rows[id].state = QuestionState::Dropped;
             self.asked.open.remove(&id);
+            self.note_news(id);
         }
     }
 }

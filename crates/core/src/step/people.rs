@@ -13,8 +13,8 @@ use crate::types::{Ask, Decision, ErrorContext, Failure, FailureClass, HoldReaso
 /// Questions that the attempts of one job may ask: more of them are no questions.
 pub const QUESTIONS_MAX: usize = 20;
 
-/// When people are reminded of a question that has no answer. After the last of these times it waits in
-/// silence, and no engine stays because of it.
+/// When people are reminded of a question that has no answer, each time counted from the one before. The last
+/// reminder escalates it: it stands first in the inbox, and no engine stays because of it any more.
 const REMINDERS: [Millis; 3] = [Millis::minutes(15), Millis::hours(1), Millis::hours(4)];
 
 /// The longest answer, in bytes.
@@ -216,10 +216,25 @@ pub(super) fn remind(turn: &mut Turn<'_>) {
         .state
         .open_questions()
         .filter(|row| next_reminder(row).is_some_and(|moment| moment <= turn.now))
-        .map(|row| (row.id, row.reminded.map_or(0, |(times, _)| times) + 1))
+        .map(|row| (row.id, row.times_reminded() + 1))
         .collect();
     for (question, times) in due {
         turn.emit(Event::QuestionReminded { question, times });
+    }
+}
+
+/// The user's command is done with telling people of a question, which counts for all that there was to tell when it
+/// began.
+pub(super) fn notified(turn: &mut Turn<'_>, question: QuestionId, times: u32, missed: Option<String>) {
+    let is_news = turn.state.unnotified().any(|id| id == question)
+        && turn
+            .state
+            .question(question)
+            .is_some_and(|row| row.notices <= times && times <= row.times_reminded());
+    if is_news {
+        turn.emit(Event::PeopleNotified { question, times, missed });
+    } else {
+        turn.drop_report();
     }
 }
 

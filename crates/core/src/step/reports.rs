@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::ids::AttemptId;
 use crate::input::Report;
 use crate::money::Spend;
-use crate::state::{Attempt, Phase};
+use crate::state::{Attempt, Phase, Question};
 use crate::time::Millis;
 use crate::types::{Collected, DiskLevel, End, Exit, Failure, FailureClass, Obligation, StopReason};
 
@@ -66,6 +66,7 @@ pub(super) fn take(turn: &mut Turn<'_>, report: Report) {
                 turn.drop_report();
             }
         }
+        Report::Notified { question, times } => people::notified(turn, question, times, None),
         Report::DiskFree { free_bytes, warn_bytes, pause_bytes } => {
             watching::disk_free(turn, free_bytes, warn_bytes, pause_bytes);
         }
@@ -185,6 +186,10 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         Obligation::WriteReport(run) if is_last => {
             turn.emit(Event::ReportWritten { run, path: format!("(not written: {})", failure.message) });
         }
+        Obligation::Notify(question) if is_last => {
+            let times = turn.state.question(question).map_or(0, Question::times_reminded);
+            people::notified(turn, question, times, Some(failure.message));
+        }
         // A process that cannot be watched or stopped is never given up: giving up would
         // open the door to a second one beside it.
         Obligation::RunAttempt(_)
@@ -192,6 +197,7 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         // What cannot be looked at is unknown, and the unknown is not stopped.
         | Obligation::ProbeAgent(_)
         | Obligation::DeliverAnswer(_)
+        | Obligation::Notify(_)
         | Obligation::CollectArtifacts(_)
         | Obligation::ReleaseWorkspace(_)
         | Obligation::WriteReport(_) => {
@@ -233,6 +239,7 @@ fn is_owed(turn: &Turn<'_>, obligation: Obligation) -> bool {
             is_in(turn, attempt, |phase| matches!(phase, Phase::Collecting { .. }))
         }
         Obligation::DeliverAnswer(question) => turn.state.undelivered().any(|id| id == question),
+        Obligation::Notify(question) => turn.state.unnotified().any(|id| id == question),
         Obligation::ReleaseWorkspace(task) => turn.state.unreleased().any(|id| id == task),
         Obligation::WriteReport(run) => turn.state.unreported().any(|id| id == run),
     }

@@ -745,3 +745,112 @@ fn people_are_reminded() {
         ",
     );
 }
+
+/// Where the user has a command for it, people are told when a question is asked, at each reminder, and the last of
+/// them escalates it: the engine stays until that was told.
+#[test]
+fn people_are_told_by_their_command() {
+    check(
+        "
+        run slots=1 notifies
+        task a agent=scripted
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > ask A1 n1
+            A1 asks Q1: which?
+        > exit A1 ok
+            process of A1 ended
+        > collected A1 unchanged
+            ended A1 parked
+            held J1: which?
+        > owed
+            Notify(Q1)
+        > notified Q1 0
+            told people of Q1, reminded 0 times
+        > notified Q1 0
+            dropped
+        > owed
+            nothing
+        > wait
+            reminded of Q1, time 1
+        > owed
+            Notify(Q1)
+        > wait
+            reminded of Q1, time 2
+        > notified Q1 1
+            told people of Q1, reminded 1 times
+        > owed
+            Notify(Q1)
+        > notified Q1 2
+            told people of Q1, reminded 2 times
+        > rest
+            false
+        > wait
+            reminded of Q1, time 3
+        > rest
+            false
+        > notified Q1 3
+            told people of Q1, reminded 3 times
+        > rest
+            true
+        ",
+    );
+}
+
+/// A command that fails is tried again for a while, afresh at each reminder, and not after the answer.
+#[test]
+fn a_command_that_fails_is_given_up() {
+    check(
+        "
+        run slots=1 notifies
+        task a agent=scripted
+        > submit
+            submitted R1 with 1 tasks
+            opened A1 for J1
+        > started A1
+            runs A1
+        > ask A1 n1
+            A1 asks Q1: which?
+        > exit A1 ok
+            process of A1 ended
+        > collected A1 unchanged
+            ended A1 parked
+            held J1: which?
+        > failed notify Q1 work
+            put off Notify(Q1) for 200
+        > failed notify Q1 work
+            put off Notify(Q1) for 400
+        > failed notify Q1 work
+            put off Notify(Q1) for 800
+        > failed notify Q1 work
+            put off Notify(Q1) for 1600
+        > owed
+            nothing
+        > failed notify Q1 work
+            told people of Q1, reminded 0 times, in vain: it went wrong
+        > wait
+            reminded of Q1, time 1
+        > failed notify Q1 work
+            put off Notify(Q1) for 200
+        > after 3600000
+            reminded of Q1, time 2
+        > owed
+            Notify(Q1)
+        > failed notify Q1 work
+            put off Notify(Q1) for 200
+        > answer Q1 this
+            answered Q1 by someone: this
+            released J1
+            opened A2 for J1
+        > notified Q1 2
+            dropped
+        > failed notify Q1 work
+            dropped
+        > owed
+            RunAttempt(A2)
+        ",
+    );
+}

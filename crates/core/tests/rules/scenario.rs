@@ -17,6 +17,7 @@ use dayshift_core::host::{HostLoad, Pressure};
 use dayshift_core::ids::{AttemptId, RunId};
 use dayshift_core::input::{Input, Report, Request};
 use dayshift_core::money::{Limit, Micros, Spend, Tokens};
+use dayshift_core::notify::{NOTIFY_TIMEOUT, Notify};
 use dayshift_core::proposal;
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
@@ -25,7 +26,7 @@ use dayshift_core::types::{
     Level, Obligation, Priority, Probe, ProcessEnd, ReadyWorkspace, Repetition, RunSpec, Scope, TaskNeed,
     TaskSpec, TaskWork, When, WorkspaceKind,
 };
-use dayshift_core::{cost_cap, invariants, next_deadline, step, validate};
+use dayshift_core::{cost_cap, invariants, next_deadline, owed, step, validate};
 
 /// Plays a scenario and compares what it leads to with what it says.
 #[track_caller]
@@ -122,6 +123,7 @@ impl Stage {
             roles: BTreeMap::new(),
             tasks: Vec::new(),
             furnishing: Furnishing::default(),
+            notify: None,
             conflicts: Vec::new(),
             proposal: None,
             warnings: Vec::new(),
@@ -147,6 +149,7 @@ impl Stage {
                     "day" => self.spec.day.limit = limit(value),
                     "warn" => self.spec.warn_percent = number(value),
                     "scripted" => self.spec.agents[2].slots = Some(number(value)),
+                    "notifies" => self.spec.notify = Some(notify()),
                     "plans" => self.spec.proposal = Some(piped::proposal(value)),
                     _ => panic!("a run has no `{name}`"),
                 }
@@ -325,6 +328,14 @@ impl Stage {
                 };
                 Input::Request { id, request: Request::SubmitRun(Box::new(spec)) }
             }
+            // What is owed now: only asked.
+            "owed" => {
+                let all = owed(&self.state, self.now);
+                let all: Vec<String> = all.iter().map(|obligation| format!("{obligation:?}")).collect();
+                return vec![if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }];
+            }
+            // Whether an engine would stay: only asked.
+            "rest" => return vec![format!("{}", self.state.is_at_rest())],
             // What an agent is told that it may cost, if anything: only asked.
             "cap" => {
                 let cap = cost_cap(&self.state, id(first), self.now);
@@ -386,6 +397,10 @@ fn gate(text: &str) -> Gate {
         }
     }
     gate
+}
+
+fn notify() -> Notify {
+    Notify { command: "ring".to_owned(), timeout: NOTIFY_TIMEOUT, pass_env: Vec::new() }
 }
 
 fn plain_task(key: &str) -> TaskSpec {
@@ -505,6 +520,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
         "ask" => piped::asked(id(first), second.expect("a name"), rest.get(2).copied()),
         "want" => piped::wanted(id(first), second.expect("a name")),
         "delivered" => Report::AnswerDelivered { question: id(first) },
+        "notified" => Report::Notified { question: id(first), times: number(second.expect("how often")) },
         "released" => Report::WorkspaceReleased { task: id(first), kept: second.map(str::to_owned) },
         "written" => Report::ReportWritten { run: id(first), path: "report".to_owned() },
         "failed" => {
@@ -515,6 +531,7 @@ fn report(verb: &str, rest: &[&str]) -> Report {
                 Some("collect") => Obligation::CollectArtifacts(id(second)),
                 Some("probe") => Obligation::ProbeAgent(id(second)),
                 Some("stop") => Obligation::StopAttempt(id(second)),
+                Some("notify") => Obligation::Notify(id(second)),
                 Some("release") => Obligation::ReleaseWorkspace(id(second)),
                 _ => Obligation::WriteReport(id(second)),
             };

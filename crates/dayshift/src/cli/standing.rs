@@ -79,7 +79,7 @@ fn subject(obligation: Obligation) -> String {
         | Obligation::CollectArtifacts(attempt)
         | Obligation::StopAttempt(attempt)
         | Obligation::ProbeAgent(attempt) => attempt.to_string(),
-        Obligation::DeliverAnswer(question) => question.to_string(),
+        Obligation::DeliverAnswer(question) | Obligation::Notify(question) => question.to_string(),
         Obligation::ReleaseWorkspace(task) => task.to_string(),
         Obligation::WriteReport(run) => run.to_string(),
     }

@@ -126,7 +126,8 @@ impl Outside for Outer {
             | Obligation::CollectArtifacts(_)
             | Obligation::StopAttempt(_)
             | Obligation::ProbeAgent(_)
-            | Obligation::DeliverAnswer(_) => {
+            | Obligation::DeliverAnswer(_)
+            | Obligation::Notify(_) => {
                 panic!("{obligation:?}")
             }
         });

@@ -16,6 +16,7 @@ use dayshift_core::input::Request;
 use dayshift_core::state::{Question, State};
 use dayshift_core::time::Timestamp;
 use dayshift_engine::{Answer, Handle};
+use dayshift_views::ESCALATED;
 use dayshift_workspaces::Inside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -170,11 +171,11 @@ impl Questions {
             return;
         }
         let listed: Vec<(QuestionId, Timestamp)> = open.iter().map(|row| (row.id, row.asked_at)).collect();
-        let is_news = self.desk.open().get(key).is_none_or(|known| known.questions != listed);
+        let text = text(key, &open);
+        let is_news = self.desk.open().get(key).is_none_or(|known| Some(&known.text) != text.as_ref());
         if !is_news {
             return;
         }
-        let text = text(key, &open);
         let folder = self.desk.paths.questions();
         if let Err(error) = put(&folder, key, text.as_deref()) {
             let message =
@@ -230,8 +231,10 @@ fn told(key: &str, question: &Question, count: usize) -> String {
         [] => String::new(),
         missing => format!("\n<!-- The agent left out: {}. -->\n", missing.join(", ")),
     };
+    let escalated =
+        if question.is_escalated() { format!("<!-- Escalated: {ESCALATED}. -->\n") } else { String::new() };
     format!(
-        "<!-- {id}. To answer, write to {key}{ENDING} beside this file{which}, or run: dayshift answer {id} \"...\" -->\n\
+        "{escalated}<!-- {id}. To answer, write to {key}{ENDING} beside this file{which}, or run: dayshift answer {id} \"...\" -->\n\
          {missing}{}",
         mail::question_text(&format!("Question from Agent {key}"), &question.ask)
     )

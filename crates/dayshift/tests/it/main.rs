@@ -27,6 +27,7 @@ mod logs;
 mod manual;
 mod mutants;
 mod newcomer;
+mod notify;
 mod old_states;
 mod parallel;
 mod pipelines;

@@ -329,6 +329,7 @@ fn assemble(
         roles: through.roles,
         tasks,
         furnishing: workspace.over(ctx.defaults.workspace.part()).furnishing(),
+        notify: ctx.defaults.notify.notify(),
         conflicts: Vec::new(),
         proposal: None,
         warnings: Vec::new(),

@@ -65,6 +65,25 @@ fn a_repository_cannot_bring_commands_or_raise_limits() {
     assert_eq!(trusted.partial.max_daily_cost.unwrap().value, Micros(200_000_000));
 }
 
+/// What tells people is a command: the user's own, or one of a repository that they trust.
+#[test]
+fn a_repository_brings_no_command_that_tells_people_without_trust() {
+    let mine = "[notify]\ncommand = \"ring\"\npass_env = [\"RING_HOOK\"]\n";
+    let mine = read_config(&file(mine), Level::User, &Config::default(), &read).unwrap();
+    let below = Config::default().with(mine.partial);
+    let notify = below.notify.notify().expect("a command");
+    assert_eq!((notify.command.as_str(), notify.timeout.to_string().as_str()), ("ring", "30s"));
+    assert_eq!(notify.pass_env, ["RING_HOOK"]);
+
+    let theirs = file("[notify]\ntimeout = \"5s\"\n");
+    let report = read_config(&theirs, Level::Repository, &below, &read).unwrap_err();
+    assert!(report.to_string().contains("`notify` (line 1)"), "{report}");
+    let trusted = read_config(&theirs, Level::TrustedRepository, &below, &read).unwrap();
+    let both = below.with(trusted.partial);
+    assert_eq!(both.notify.notify().map(|notify| notify.timeout.to_string()), Some("5.0s".to_owned()));
+    assert_eq!(Config::default().notify.notify(), None);
+}
+
 /// Without a word the cap is a share of the machine, so a repository's number may be a looser one.
 #[test]
 fn a_repository_loosens_no_cap_of_memory_without_trust() {

@@ -339,7 +339,12 @@ impl History {
                 return self.delivered(*question);
             }
             Event::QuestionReminded { question, times } => {
+                self.failures.remove(&Obligation::Notify(*question));
                 return self.reminded(*question, *times, entry.at);
+            }
+            Event::PeopleNotified { question, times, missed: _ } => {
+                self.failures.remove(&Obligation::Notify(*question));
+                return self.notified(*question, *times);
             }
             Event::ReviewDecided { job, decision, by: _ } => return self.decided(*job, decision, is_asked),
             Event::WorkSentBack { job, until, because: _, context, by: None } => {

@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use dayshift_core::ids::{AttemptId, JobId, RunId, TaskId};
+use dayshift_core::ids::{AttemptId, JobId, QuestionId, RunId, TaskId};
 use dayshift_core::input::Report;
 use dayshift_core::state::Start;
+use dayshift_core::time::Millis;
 use dayshift_core::types::{Collected, Failure, FailureClass, Obligation, ReadyWorkspace, WorkspaceKind};
 
 use super::{Happening, World};
 use crate::check::history::is_in_place;
 use crate::shared::About;
+
+/// How long telling people of a question may take.
+const TELLING_MAX: Millis = Millis::hours(2);
 
 /// Why a workspace is kept that could be taken down.
 pub(super) const KEPT: &str = "a person looks at it";
@@ -70,6 +74,11 @@ impl Places {
         self.places.entry(key.clone()).or_default()
     }
 
+    /// Whether it is being done.
+    pub(super) fn has_begun(&self, obligation: Obligation) -> bool {
+        self.works.contains_key(&obligation)
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<&Place> {
         self.places.get(key)
     }
@@ -108,7 +117,7 @@ impl World {
             Obligation::PrepareWorkspace(_) => self.swarm.prepare_fails,
             Obligation::CollectArtifacts(_) => self.swarm.collect_fails,
             Obligation::ReleaseWorkspace(_) => self.swarm.release_fails,
-            Obligation::WriteReport(_) => self.swarm.writing_fails,
+            Obligation::WriteReport(_) | Obligation::Notify(_) => self.swarm.writing_fails,
             Obligation::DeliverAnswer(_) => self.swarm.writing_fails / 2,
             Obligation::RunAttempt(_) | Obligation::StopAttempt(_) | Obligation::ProbeAgent(_) => 0,
         };
@@ -120,6 +129,10 @@ impl World {
         let classes: Vec<_> = classes.into_iter().chain(of_setup.into_iter().filter(|_| is_made)).collect();
         let failure = if self.strikes(rate) { Some(self.rng.weighted(&classes)) } else { None };
         let mut at = self.now() + self.rng.between(1, self.swarm.pace_max);
+        // The user's own command may take so long that people are reminded meanwhile.
+        if matches!(obligation, Obligation::Notify(_)) && self.strikes(self.swarm.notifies / 2) {
+            at += self.rng.between(1, TELLING_MAX.0);
+        }
         if let Some(key) = &place {
             let now = self.now();
             let row = self.places.at(key);
@@ -156,6 +169,7 @@ impl World {
             (Obligation::CollectArtifacts(attempt), Some(key)) => self.collected(attempt, &key),
             (Obligation::ReleaseWorkspace(task), Some(key)) => Some(self.released(task, &key)),
             (Obligation::DeliverAnswer(question), _) => Some(Report::AnswerDelivered { question }),
+            (Obligation::Notify(question), _) => Some(self.told(question)),
             (Obligation::WriteReport(run), _) => Some(Report::ReportWritten { run, path: report_path(run) }),
             (
                 Obligation::PrepareWorkspace(_)
@@ -167,6 +181,13 @@ impl World {
                 _,
             ) => None,
         }
+    }
+
+    /// People have been told of a question, as it stood when the telling began.
+    fn told(&mut self, question: QuestionId) -> Report {
+        let times = self.notices.get(&question).copied().unwrap_or_default();
+        self.told.insert((question, times));
+        Report::Notified { question, times }
     }
 
     fn made(&mut self, attempt: AttemptId, key: &Key) -> Report {

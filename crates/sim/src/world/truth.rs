@@ -47,6 +47,7 @@ impl World {
                     Obligation::PrepareWorkspace(_)
                     | Obligation::ReleaseWorkspace(_)
                     | Obligation::DeliverAnswer(_)
+                    | Obligation::Notify(_)
                     | Obligation::WriteReport(_) => {
                         because(!book.is_prepared, "it is ready")?;
                         self.books.place_has_to_be_made(attempt)
@@ -65,6 +66,10 @@ impl World {
             Obligation::DeliverAnswer(question) => {
                 because(self.books.is_to_be_delivered(question), "nobody waits for it, or it is not answered")
             }
+            Obligation::Notify(question) => because(
+                self.books.is_to_be_told(question),
+                "nobody waits, there is no command, or all is told",
+            ),
             Obligation::WriteReport(run) => {
                 because(self.books.run(run).is_ok_and(|book| book.is_closed), "it is not closed")
             }
@@ -90,6 +95,9 @@ impl World {
             && why != KEPT
         {
             self.books.may_be_given_up(Obligation::ReleaseWorkspace(*task))?;
+        }
+        if let Event::PeopleNotified { question, missed: Some(_), .. } = &entry.event {
+            self.books.may_be_given_up(Obligation::Notify(*question))?;
         }
         if let Event::ReportWritten { run, path } = &entry.event
             && *path != report_path(*run)
@@ -162,6 +170,10 @@ impl World {
             }
             Event::GateDecided { job, result } if result.passed => self.gate_is_green(*job),
             Event::TaskClosed { task, outcome: Outcome::Succeeded } => self.success_is_true(*task),
+            Event::PeopleNotified { question, times, missed } => {
+                let is_true = missed.is_some() || self.told.contains(&(*question, *times));
+                ensure(is_true, "notified", || format!("nobody was told of {question}, time {times}"))
+            }
             Event::ObligationFailed { obligation, .. } => self.was_owed(*obligation),
             Event::RunPaused { run, by: _ } if entry.cause.is_none() => self.is_drained(*run),
             Event::RunSubmitted { .. }

@@ -62,7 +62,8 @@ fn line(state: &State, asked: &Asked, extra: &ReportExtra) -> String {
         Some((_, what)) => format!("after {waited} min: {}", md(what)),
         None => format!("open for {waited} min"),
     };
-    format!("{key}: {} (asked {at}); {came}", md(&asked.why))
+    let escalated = if asked.is_escalated { ", escalated" } else { "" };
+    format!("{key}: {} (asked {at}{escalated}); {came}", md(&asked.why))
 }
 
 /// Minutes with one decimal.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::world::{START, going_on, mixed, run_spec, task};
-use crate::DamagedDays;
+use crate::{DamagedDays, NoticeKind};
 
 /// A task whose plan is made and judged; what is rejected goes back `max` - 1 times, then to a person.
 fn judged(max: u32) -> World {
@@ -163,10 +163,8 @@ fn what_was_cancelled_is_told_from_what_failed() {
     assert!(list.contains("[failed] second: Second thoughts (cancelled)\n"), "{list}");
 }
 
-/// Who sees `run` stand still is told why, and what ends it: a question keeps it there, other holds do not.
-#[test]
-fn a_run_that_stays_for_an_answer_says_so() {
-    assert_eq!(crate::stays(&rejected().state), None, "a decision can be made when nobody is there");
+/// A task whose agent has asked which one, and is at work.
+fn asked() -> World {
     let mut world = World::of(run_spec(vec![task("login", "Let people in")]));
     let attempt = world.start("login");
     let ask = Ask {
@@ -178,9 +176,50 @@ fn a_run_that_stays_for_an_answer_says_so() {
         missing: Vec::new(),
     };
     world.report(Report::Asked { attempt, ask: Box::new(ask) });
-    assert_eq!(crate::stays(&world.state), None, "its agent is at work");
+    world
+}
+
+/// Its agent ends.
+fn park(world: &mut World) {
+    let attempt = world.state.live().next().expect("it is live").id;
     world.end_with(attempt, Exit::Code(0), None, 0.0, "");
     world.report(Report::Collected { attempt, collected: Box::default() });
+}
+
+/// The words of notices: asked, waiting, escalated; and where else the last of them stands.
+#[test]
+fn a_question_is_escalated_with_the_last_reminder() {
+    let mut world = asked();
+    let notice = |world: &World| {
+        let row = world.state.questions().next().expect("it was asked");
+        (NoticeKind::of(row).word(), crate::notice(&world.state, row, world.now))
+    };
+    assert_eq!(notice(&world), ("question", "R1 login asks Q1: Which one?".to_owned()));
+    park(&mut world);
+    world.wait(Millis::minutes(15));
+    assert_eq!(notice(&world), ("reminder", "R1 login: Q1 waits since 15m00s: Which one?".to_owned()));
+    world.wait(Millis::hours(1));
+    let is_marked = |world: &World| {
+        let (listed, inbox) = (crate::questions_json(&world.state), items(world));
+        (listed["questions"][0]["escalated"] == true, inbox[0]["escalated"] == true)
+    };
+    assert_eq!((notice(&world).0, is_marked(&world)), ("reminder", (false, false)));
+    world.wait(Millis::hours(4));
+    let escalated = "R1 login: Q1 is escalated: nobody has answered since 5h15m: Which one?";
+    assert_eq!(notice(&world), ("escalation", escalated.to_owned()));
+    assert_eq!(is_marked(&world), (true, true));
+    let row = world.state.tasks().next().expect("a task");
+    let waits = crate::waiting_for(&world.state, row).expect("it waits");
+    assert!(waits.starts_with("a person (escalated): Which one?"), "{waits}");
+}
+
+/// Who sees `run` stand still is told why, and what ends it: a question keeps it there, other holds do not.
+#[test]
+fn a_run_that_stays_for_an_answer_says_so() {
+    assert_eq!(crate::stays(&rejected().state), None, "a decision can be made when nobody is there");
+    let mut world = asked();
+    assert_eq!(crate::stays(&world.state), None, "its agent is at work");
+    park(&mut world);
     let why = crate::stays(&world.state).expect("it stays");
     assert!(why.contains("your answer to Q1. In another terminal: dayshift answer Q1 TEXT"), "{why}");
     world.wait(Millis::minutes(16));

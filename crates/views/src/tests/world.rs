@@ -248,6 +248,7 @@ pub(super) fn run_spec(tasks: Vec<TaskSpec>) -> RunSpec {
         furnishing: Furnishing::default(),
         pipelines: Vec::new(),
         roles: BTreeMap::new(),
+        notify: None,
         conflicts: Vec::new(),
         proposal: None,
         warnings: vec!["context file docs/missing.md is not there".to_owned()],

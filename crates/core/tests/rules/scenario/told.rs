@@ -62,6 +62,10 @@ pub(super) fn event(event: &Event, now: Timestamp) -> String {
         Event::QuestionAnswered { question, text, by, .. } => format!("answered {question} by {by}: {text}"),
         Event::AnswerDelivered { question } => format!("delivered {question}"),
         Event::QuestionReminded { question, times } => format!("reminded of {question}, time {times}"),
+        Event::PeopleNotified { question, times, missed } => {
+            let missed = missed.as_ref().map_or_else(String::new, |why| format!(", in vain: {why}"));
+            format!("told people of {question}, reminded {times} times{missed}")
+        }
         Event::ReviewDecided { job, decision, by } => format!("decided {job} by {by}: {}", decision.word()),
         Event::JobHeld { job, reason } => format!("held {job}: {}", reason.message()),
         Event::JobFinished { job, outcome } => format!("finished {job} {}", outcome.word()),

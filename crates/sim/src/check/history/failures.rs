@@ -49,6 +49,7 @@ impl History {
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
             | Obligation::ReleaseWorkspace(_)
+            | Obligation::Notify(_)
             | Obligation::WriteReport(_) => FAILURES_MAX,
         };
         ensure(count < limit, "given-up", || format!("{obligation:?} has failed {count} times"))

@@ -1,4 +1,5 @@
-//! What agents ask people: asked once, answered once, told to who waits, reminded of in time.
+//! What agents ask people: asked once, answered once, told to who waits, reminded of in time; and
+//! people are told of each of these by their own command, where they have one.
 
 use dayshift_core::ids::{AttemptId, JobId, QuestionId};
 use dayshift_core::time::{Millis, Timestamp};
@@ -21,6 +22,8 @@ pub(crate) struct QuestionBook {
     pub(super) is_dropped: bool,
     pub(super) is_delivered: bool,
     reminded: Option<(u32, Timestamp)>,
+    /// For how many reminders, and the asking itself, people were told of it, or could not be.
+    notices: u32,
 }
 
 impl QuestionBook {
@@ -60,6 +63,7 @@ impl History {
             is_dropped: false,
             is_delivered: false,
             reminded: None,
+            notices: 0,
         });
         self.part_mut(job)?.questions.push(question);
         Ok(())
@@ -116,6 +120,37 @@ impl History {
         })?;
         book.reminded = Some((times, now));
         Ok(())
+    }
+
+    /// People were told, or could not be, as the question stood when that began.
+    pub(super) fn notified(&mut self, question: QuestionId, times: u32) -> Result<(), Broken> {
+        let is_owed = self.is_to_be_told(question);
+        let book = at_mut(&mut self.questions, question.0)?;
+        let reminded = book.reminded.map_or(0, |(times, _)| times);
+        ensure(is_owed && book.notices <= times && times <= reminded, "notified", || {
+            format!(
+                "people are told of {question}, time {times}: {reminded} reminders, {} told of",
+                book.notices
+            )
+        })?;
+        book.notices = times + 1;
+        Ok(())
+    }
+
+    /// Whether people are to be told of something about the question by their own command.
+    pub(crate) fn is_to_be_told(&self, question: QuestionId) -> bool {
+        let Ok(book) = at(&self.questions, question.0) else { return false };
+        let task = self.job(book.job).and_then(|job| self.task(job.task));
+        let run = task.and_then(|task| self.run(task.run));
+        let has_command = run.is_ok_and(|run| run.spec.notify.is_some());
+        has_command && book.is_open() && book.notices <= book.reminded.map_or(0, |(times, _)| times)
+    }
+
+    /// Nothing is left that people were to be told of.
+    pub(crate) fn all_are_told(&self) -> Result<(), Broken> {
+        let mut all = (1..).zip(&self.questions).map(|(number, _)| QuestionId(number));
+        let untold = all.find(|question| self.is_to_be_told(*question));
+        ensure(untold.is_none(), "untold", || format!("at the end nobody was told of {untold:?}"))
     }
 
     /// An attempt that begins is told all answers; nobody waits for more.
