@@ -4,7 +4,7 @@ use dayshift_core::money::Micros;
 use dayshift_core::state::{State, Task};
 use serde_json::{Value, json};
 
-use crate::review::{DamagedDays, number_in_review};
+use crate::review::{DamagedDays, in_review};
 use crate::status::task_status;
 use crate::tally::Tally;
 use crate::text::count;
@@ -21,7 +21,7 @@ pub fn summary(state: &State, damaged: &DamagedDays) -> String {
         "📊 Summary\nTotal Tasks: {}\nActive Tasks: {}\nNeeds Human Review: {}\nTotal Cost: ${:.2}\nSuccess Rate: {rate}\n",
         tally.total,
         tally.active,
-        number_in_review(state, damaged),
+        in_review(state, state.tasks(), damaged),
         cost(state).usd(),
     )
 }
@@ -33,7 +33,7 @@ pub fn summary_json(state: &State, damaged: &DamagedDays) -> Value {
     json!({
         "total_tasks": tally.total,
         "active_tasks": tally.active,
-        "needs_human_review": number_in_review(state, damaged),
+        "needs_human_review": in_review(state, state.tasks(), damaged),
         "total_cost_usd": cost(state).usd(),
         "success_rate": success_rate(&tally).map(|rate| rate / 100.0),
         "succeeded": tally.succeeded,

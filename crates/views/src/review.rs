@@ -123,9 +123,13 @@ fn is_refused(state: &State, task: &Task) -> bool {
     task.jobs.iter().filter_map(|job| state.job(*job)).any(|job| job.is_refused && !job.is_given_up)
 }
 
-/// How many tasks need a person: what [`review`] lists.
-pub(crate) fn number_in_review(state: &State, damaged: &DamagedDays) -> usize {
-    state.tasks().filter(|task| item(state, task, damaged).is_some()).count()
+/// How many of the tasks need a person: what [`review`] lists.
+pub(crate) fn in_review<'a>(
+    state: &'a State,
+    tasks: impl Iterator<Item = &'a Task>,
+    damaged: &DamagedDays,
+) -> usize {
+    tasks.filter(|task| item(state, task, damaged).is_some()).count()
 }
 
 /// The command that has a proposal that waits made anew.

@@ -10,6 +10,7 @@ use dayshift_core::types::{
 };
 
 use crate::money;
+use crate::review::{DamagedDays, in_review};
 use crate::tally::{Tally, tasks_of};
 use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
@@ -400,7 +401,9 @@ fn run_summary(state: &State, run: RunId, at: Timestamp) -> Option<String> {
     if others > 0 {
         put!(text, "**Tasks Not Done**: {others} (cancelled, skipped or deferred)\n");
     }
-    put!(text, "**Needs Review**: {}\n", tally.held);
+    // A day whose file was damaged is found out about by who looks at the files.
+    let in_review = in_review(state, tasks_of(state, row), &DamagedDays::new());
+    put!(text, "**Needs Review**: {in_review}\n");
     Some(text)
 }
 

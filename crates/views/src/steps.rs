@@ -5,7 +5,7 @@ use dayshift_core::types::{Outcome, TaskWork};
 use serde_json::{Value, json};
 
 use crate::text::{iso, line, safe};
-use crate::words::{agent_model, attempts_max, end_line, ended_at, phase_word, reason, trouble};
+use crate::words::{agent_model, attempt_word, attempts_max, ended_at, phase_word, reason, trouble};
 
 /// A task's jobs as steps, in order: id, name, state, attempt, `max_attempts`,
 /// `implementer_model`, `reviewer_model`, error.
@@ -82,7 +82,7 @@ pub(crate) fn jobs<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item =
 
 fn attempt_json(attempt: &Attempt) -> Value {
     let end = match &attempt.phase {
-        Phase::Ended { end, .. } => Some(end_line(end)),
+        Phase::Ended { .. } => Some(attempt_word(attempt)),
         Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => None,
     };
     json!({

@@ -1,7 +1,7 @@
 //! One task whole: as a tree for people, as JSON for scripts.
 
 use dayshift_core::ids::TaskId;
-use dayshift_core::state::{Attempt, Job, JobState, Phase, State, Task, WorkspaceState};
+use dayshift_core::state::{Attempt, Job, JobState, State, Task, WorkspaceState};
 use dayshift_core::time::Timestamp;
 use dayshift_core::types::{Collected, JobWork, Level, Outcome, TaskWork};
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ use crate::status::task_status;
 use crate::steps::{jobs, jobs_json, pipeline_word, steps, tokens};
 use crate::text::{count, iso, line, line_of, put, safe, shell_word};
 use crate::words::{
-    agent_model, attempt_time, attempts_max, command, end_line, exit_line, gate_check, gate_label, held, key,
-    name, outcome_line, phase_word, shared, short, span, task_state_word, verdict_word, waiting_for,
+    agent_model, attempt_time, attempt_word, attempts_max, command, exit_line, gate_check, gate_label, held,
+    key, name, outcome_line, phase_word, shared, short, span, task_state_word, verdict_word, waiting_for,
     wall_time,
 };
 
@@ -204,12 +204,7 @@ fn attempt_nodes(attempts: &[&Attempt], now: Timestamp) -> Vec<Node> {
         nodes.push(Node::leaf(format!("… {skipped} earlier attempts")));
     }
     nodes.extend(attempts.iter().skip(skipped).map(|attempt| {
-        let end = match &attempt.phase {
-            Phase::Ended { end, .. } => end_line(end),
-            Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => {
-                phase_word(attempt).to_owned()
-            }
-        };
+        let end = attempt_word(attempt);
         let version = attempt
             .agent()
             .version

@@ -330,6 +330,16 @@ pub(crate) fn judged(verdict: &Verdict) -> String {
     }
 }
 
+/// How far an attempt is, or how it ended: `running`, `succeeded: rejected` of a reviewer.
+pub(crate) fn attempt_word(attempt: &Attempt) -> String {
+    let Phase::Ended { end, .. } = &attempt.phase else { return phase_word(attempt).to_owned() };
+    match attempt.agent().approved {
+        Some(true) => format!("{}: approved", end_line(end)),
+        Some(false) => format!("{}: rejected", end_line(end)),
+        None => end_line(end),
+    }
+}
+
 /// What a person decided, in one word.
 pub(crate) fn decision_word(decision: &Decision) -> &'static str {
     match decision {

@@ -533,6 +533,9 @@ impl State {
         if let Some(collected) = collected {
             row.artifacts.clone_from(&collected.artifacts);
             row.verdict = collected.verdict.clone().map(Box::new);
+            if let Some(verdict) = &collected.verdict {
+                self.attempts[attempt].agent_mut().approved = Some(verdict.approved);
+            }
         }
         let row = &mut self.tasks[task];
         if is_isolated {

@@ -115,6 +115,8 @@ pub struct AgentSide {
     pub claim: Option<Claim>,
     /// Tool calls that had not come back when it ended, one line each.
     pub unfinished: Vec<String>,
+    /// What it came to as a reviewer, where it was one: whether it approved.
+    pub approved: Option<bool>,
 }
 
 impl AgentSide {
@@ -129,6 +131,7 @@ impl AgentSide {
             version: None,
             claim: None,
             unfinished: Vec::new(),
+            approved: None,
         }
     }
 }

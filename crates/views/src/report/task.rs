@@ -1,7 +1,7 @@
 //! One task of the report.
 
 use dayshift_core::money::Micros;
-use dayshift_core::state::{Attempt, Job, Phase, State, Task};
+use dayshift_core::state::{Attempt, Job, State, Task};
 use dayshift_core::types::{Collected, Outcome};
 
 use super::{ReportExtra, measured, tokens_line};
@@ -10,9 +10,8 @@ use crate::steps::{jobs, progress_percent};
 use crate::task::{files, wanted};
 use crate::text::{code, md, md_of, put, quote, shell_word};
 use crate::words::{
-    attempt_time, attempts, end_line, gate_check, gate_label, go_on, held, is_active, job_label, key, name,
-    outcome_line, phase_word, short, span, task_state_word, verdict_word, waiting_for, wall_time,
-    work_attempts,
+    attempt_time, attempt_word, attempts, gate_check, gate_label, go_on, held, is_active, job_label, key,
+    name, outcome_line, short, span, task_state_word, verdict_word, waiting_for, wall_time, work_attempts,
 };
 
 /// How many file names a task shows.
@@ -128,12 +127,7 @@ fn attempts_list(text: &mut String, state: &State, task: &Task, extra: &ReportEx
     }
     for attempt in all.iter().skip(earlier) {
         let job = state.job_of(attempt);
-        let end = match &attempt.phase {
-            Phase::Ended { end, .. } => end_line(end),
-            Phase::Preparing | Phase::Starting | Phase::Running { .. } | Phase::Collecting { .. } => {
-                phase_word(attempt).to_owned()
-            }
-        };
+        let end = attempt_word(attempt);
         let resumed = if attempt.agent().resume.is_some() { ", session resumed" } else { "" };
         let label = md(&job_label(job));
         let cost = match (attempt.spend.cost, attempt.spend.unpriced) {

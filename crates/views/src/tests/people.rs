@@ -213,6 +213,16 @@ fn a_question_is_escalated_with_the_last_reminder() {
     assert!(waits.starts_with("a person (escalated): Which one?"), "{waits}");
 }
 
+/// A reviewer that rejects has done its work; what it came to stands beside that.
+#[test]
+fn an_attempt_of_a_reviewer_is_told_with_what_it_came_to() {
+    let world = rejected();
+    let tree = crate::task_tree(&world.state, world.task("login"), world.now);
+    assert!(tree.contains("): succeeded: rejected\n"), "{tree}");
+    let json = crate::task_json(&world.state, world.task("login")).to_string();
+    assert!(json.contains("\"end\":\"succeeded: rejected\""), "{json}");
+}
+
 /// Who sees `run` stand still is told why, and what ends it: a question keeps it there, other holds do not.
 #[test]
 fn a_run_that_stays_for_an_answer_says_so() {
