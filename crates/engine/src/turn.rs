@@ -129,7 +129,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         let lazy_count = batch.len();
         let mut answers = Vec::new();
         for input in inputs {
-            self.forget_failed(&input);
+            self.forget_reported(&input);
             let request = match &input {
                 Input::Request { id, .. } => Some(id.clone()),
                 Input::Report(_) | Input::Tick => None,
@@ -171,10 +171,13 @@ impl<J: Journal, O: Outside> Engine<J, O> {
         [next_deadline(&self.state, now), lazy].into_iter().flatten().min()
     }
 
-    /// An obligation that failed is not in flight any more: it is owed again after its delay.
-    fn forget_failed(&mut self, input: &Input) {
+    /// An obligation that failed is not in flight any more: it is owed again after its delay. Nor is telling people
+    /// that is over: what it told of may be less than what there is to tell by now, and that is owed.
+    fn forget_reported(&mut self, input: &Input) {
         if let Input::Report(Report::Failed { obligation, .. }) = input {
             self.in_flight.remove(obligation);
+        } else if let Input::Report(Report::Notified { question, .. }) = input {
+            self.in_flight.remove(&Obligation::Notify(*question));
         }
     }
 
@@ -188,8 +191,6 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             // The next look at the same attempt is another one.
             Event::AttemptProbed { attempt, .. } => Obligation::ProbeAgent(*attempt),
             Event::AnswerDelivered { question } => Obligation::DeliverAnswer(*question),
-            // A reminder may have come while people were told of what was before it.
-            Event::PeopleNotified { question, .. } => Obligation::Notify(*question),
             Event::RunSubmitted { .. }
             | Event::RunPaused { .. }
             | Event::RunDraining { .. }
@@ -211,6 +212,7 @@ impl<J: Journal, O: Outside> Engine<J, O> {
             | Event::QuestionAsked { .. }
             | Event::QuestionAnswered { .. }
             | Event::QuestionReminded { .. }
+            | Event::PeopleNotified { .. }
             | Event::ReviewDecided { .. }
             | Event::JobHeld { .. }
             | Event::JobReleased { .. }

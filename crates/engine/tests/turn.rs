@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use dayshift_core::event::Entry;
 use dayshift_core::furnishing::Furnishing;
-use dayshift_core::ids::{AttemptId, RunId, TaskId};
+use dayshift_core::ids::{AttemptId, QuestionId, RunId, TaskId};
 use dayshift_core::input::{Input, Refusal, Report, Request};
 use dayshift_core::money::{Limit, Spend};
+use dayshift_core::notify::{NOTIFY_TIMEOUT, Notify};
 use dayshift_core::state::State;
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Backoff, DayRule, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec,
+    Ask, Backoff, DayRule, Exit, Failure, FailureClass, Level, Obligation, Priority, ProcessEnd, RunSpec,
     TaskNeed, TaskSpec, TaskWork, When, WorkspaceKind,
 };
 use dayshift_engine::{
@@ -108,7 +109,11 @@ fn run(tasks: Vec<TaskSpec>) -> Input {
 }
 
 fn work(tasks: Vec<TaskSpec>) -> Request {
-    let spec = RunSpec {
+    Request::SubmitRun(Box::new(spec(tasks)))
+}
+
+fn spec(tasks: Vec<TaskSpec>) -> RunSpec {
+    RunSpec {
         label: "day".to_owned(),
         sources: Vec::new(),
         fingerprint: String::new(),
@@ -129,8 +134,7 @@ fn work(tasks: Vec<TaskSpec>) -> Request {
         conflicts: Vec::new(),
         proposal: None,
         warnings: Vec::new(),
-    };
-    Request::SubmitRun(Box::new(spec))
+    }
 }
 
 fn request(id: &str, request: Request) -> Input {
@@ -201,6 +205,35 @@ fn what_failed_is_tried_again_when_its_delay_is_over_and_not_before() {
     // moment, which has passed, wakes nobody.
     assert_eq!(turn(&mut engine, 1_100, Vec::new()), []);
     assert_eq!(turn(&mut engine, 1_300, Vec::new()), []);
+}
+
+/// Who was asked to tell people a second time, after the journal was read again, tells them of the same: what has come
+/// since is owed afterwards.
+#[test]
+fn a_reminder_is_told_though_people_were_told_twice_of_what_was_before_it() {
+    let mut engine = Engine::open(Memory::default(), Notes::default()).expect("an empty journal");
+    let (attempt, question) = (AttemptId(1), QuestionId(1));
+    let notify = Notify { command: "ring".to_owned(), timeout: NOTIFY_TIMEOUT, pass_env: Vec::new() };
+    let long = TaskSpec { timeout: Millis::hours(9), ..task("a", &[]) };
+    let work = RunSpec { notify: Some(notify), ..spec(vec![long]) };
+    turn(&mut engine, 10, vec![request("submit", Request::SubmitRun(Box::new(work)))]);
+    let ask = Ask {
+        name: "which".to_owned(),
+        question: "Which?".to_owned(),
+        context: String::new(),
+        options: Vec::new(),
+        impact: String::new(),
+        missing: Vec::new(),
+    };
+    let begun = Input::Report(Report::AgentStarted { attempt, pid: 7 });
+    let asks = Input::Report(Report::Asked { attempt, ask: Box::new(ask) });
+    let notified = || vec![Input::Report(Report::Notified { question, times: 0 })];
+    assert_eq!(turn(&mut engine, 20, vec![begun, asks]), [Obligation::Notify(question)]);
+    assert_eq!(turn(&mut engine, 30, notified()), []);
+    let later = Millis::minutes(16).0;
+    assert_eq!(turn(&mut engine, later, Vec::new()), [Obligation::Notify(question)]);
+    assert_eq!(turn(&mut engine, later + 10, notified()), [Obligation::Notify(question)]);
+    assert_eq!(engine.dropped(), 1);
 }
 
 /// Two commands run; then news comes whose append fails in this way.
