@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use dayshift_core::input::Request;
 use dayshift_core::money::Micros;
+use dayshift_core::pipeline::Does;
 use dayshift_core::proposal::{Proposal, Start, approved, day_of};
 use dayshift_core::state::{Job, JobState, Run, RunMode, State, Task};
-use dayshift_core::types::{Decision, HoldReason, Outcome, RunSpec};
+use dayshift_core::types::{Decision, HoldReason, Outcome, RunSpec, TaskWork};
 use dayshift_intake::init::{Facts, proposals};
 use dayshift_intake::template::library;
 use dayshift_intake::{BUILT_IN_AGENTS, Config, Overrides, Source};
@@ -117,19 +118,41 @@ fn has_planned(run: &Run) -> bool {
     }
 }
 
-/// Without its agent no goal can be planned: that is said before anything begins.
+/// Without its agents no goal can be planned: that is said before anything begins. Roles that planning has no job for
+/// do not matter.
 fn refuse_missing(spec: &RunSpec) -> Result<()> {
-    let missing = spec.agents.iter().find_map(|agent| Some((agent, load::missing_program(agent)?)));
-    let Some((agent, program)) = missing else { return Ok(()) };
-    let message =
-        format!("`{program}`, which agent `{}` needs, is not on PATH; nothing was started", agent.name);
-    Err(Failure::new(Code::Missing, message)
-        .hint(format!(
-            "install it ({}), or name another agent: `dayshift plan --agent NAME ...`, or `agent = \"NAME\"` in \
-             dayshift.toml; `dayshift doctor` shows which there are",
+    let jobs = spec.pipelines.iter().flat_map(|pipeline| &pipeline.stages).flat_map(|stage| &stage.jobs);
+    let roles = jobs.filter_map(|job| match &job.does {
+        Does::Agent { role, agent, .. } => Some((*role, agent.as_ref().or_else(|| spec.roles.get(role)))),
+        Does::Check { .. } | Does::Human { .. } => None,
+    });
+    for (role, name) in roles {
+        let own = spec.tasks.iter().find_map(|task| match &task.work {
+            TaskWork::Agent { agent } => Some(agent),
+            TaskWork::Run { .. } => None,
+        });
+        let agent = spec.agents.iter().find(|agent| Some(&agent.name) == name.or(own));
+        let Some((agent, program)) = agent.and_then(|agent| Some((agent, load::missing_program(agent)?)))
+        else {
+            continue;
+        };
+        let message = format!(
+            "`{program}`, which agent `{}` needs as the {}, is not on PATH; nothing was started",
+            agent.name,
+            role.word()
+        );
+        let other = if name.is_some() {
+            format!("name another agent for `{}` under `roles`", role.word())
+        } else {
+            "name another agent: `dayshift plan --agent NAME ...`, or `agent = \"NAME\"`".to_owned()
+        };
+        let hint = format!(
+            "install it ({}), or {other} in dayshift.toml; `dayshift doctor` shows which there are",
             load::INSTALL
-        ))
-        .into())
+        );
+        return Err(Failure::new(Code::Missing, message).hint(hint).into());
+    }
+    Ok(())
 }
 
 /// The planning of a goal as a run of one task.

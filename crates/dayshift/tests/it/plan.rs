@@ -209,7 +209,9 @@ fn an_agent_that_is_not_installed_is_no_dead_end() {
         let ran = Ran::of(&command.output().unwrap());
         assert_eq!(ran.code, 69, "{ran:?}");
         assert!(
-            ran.err.contains("`claude`, which agent `claude` needs, is not on PATH; nothing was started"),
+            ran.err.contains(
+                "`claude`, which agent `claude` needs as the planner, is not on PATH; nothing was started"
+            ),
             "{ran:?}"
         );
         assert!(ran.err.contains("`dayshift plan --agent NAME ...`"), "{ran:?}");
