@@ -369,7 +369,9 @@ fn elsewhere(cli: &Cli) -> Option<String> {
         here.join(repo).canonicalize().is_ok_and(|repo| !here.starts_with(repo))
     });
     let flags = [("--repo", repo), ("--state", state)];
-    let flags = flags.into_iter().filter_map(|(flag, folder)| Some(format!("{flag} {}", folder?.display())));
+    let flags = flags.into_iter().filter_map(|(flag, folder)| {
+        Some(format!("{flag} {}", dayshift_views::shell_word(&folder?.display().to_string())))
+    });
     let flags: Vec<String> = flags.collect();
     let flags = output::escaped(&flags.join(" "));
     (!flags.is_empty()).then(|| format!("From here, add to the commands above: {flags}"))
