@@ -7,6 +7,9 @@ use crate::time::Millis;
 /// How long a command that tells people may take, unless told otherwise.
 pub const NOTIFY_TIMEOUT: Millis = Millis::seconds(30);
 
+/// The longest that it may be given: people are told by one after the other.
+pub const NOTIFY_TIMEOUT_MAX: Millis = Millis::minutes(10);
+
 /// The user's own command that tells people of a question: when it is asked, at each reminder, and, as the last of
 /// them, when it is escalated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -586,12 +586,18 @@ impl State {
     /// Whether nothing can move without a person: no live attempt, nothing owed, and every
     /// job that could be started belongs to a paused run.
     pub fn is_at_rest(&self) -> bool {
-        self.has_nothing_to_do() && !self.asked.is_waited_for()
+        self.has_nothing_to_do() && !self.asked.is_waited_for() && self.unnotified().next().is_none()
     }
 
     /// Whether an engine stays for the answer to a question, and for nothing else.
     pub fn stays_for_answers(&self) -> bool {
         self.asked.is_waited_for() && self.has_nothing_to_do()
+    }
+
+    /// The questions of which people are still to be told by their own command, where an engine stays for that alone.
+    pub fn stays_for_notices(&self) -> impl Iterator<Item = QuestionId> {
+        let is_so = !self.asked.is_waited_for() && self.has_nothing_to_do();
+        self.unnotified().filter(move |_| is_so)
     }
 
     /// Whether nothing but the answer to a question can make anything move.
@@ -600,7 +606,6 @@ impl State {
             && self.unreported.is_empty()
             && self.unreleased.is_empty()
             && self.doomed.is_empty()
-            && self.unnotified().next().is_none()
             && self.ready().chain(self.backoff.iter().map(|(_, job)| *job)).all(|job| {
                 matches!(self.run_of_job(job).mode, RunMode::Paused { .. })
                     || self.waits_for_resting_checkout(job)

@@ -431,7 +431,7 @@ fn read_partial(
         partial.workspace = WorkspaceSettings::read(sink, entry, place);
     }
     if let Some(entry) = fields.entry("notify") {
-        partial.notify = NotifySettings::read(entry, place);
+        partial.notify = NotifySettings::read(sink, entry, place);
     }
     for (pos, role, agent) in read_roles(fields) {
         partial.roles.insert(role, Setting::new(agent, place(pos)));

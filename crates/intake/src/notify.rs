@@ -1,10 +1,11 @@
 //! What the settings say about telling people that a question waits.
 
-use dayshift_core::notify::{NOTIFY_TIMEOUT, Notify};
+use dayshift_core::notify::{NOTIFY_TIMEOUT, NOTIFY_TIMEOUT_MAX, Notify};
 use dayshift_core::time::Millis;
 
 use crate::config::{Origin, Setting};
 use crate::fields::Fields;
+use crate::sink::{Sink, code};
 use crate::tables::NOTIFY;
 use crate::tree::{Entry, Pos};
 
@@ -18,8 +19,19 @@ pub struct NotifySettings {
 
 impl NotifySettings {
     /// Reads the section `entry` of a file of settings; `place` says where a position is.
-    pub(crate) fn read(entry: &Entry, place: impl Fn(Pos) -> Origin) -> Self {
+    pub(crate) fn read(sink: &mut Sink<'_>, entry: &Entry, place: impl Fn(Pos) -> Origin) -> Self {
         let fields = Fields::new(&entry.value, &NOTIFY);
+        if let Some(entry) = fields.entry("timeout")
+            && fields.duration("timeout").is_some_and(|time| time > NOTIFY_TIMEOUT_MAX)
+        {
+            let message = format!("`timeout` is at most {NOTIFY_TIMEOUT_MAX} here");
+            sink.error_hint(
+                entry.value.pos,
+                code::BAD_VALUE,
+                message,
+                "notices wait for each other: let none take long",
+            );
+        }
         let origin = |name: &str| fields.entry(name).map_or(Origin::BuiltIn, |entry| place(entry.pos));
         Self {
             command: fields

@@ -145,7 +145,7 @@ pub(crate) struct World {
     asked: BTreeMap<Obligation, u64>,
     /// How often people had been reminded of a question when they were begun to be told of it last.
     notices: BTreeMap<QuestionId, u32>,
-    /// Of which reminders of which questions people were told; 0 is the asking.
+    /// Of which reminders of which questions people were told, or could not be; 0 is the asking.
     told: BTreeSet<(QuestionId, u32)>,
     /// When the engine was told last that something owed had failed.
     failed_at: BTreeMap<Obligation, u64>,
@@ -381,14 +381,14 @@ impl World {
     }
 
     /// Whether the fold of the durable entries is what our own books say.
-    /// Nothing is left that people were to be told of.
-    pub(crate) fn all_are_told(&self) -> Result<(), Broken> {
-        self.books.all_are_told()
-    }
-
     pub(crate) fn books_agree(&self) -> Result<(), Broken> {
         self.books.accounts_agree(&self.shadow)?;
         self.books.places_agree(&self.shadow)
+    }
+
+    /// Nothing is left that people were to be told of.
+    pub(crate) fn all_are_told(&self) -> Result<(), Broken> {
+        self.books.all_are_told(&self.told)
     }
 
     /// A report goes off to the engine.
@@ -535,6 +535,9 @@ impl World {
             let result = result.and_then(|()| self.books.take(durable.batch, &durable.entry));
             if let Err(broken) = result.and_then(|()| self.hold_against_truth(&durable.entry)) {
                 self.broken.get_or_insert(broken);
+            }
+            if let Event::PeopleNotified { question, times, missed: Some(_) } = &durable.entry.event {
+                self.told.insert((*question, *times));
             }
             if let Event::AttemptProbed { attempt, probe: _ } = &durable.entry.event {
                 self.unwritten_looks.remove(attempt);

@@ -39,5 +39,5 @@ pub use review::{DamagedDays, review, review_json};
 pub use run_log::RunLog;
 pub use status::{status_json, status_text};
 pub use task::{task_json, task_tree};
-pub use text::{date, iso};
+pub use text::{date, iso, shell_word};
 pub use words::{OUTCOMES, TASK_STATES, task_state_word, waiting_for};

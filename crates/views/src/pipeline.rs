@@ -133,11 +133,12 @@ pub fn questions(state: &State) -> String {
     for row in open {
         text.push('\n');
         text.push_str(&question(state, row));
+        put!(text, "Answer: dayshift answer {} TEXT\n", row.id);
     }
     text
 }
 
-/// A question in full, with the command that answers it.
+/// A question in full.
 pub fn question(state: &State, row: &Question) -> String {
     let mut text = String::new();
     let Some(job) = state.job(row.job) else { return text };
@@ -160,7 +161,6 @@ pub fn question(state: &State, row: &Question) -> String {
     if !row.ask.missing.is_empty() {
         put!(text, "Missing: {}\n", line(&row.ask.missing.join(", ")));
     }
-    put!(text, "Answer: dayshift answer {} TEXT\n", row.id);
     text
 }
 

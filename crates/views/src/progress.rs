@@ -84,7 +84,7 @@ pub fn progress(state: &State, entry: &Entry, started: Timestamp) -> Option<Stri
         }
         Event::PeopleNotified { question, missed: Some(why), .. } => {
             let job = state.question(*question)?.job;
-            format!("{}: your command told nobody of {question}: {}", of_job(state, job)?, line(why))
+            format!("{}: the notify command was given up for {question}: {}", of_job(state, job)?, line(why))
         }
         Event::ReviewDecided { job, decision, by } => {
             format!("{}: {} by {}", of_job(state, *job)?, decision_word(decision), line_of(by, 80))
@@ -138,11 +138,13 @@ fn intent(spec: &RunSpec) -> String {
 pub fn limits(spec: &RunSpec) -> String {
     let day = spec.day.limit;
     let of_day = format!("{day} (for all runs of the day)");
+    let is_other = day.cost.is_some() && spec.budget.cost.is_none();
     let is_nearer = day.cost.zip(spec.budget.cost).is_some_and(|(day, own)| day < own);
     match (spec.budget.is_none(), day.is_none()) {
         (true, true) => Limit::NONE.to_string(),
         (true, false) => of_day,
         (false, false) if is_nearer => of_day,
+        (false, false) if is_other => format!("{}, and {of_day}", spec.budget),
         (false, _) => spec.budget.to_string(),
     }
 }
@@ -245,7 +247,12 @@ fn seconds(span: Millis) -> String {
 /// anything else that waits for a person. `None` where it does something, or leaves.
 pub fn stays(state: &State) -> Option<String> {
     if !state.stays_for_answers() {
-        return None;
+        let untold: Vec<String> = state.stays_for_notices().map(|id| id.to_string()).collect();
+        let why = format!(
+            "Nothing else to do: this stays until your notify command has told of {}",
+            untold.join(", ")
+        );
+        return (!untold.is_empty()).then_some(why);
     }
     let asked: Vec<String> = state.open_questions().map(|question| question.id.to_string()).collect();
     let first = asked.first()?;

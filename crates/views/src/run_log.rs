@@ -6,13 +6,14 @@ use dayshift_core::money::{Micros, Spend};
 use dayshift_core::state::{Attempt, Job, State};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::{
-    Collected, DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Outcome, Route, RunSpec, TaskWork,
+    Collected, DiskLevel, End, Failure, GateResult, HoldReason, JobWork, Obligation, Outcome, Route, RunSpec,
+    TaskWork,
 };
 
 use crate::money;
 use crate::review::{DamagedDays, in_review};
 use crate::tally::{Tally, tasks_of};
-use crate::text::{clock, iso, iso_seconds, line_of, md, md_of, put};
+use crate::text::{clock, count, iso, iso_seconds, line_of, md, md_of, put};
 use crate::words::{
     agent_model, attempts_max, ceiling_line, class_word, decision_word, disk_line, end_line, gate_check,
     gate_label, has_many_runs, job_label, judged, obligation_line, outcome_word, reason, span, stop_line,
@@ -129,14 +130,19 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let row = state.question(*question)?;
             let (run, tail) = of_task(state, state.job(row.job)?.task)?;
             let waits = if row.is_escalated() { "is escalated, waits" } else { "waits" };
-            let text = format!("{question} {waits} since {}, told {times} times ({tail})", iso(row.asked_at));
+            let times = count(*times as usize, "time");
+            let text = format!("{question} {waits} since {}, reminded {times} ({tail})", iso(row.asked_at));
             Some((run, log(at, CARE, "human_review", &text)))
         }
-        Event::PeopleNotified { question, times: _, missed } => {
+        Event::PeopleNotified { question, times, missed } => {
             let (run, tail) = of_task(state, state.job(state.question(*question)?.job)?.task)?;
+            let what = if *times == 0 { "the question".to_owned() } else { format!("reminder {times}") };
             let (mark, text) = match missed {
-                None => (GOOD, format!("{question}: people told by command ({tail})")),
-                Some(why) => (CARE, format!("{question}: nobody told by command: {} ({tail})", md(why))),
+                None => (GOOD, format!("{question}: the notify command has told of {what} ({tail})")),
+                Some(why) => (
+                    CARE,
+                    format!("{question}: the notify command was given up for {what}: {} ({tail})", md(why)),
+                ),
             };
             Some((run, log(at, mark, "human_review", &text)))
         }
@@ -156,12 +162,16 @@ fn write(state: &State, entry: &Entry) -> Option<(RunId, String)> {
             let text = format!("Stopping {attempt}: {} ({tail})", md(&stop_line(reason)));
             Some((run, log(at, CARE, "task", &text)))
         }
-        Event::ObligationFailed { obligation, failure, .. } => {
+        Event::ObligationFailed { obligation, failure, .. }
+            if !matches!(obligation, Obligation::Notify(_)) =>
+        {
             let run = crate::words::run_of_obligation(state, *obligation)?;
             let text = format!("{}: {}", md(&obligation_line(state, *obligation)), md(&failure.message));
             Some((run, log(at, CARE, "task", &text)))
         }
-        Event::WorkspaceReady { .. }
+        // Of telling people the end is told.
+        Event::ObligationFailed { .. }
+        | Event::WorkspaceReady { .. }
         | Event::AgentStarted { .. }
         | Event::SessionNamed { .. }
         | Event::CostCharged { .. }

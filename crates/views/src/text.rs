@@ -260,7 +260,7 @@ fn longest_run(line: &str) -> usize {
 }
 
 /// A word as a POSIX shell takes it.
-pub(crate) fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let text = line(text);
     let is_plain = !text.is_empty()
         && !text.starts_with('-')

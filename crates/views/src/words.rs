@@ -633,7 +633,7 @@ pub(crate) fn obligation_line(state: &State, obligation: Obligation) -> String {
             format!("{}: whether it still does anything is unknown", of_attempt(attempt))
         }
         Obligation::DeliverAnswer(question) => format!("{question}: the answer could not be handed over"),
-        Obligation::Notify(question) => format!("{question}: your command told nobody of it"),
+        Obligation::Notify(question) => format!("{question}: the notify command failed, it is tried again"),
         Obligation::ReleaseWorkspace(task) => {
             let key = state.task(task).map_or_else(|| task.to_string(), |task| key(state, task));
             format!("{key}: its workspace could not be taken down")

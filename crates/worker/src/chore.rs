@@ -1,4 +1,4 @@
-//! Commands that the engine needs done for a workspace: its set-up, its teardown.
+//! Commands of the user's that the engine runs: the set-up and teardown of a workspace, telling people of questions.
 //!
 //! Each one has a keeper: a small process of our own binary that starts the command, keeps its
 //! output, ends its whole tree when its time is up, and ends it as well when the engine is gone. The

@@ -1,5 +1,6 @@
 //! Questions of agents, answers and decisions of people, and reminders.
 
+use super::reports::OBLIGATION_TRIES_MAX;
 use super::{Turn, growing, retry};
 use crate::event::Event;
 use crate::ids::{AttemptId, JobId, QuestionId};
@@ -14,8 +15,12 @@ use crate::types::{Ask, Decision, ErrorContext, Failure, FailureClass, HoldReaso
 pub const QUESTIONS_MAX: usize = 20;
 
 /// When people are reminded of a question that has no answer, each time counted from the one before. The last
-/// reminder escalates it: it stands first in the inbox, and no engine stays because of it any more.
+/// reminder escalates it: it is marked so wherever it is listed, and no engine stays because of it any more.
 const REMINDERS: [Millis; 3] = [Millis::minutes(15), Millis::hours(1), Millis::hours(4)];
+
+/// How often the user's command may fail when a question is escalated, until it is given up: after about 4½ minutes,
+/// and what it takes itself. Nothing follows that would make up for it.
+const ESCALATION_TRIES_MAX: u32 = 16;
 
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -235,6 +240,14 @@ pub(super) fn notified(turn: &mut Turn<'_>, question: QuestionId, times: u32, mi
         turn.emit(Event::PeopleNotified { question, times, missed });
     } else {
         turn.drop_report();
+    }
+}
+
+/// How often the user's command may fail until it is given up.
+pub(super) fn notify_tries_max(state: &State, question: QuestionId) -> u32 {
+    match state.question(question) {
+        Some(row) if row.is_escalated() => ESCALATION_TRIES_MAX,
+        Some(_) | None => OBLIGATION_TRIES_MAX,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::time::Millis;
 use crate::types::{Collected, DiskLevel, End, Exit, Failure, FailureClass, Obligation, StopReason};
 
 /// How often something owed may fail before it is given up: after about three seconds.
-const OBLIGATION_TRIES_MAX: u32 = 5;
+pub(super) const OBLIGATION_TRIES_MAX: u32 = 5;
 
 /// How often collecting may fail for reasons that may pass, before a person is asked: after about 4½
 /// minutes. What is to be collected was paid for, and a repository that is moved, or a disk that is
@@ -186,7 +186,9 @@ fn failed(turn: &mut Turn<'_>, obligation: Obligation, failure: Failure) {
         Obligation::WriteReport(run) if is_last => {
             turn.emit(Event::ReportWritten { run, path: format!("(not written: {})", failure.message) });
         }
-        Obligation::Notify(question) if is_last => {
+        Obligation::Notify(question)
+            if failures + 1 >= people::notify_tries_max(turn.state, question) =>
+        {
             let times = turn.state.question(question).map_or(0, Question::times_reminded);
             people::notified(turn, question, times, Some(failure.message));
         }

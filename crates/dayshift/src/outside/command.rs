@@ -14,14 +14,13 @@ const LAST_BYTES_MAX: usize = 500;
 /// How much of a command line stands in a message, in bytes.
 const LINE_SHOWN_MAX: usize = 80;
 
-/// What the end of a command comes to; `what` is the word for it.
-pub(super) fn judge(
-    what: &str,
-    line: &str,
-    timeout: Millis,
-    outcome: &chore::Outcome,
-) -> Result<(), Failure> {
-    let command = shown(line);
+/// What a command is called where it is spoken of: ``the set-up `npm ci` ``.
+pub(super) fn named(what: &str, line: &str) -> String {
+    format!("the {what} `{}`", shown(line))
+}
+
+/// What the end of a command comes to; `what` says which.
+pub(super) fn judge(what: &str, timeout: Millis, outcome: &chore::Outcome) -> Result<(), Failure> {
     let (class, how) = match (&outcome.ended, &outcome.exit) {
         (Ended::ByItself, Exit::Code(0)) => return Ok(()),
         (Ended::ByItself, Exit::Code(code)) => (FailureClass::Work, format!("ended with exit code {code}")),
@@ -39,7 +38,7 @@ pub(super) fn judge(
     };
     let last = last_words(&outcome.tail);
     let told = if last.is_empty() { String::new() } else { format!("; it said last: {last}") };
-    Err(Failure::new(class, format!("the {what} `{command}` {how}{told}")))
+    Err(Failure::new(class, format!("{what} {how}{told}")))
 }
 
 /// The first line of a command, cut.

@@ -15,7 +15,7 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Stdin};
 use dayshift_workspaces::{Furnish, Furnished, Ran};
 
 use super::Shared;
-use super::command::{KEEPER, judge};
+use super::command::{KEEPER, judge, named};
 use super::launch::missing;
 use crate::cli::{hooks, output};
 use crate::log::{self, About, Level};
@@ -289,7 +289,7 @@ impl Outfit {
         for trouble in &outcome.trouble {
             log::line(&shared.paths, Level::Warn, self.about(), trouble);
         }
-        judge(which.word(), line, timeout, &outcome)
+        judge(&named(which.word(), line), timeout, &outcome)
     }
 
     /// Fetches the secrets that its commands are to have.
@@ -356,7 +356,7 @@ pub(crate) fn tear_down_alone(
     let outcome = chore::perform(&own_binary(), &KEEPER, &chore, &Hold::default()).map_err(|error| {
         Failure::new(FailureClass::Transient, format!("the teardown cannot be run: {error}"))
     })?;
-    judge(Which::Teardown.word(), &line, timeout, &outcome)
+    judge(&named(Which::Teardown.word(), &line), timeout, &outcome)
 }
 
 /// Leases a task's ports. One that cannot have any works without, which is told once a run.

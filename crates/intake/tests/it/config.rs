@@ -82,6 +82,9 @@ fn a_repository_brings_no_command_that_tells_people_without_trust() {
     let both = below.with(trusted.partial);
     assert_eq!(both.notify.notify().map(|notify| notify.timeout.to_string()), Some("5.0s".to_owned()));
     assert_eq!(Config::default().notify.notify(), None);
+    let long = file("[notify]\ncommand = \"ring\"\ntimeout = \"11m\"\n");
+    let report = read_config(&long, Level::User, &Config::default(), &read).unwrap_err();
+    assert!(report.to_string().contains("dayshift.toml:3:11"), "{report}");
 }
 
 /// Without a word the cap is a share of the machine, so a repository's number may be a looser one.

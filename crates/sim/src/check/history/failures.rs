@@ -1,6 +1,6 @@
 //! What is owed and could not be done.
 
-use dayshift_core::ids::AttemptId;
+use dayshift_core::ids::{AttemptId, QuestionId};
 use dayshift_core::time::Millis;
 use dayshift_core::types::{DiskLevel, FailureClass, Obligation, StopReason};
 
@@ -12,6 +12,9 @@ const FAILURES_MAX: u32 = 5;
 
 /// The same for collecting, when the reason may pass.
 const COLLECT_FAILURES_MAX: u32 = 16;
+
+/// The same for telling people of a question that is escalated.
+const ESCALATION_FAILURES_MAX: u32 = 16;
 
 /// The longest wait between two tries of something owed.
 const FAILURE_WAIT_MAX: Millis = Millis::seconds(30);
@@ -46,10 +49,10 @@ impl History {
             | Obligation::DeliverAnswer(_) => u32::MAX,
             Obligation::CollectArtifacts(attempt) if self.waits_for_room(attempt, class) => u32::MAX,
             Obligation::CollectArtifacts(attempt) if self.is_wanted(attempt) => collects_max(class),
+            Obligation::Notify(question) => self.tellings_max(question),
             Obligation::PrepareWorkspace(_)
             | Obligation::CollectArtifacts(_)
             | Obligation::ReleaseWorkspace(_)
-            | Obligation::Notify(_)
             | Obligation::WriteReport(_) => FAILURES_MAX,
         };
         ensure(count < limit, "given-up", || format!("{obligation:?} has failed {count} times"))
@@ -84,10 +87,19 @@ impl History {
         })
     }
 
+    /// How often telling people of a question may fail: for long, where nothing follows.
+    fn tellings_max(&self, question: QuestionId) -> u32 {
+        if self.is_escalated(question) { ESCALATION_FAILURES_MAX } else { FAILURES_MAX }
+    }
+
     /// What was given up had failed as often as it may.
     pub(crate) fn may_be_given_up(&self, obligation: Obligation) -> Result<(), Broken> {
         let (count, _) = self.failures.get(&obligation).copied().unwrap_or_default();
-        ensure(count + 1 == FAILURES_MAX, "given-up", || {
+        let limit = match obligation {
+            Obligation::Notify(question) => self.tellings_max(question),
+            _ => FAILURES_MAX,
+        };
+        ensure(count + 1 == limit, "given-up", || {
             format!("{obligation:?} was given up after it had failed {count} times before")
         })
     }

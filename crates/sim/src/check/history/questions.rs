@@ -1,6 +1,8 @@
 //! What agents ask people: asked once, answered once, told to who waits, reminded of in time; and
 //! people are told of each of these by their own command, where they have one.
 
+use std::collections::BTreeSet;
+
 use dayshift_core::ids::{AttemptId, JobId, QuestionId};
 use dayshift_core::time::{Millis, Timestamp};
 use dayshift_core::types::Ask;
@@ -146,11 +148,24 @@ impl History {
         has_command && book.is_open() && book.notices <= book.reminded.map_or(0, |(times, _)| times)
     }
 
-    /// Nothing is left that people were to be told of.
-    pub(crate) fn all_are_told(&self) -> Result<(), Broken> {
-        let mut all = (1..).zip(&self.questions).map(|(number, _)| QuestionId(number));
-        let untold = all.find(|question| self.is_to_be_told(*question));
-        ensure(untold.is_none(), "untold", || format!("at the end nobody was told of {untold:?}"))
+    /// Whether people were reminded of it as often as they are.
+    pub(super) fn is_escalated(&self, question: QuestionId) -> bool {
+        let times = at(&self.questions, question.0).ok().and_then(|book| book.reminded);
+        times.is_some_and(|(times, _)| times as usize == REMINDERS.len())
+    }
+
+    /// Every question that is open at the end was told of as it stands then, where there is a command for it; `told` are
+    /// the questions, with reminders, that people were told of or could not be.
+    pub(crate) fn all_are_told(&self, told: &BTreeSet<(QuestionId, u32)>) -> Result<(), Broken> {
+        for (number, book) in (1..).zip(&self.questions) {
+            let (question, times) = (QuestionId(number), book.reminded.map_or(0, |(times, _)| times));
+            let has_command = self.run(self.task(self.job(book.job)?.task)?.run)?.spec.notify.is_some();
+            let is_untold = has_command && book.is_open() && !told.contains(&(question, times));
+            ensure(!is_untold, "untold", || {
+                format!("at the end nobody was told of {question}, time {times}")
+            })?;
+        }
+        Ok(())
     }
 
     /// An attempt that begins is told all answers; nobody waits for more.
