@@ -62,7 +62,7 @@ pub fn credentials(text: &str) -> Vec<Credential> {
 fn is_certain(shape: Shape, line: &[u8], range: &std::ops::Range<usize>) -> bool {
     let secret = &line[range.clone()];
     match shape {
-        Shape::Authorization => shapes::is_random(secret),
+        Shape::Authorization | Shape::WebHook => shapes::is_random(secret),
         Shape::UrlPassword => {
             let is_stand_in = secret.iter().any(|byte| matches!(byte, b'$' | b'{' | b'*' | b'%'));
             !is_stand_in && !is_near(&line[range.end..])

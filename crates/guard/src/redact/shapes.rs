@@ -22,6 +22,7 @@ pub(super) enum Shape {
     Authorization,
     PrivateKey,
     UrlPassword,
+    WebHook,
 }
 
 impl Shape {
@@ -41,6 +42,7 @@ impl Shape {
             Self::Authorization => "authorization",
             Self::PrivateKey => "private key",
             Self::UrlPassword => "url password",
+            Self::WebHook => "web hook",
         }
     }
 }
@@ -107,6 +109,11 @@ const fn aws(bytes: &'static [u8]) -> (&'static [u8], Rule) {
     (bytes, Rule::Prefix(Shape::AwsAccessKey, Alphabet::Capitals, 16))
 }
 
+/// Who knows the address may post there.
+const fn hook(bytes: &'static [u8]) -> (&'static [u8], Rule) {
+    (bytes, Rule::Prefix(Shape::WebHook, Alphabet::Token, 24))
+}
+
 const TRIGGERS: &[(&[u8], Rule)] = &[
     (b"sk-", Rule::Sk),
     github(b"ghp_"),
@@ -134,6 +141,9 @@ const TRIGGERS: &[(&[u8], Rule)] = &[
     (b"-API-KEY", Rule::Header),
     (b"-----BEGIN ", Rule::PrivateKey),
     (b"://", Rule::Url),
+    hook(b"hooks.slack.com/services/"),
+    hook(b"discord.com/api/webhooks/"),
+    hook(b"discordapp.com/api/webhooks/"),
 ];
 
 /// The bytes to search for; their places in this list are what [`look`] takes.

@@ -16,6 +16,10 @@ fn credentials_are_found_with_their_places() {
         ("AKIAIOSFODNN7EXAMPLE", "1:1 aws access key"),
         ("curl -H 'Authorization: Bearer 0123456789abcdefgh'", "1:32 authorization"),
         ("git clone https://me:hunter2@git.corp.io/x", "1:22 url password"),
+        (
+            "curl -d x https://hooks.slack.com/services/T0AB12CD3/B0XY98ZW7/q8Zt3LmN0pRs5UvWx2Yz",
+            "1:19 web hook",
+        ),
         (&format!("x\n-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n"), "2:1 private key"),
         (&format!("-----BEGIN EC PRIVATE KEY-----\\n{body}"), "1:1 private key"),
     ] {
@@ -32,6 +36,7 @@ fn what_only_speaks_of_credentials_is_not_taken_for_one() {
     for text in [
         "send `Authorization: Bearer $TOKEN` with every call",
         "Authorization: Bearer YOUR_TOKEN",
+        "post to https://hooks.slack.com/services/$HOOK, or discord.com/api/webhooks/ID/TOKEN",
         "DATABASE_URL: postgres://postgres:postgres@localhost:5432/test",
         "postgres://app:secret@db:5432/app and redis://:x@127.0.0.1",
         "https://user:$PASSWORD@git.corp.io/x, https://user:***@git.corp.io",
