@@ -11,7 +11,7 @@ use crate::text::count;
 use crate::text::put;
 use crate::words::{has_many_runs, is_active, key, name, outcome_word, task_state_word};
 
-/// Totals over all runs. What needs a person is what [`review`](crate::review) lists.
+/// Totals over all runs. What needs a person is what [`review`](crate::review()) lists.
 pub fn summary(state: &State, damaged: &DamagedDays) -> String {
     let tally = Tally::of(state, state.tasks());
     let rate = success_rate(&tally).map_or("n/a".to_owned(), |rate| {

@@ -176,6 +176,15 @@ impl Questions {
         if !is_news {
             return;
         }
+        // Before the files: who removes their folder as soon as they are there has them made again.
+        if let Some(text) = &text {
+            self.written.insert(task);
+            let listed = Listed { questions: listed, text: text.clone() };
+            self.desk.open().insert(key.clone(), listed);
+        } else {
+            self.written.remove(&task);
+            self.desk.open().remove(key);
+        }
         let folder = self.desk.paths.questions();
         if let Err(error) = put(&folder, key, text.as_deref()) {
             let message =
@@ -188,14 +197,6 @@ impl Questions {
         {
             places.markdown_or_none("questions", &format!("{key}.md"), text.as_deref());
             self.desk.watch(Folder { root, below });
-        }
-        if open.is_empty() {
-            self.written.remove(&task);
-            self.desk.open().remove(key);
-        } else {
-            self.written.insert(task);
-            let listed = Listed { questions: listed, text: text.unwrap_or_default() };
-            self.desk.open().insert(key.clone(), listed);
         }
     }
 
