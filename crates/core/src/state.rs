@@ -681,6 +681,18 @@ impl State {
         self.wishes.contains(wish)
     }
 
+    /// What the attempt's agent calls the wishes for jobs that were carried out.
+    pub fn wishes_of(&self, attempt: AttemptId) -> Vec<&str> {
+        let of_attempt = format!("{attempt}/");
+        let from = self.wishes.range(of_attempt.clone()..);
+        from.map_while(|wish| wish.strip_prefix(&of_attempt)).collect()
+    }
+
+    /// How many jobs more may be asked for by the job's agent now.
+    pub fn spawns_left(&self, job: &Job) -> u32 {
+        crate::step::spawns_left(self, job)
+    }
+
     /// Whether the agent of the job may add another job to the plan now.
     pub fn may_spawn(&self, job: &Job) -> bool {
         crate::step::may_spawn(self, job)

@@ -22,7 +22,7 @@ use crate::input::{Input, Refusal};
 use crate::state::State;
 use crate::time::Timestamp;
 
-pub(crate) use growing::may_spawn;
+pub(crate) use growing::{may_spawn, spawns_left};
 pub use people::{QUESTIONS_MAX, answers_for};
 pub use requests::validate;
 pub(crate) use routing::chosen;

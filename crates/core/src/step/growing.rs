@@ -390,6 +390,18 @@ pub(crate) fn may_spawn(state: &State, job: &Job) -> bool {
         && state.task_of(job).jobs.len() < JOBS_MAX
 }
 
+/// How many jobs more it may add now.
+pub(crate) fn spawns_left(state: &State, job: &Job) -> u32 {
+    let places_left = JOBS_MAX.saturating_sub(state.task_of(job).jobs.len());
+    match spawn_limit(state, job) {
+        Some((root, limit)) if may_spawn(state, job) => limit
+            .jobs
+            .saturating_sub(spawned_below(state, root))
+            .min(u32::try_from(places_left).unwrap_or(u32::MAX)),
+        Some(_) | None => 0,
+    }
+}
+
 /// The job of the pipeline from which this one came, and what may be added below it.
 fn spawn_limit<'a>(state: &'a State, job: &'a Job) -> Option<(&'a Job, SpawnLimit)> {
     let mut root = job;

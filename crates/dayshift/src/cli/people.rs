@@ -91,18 +91,24 @@ fn question(state: &State, which: &str) -> Result<QuestionId> {
     if let Ok(id) = which.parse::<QuestionId>() {
         return Ok(id);
     }
-    let task = place::task(state, which)?.id;
-    let is_its = |id: JobId| state.job(id).is_some_and(|job| job.task == task);
+    let named = place::task(state, which)?;
+    // The same key may have been given in several runs: which of them is meant is not ours to guess.
+    let is_meant = |id: JobId| {
+        state.job(id).map(|job| state.task_of(job)).is_some_and(|task| {
+            task.id == named.id
+                || (which != named.id.to_string() && state.spec(task).key == state.spec(named).key)
+        })
+    };
     let open: Vec<QuestionId> =
-        state.open_questions().filter(|row| is_its(row.job)).map(|row| row.id).collect();
+        state.open_questions().filter(|row| is_meant(row.job)).map(|row| row.id).collect();
     match open.as_slice() {
         [only] => Ok(*only),
         [] => Err(Failure::new(Code::Invalid, format!("`{which}` has no open question"))
             .hint("`dayshift questions` shows all")
             .into()),
         several => {
-            let names = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Err(Failure::new(Code::Invalid, format!("`{which}` has several open questions: {names}"))
+            let ids = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(Failure::new(Code::Invalid, format!("`{which}` has several open questions: {ids}"))
                 .hint("say which: `dayshift answer Q1 TEXT`")
                 .into())
         }

@@ -72,6 +72,10 @@ pub(super) struct Boxes {
     mailbox: PathBuf,
     /// Whether its template lets it ask for other jobs.
     may_spawn: bool,
+    /// What it calls the jobs that it has asked for.
+    wishes: BTreeSet<String>,
+    /// How many of them there may be.
+    wishes_max: usize,
     /// The key of its task, and the names of the jobs of that task.
     task: String,
     jobs: BTreeSet<String>,
@@ -93,7 +97,10 @@ impl Boxes {
         let task = state.task_of(job);
         let (own, others): (Vec<_>, Vec<_>) =
             state.questions_of(job.id).partition(|question| question.attempt == attempt);
+        let wishes: BTreeSet<String> = state.wishes_of(attempt).into_iter().map(str::to_owned).collect();
         Some(Self {
+            wishes_max: wishes.len() + state.spawns_left(job) as usize,
+            wishes,
             workspace: workspace.to_owned(),
             mailbox: shared.paths.attempt(attempt).join(FOLDER),
             may_spawn: state.may_spawn(job),
@@ -116,6 +123,21 @@ impl Boxes {
             self.asked.insert(name.to_owned());
         }
         has_room || self.asked.contains(name)
+    }
+
+    /// Why a wish for another job is in vain, if it is: the core takes no more than so many.
+    fn refuses(&mut self, name: &str) -> Option<String> {
+        if !self.may_spawn {
+            return Some("this job may not ask for other jobs".to_owned());
+        }
+        if self.wishes.len() >= self.wishes_max && !self.wishes.contains(name) {
+            return Some(format!(
+                "this job is not added: no more than {} may be asked for, and they were",
+                self.wishes_max
+            ));
+        }
+        self.wishes.insert(name.to_owned());
+        None
     }
 
     /// Takes the agent's word, in its workspace, for answers that it has read.
@@ -169,7 +191,7 @@ pub(super) fn read(
                 }
                 boxes.read.insert(known);
                 let wish = words.and_then(|words| mail::wish(&words));
-                let refused = wanted(attempt, name, boxes.may_spawn, wish, clean, reports);
+                let refused = wanted(attempt, name, boxes, wish, clean, reports);
                 if let Some(why) = refused {
                     let _ =
                         inside.write(&format!("{JOBS}/{name}{REFUSED}.md"), format!("{why}\n").as_bytes());
@@ -203,7 +225,7 @@ pub(super) fn read(
                 "spawn" => {
                     let wish = Wish::new(&call.role, &call.reason, &call.brief);
                     // Who may not, or left something out, was told at once.
-                    drop(wanted(attempt, name, boxes.may_spawn, wish, clean, reports));
+                    drop(wanted(attempt, name, boxes, wish, clean, reports));
                 }
                 "progress" => {
                     let text = clean.text(&call.text);
@@ -316,16 +338,18 @@ fn cleaned(ask: Ask, clean: &mut Clean) -> Ask {
 fn wanted(
     attempt: AttemptId,
     name: &str,
-    may_spawn: bool,
+    boxes: &mut Boxes,
     wish: Result<Wish, String>,
     clean: &mut Clean,
     reports: &mut Vec<Report>,
 ) -> Option<String> {
     let Wish { role, reason, brief } = match wish {
-        Ok(wish) if may_spawn => wish,
-        Ok(_) => return Some("this job may not ask for other jobs".to_owned()),
+        Ok(wish) => wish,
         Err(fault) => return Some(fault),
     };
+    if let Some(why) = boxes.refuses(name) {
+        return Some(why);
+    }
     let (reason, brief) = (clean.text(&reason), clean.text(&brief));
     reports.push(Report::SpawnWanted { attempt, wish: name.to_owned(), role, reason, brief });
     None

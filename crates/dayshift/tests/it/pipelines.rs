@@ -604,3 +604,66 @@ fn claude_asks_a_person_spawns_a_job_and_publishes_over_mcp() {
     assert!(own.contains("half of it is done"), "{own}");
     site.wait_for_worker_to_leave();
 }
+
+/// A wish for a job too many is refused where its agent looks, so that it does not wait for what never comes.
+#[test]
+fn a_wish_too_many_is_refused_where_the_agent_looks() {
+    let scenario = r"
+tasks:
+  a:
+    jobs:
+      dev:
+        attempts:
+          - - run: |
+                mkdir -p .dayshift-jobs
+                for i in 1 2; do
+                  printf -- '---\nrole: implementer\nreason: more\n---\nDo part %s.\n' $i > .dayshift-jobs/w$i.md
+                  for n in $(seq 300); do ls .dayshift-jobs | grep -q refused && break; test $i = 1 && break; sleep 0.1; done
+                done
+                cat .dayshift-jobs/*-refused.md > HEARD
+          - - write: {path: x.txt, text: x}
+      dev+1: {steps: [{write: {path: y.txt, text: y}}]}
+";
+    let mut dev = job("dev", "implementer");
+    dev["may_spawn"] = json!({"depth": 1, "jobs": 1});
+    let heard = tempfile::tempdir().unwrap();
+    let heard = heard.path().join("heard");
+    let text = scenario.replace("HEARD", &heard.display().to_string());
+    let site = site_with(pipeline(vec![stage(vec![dev])]), scripted(&text), "THE BRIEF");
+    let ran = resume(&site);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(jobs(&site), said(&[("dev", "succeeded"), ("dev+1", "succeeded")]), "{ran:?}");
+    let told = fs::read_to_string(&heard).unwrap();
+    assert!(told.contains("no more than 1 may be asked for"), "{told}");
+    site.wait_for_worker_to_leave();
+}
+
+/// A key that two runs have given names two questions: neither is answered in the place of the other.
+#[test]
+fn an_answer_by_a_key_of_two_runs_is_refused() {
+    let site = Site::new();
+    let day = |date: &str| {
+        format!(
+            "date: {date}\nagents:\n  crew:\n    kind: scripted\n    scenario: |\n      attempts:\n        \
+             - [{{ask: {{name: one, question: \"Which one?\", then_exit: true}}}}]\n        \
+             - [{{write: {{path: a.txt, text: x}}}}]\ntasks:\n  \
+             - {{id: ask, name: Ask, description: Write a.txt, agent: crew, workspace: scratch}}\n"
+        )
+    };
+    site.repo.write("a.yaml", day("2026-11-20"));
+    site.repo.write("b.yaml", day("2026-11-21"));
+    let engine = site.start(["run", "a.yaml"]);
+    wait_until(LONG, "the question", || site.state().join("questions/ask.md").exists());
+    let ran = site.run(["run", "b.yaml", "--detach"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    wait_until(LONG, "the other question", || state_of(&site).questions().count() == 2);
+    let ran = site.run(["answer", "ask", "this"]);
+    assert!(ran.code == 2 && ran.err.contains("`ask` has several open questions: Q1, Q2"), "{ran:?}");
+    let ids: Vec<String> = state_of(&site).tasks().map(|task| task.id.to_string()).collect();
+    for id in ids {
+        assert_eq!(site.run(["answer", &id, "this"]).code, 0);
+    }
+    let ran = Ran::of(&engine.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    site.wait_for_worker_to_leave();
+}
