@@ -111,7 +111,7 @@ impl World {
         follower: Follower,
         backups: Backups,
     ) -> Self {
-        let secrets = Secrets::new(setting.secrets.clone(), paths::home());
+        let secrets = Secrets::new(setting.secrets.clone(), paths::home(), &setting.environment);
         let shared = Arc::new(Shared {
             ports: Ports::new(&paths),
             furnishings: Furnishings::default(),

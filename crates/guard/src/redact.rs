@@ -86,12 +86,16 @@ impl Redactor {
 
     /// Like [`Redactor::new`], where the variables named in `secrets` are known too, whatever
     /// their names look like.
-    pub fn of_process<'v>(
-        variables: impl IntoIterator<Item = (&'v str, &'v str)>,
+    pub fn of_process(
+        variables: &[(String, String)],
         secrets: &[String],
+        hidden: &[(String, String)],
     ) -> Self {
-        let is_secret = |name: &str| is_secret_name(name) || secrets.iter().any(|secret| secret == name);
-        Self::knowing(variables.into_iter().filter(|(name, _)| is_secret(name)))
+        let is_secret = |name: &String| is_secret_name(name) || secrets.iter().any(|secret| secret == name);
+        let own = variables.iter().filter(|(name, _)| is_secret(name));
+        let is_own = |(_, value): &&(String, String)| variables.iter().any(|(_, own)| own == value);
+        let others = hidden.iter().filter(|other| !is_own(other));
+        Self::knowing(own.chain(others).map(|(name, value)| (name, value)))
     }
 
     /// Like [`Redactor::new`], for values that are secrets whatever their names look like.

@@ -186,6 +186,10 @@ pub struct Launch {
     /// Names of variables in `env` whose values are secrets, whatever the names look like.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Secrets that it is not given, by the names that stand in their place: what others have written may come back in
+    /// its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<(String, String)>,
     /// Why nothing is to be started. An attempt that runs already runs on; any other one ends with
     /// this, unstarted.
     #[serde(default)]

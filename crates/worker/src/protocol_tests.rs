@@ -15,6 +15,7 @@ fn launch() -> Launch {
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: false,
         secrets: Vec::new(),
+        hidden: Vec::new(),
         refused: None,
         mark: "m-A40".into(),
     }

@@ -84,8 +84,7 @@ fn stop_signals() -> Result<OwnedFd> {
 pub(crate) fn hooks() -> Hooks {
     Hooks {
         redactor: Box::new(|launch: &Launch| {
-            let variables = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            Box::new(Clean(Redactor::of_process(variables, &launch.secrets)))
+            Box::new(Clean(Redactor::of_process(&launch.env, &launch.secrets, &launch.hidden)))
         }),
     }
 }

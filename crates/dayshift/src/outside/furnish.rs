@@ -16,7 +16,7 @@ use dayshift_workspaces::{Furnish, Furnished, Ran};
 
 use super::Shared;
 use super::command::{KEEPER, judge, named};
-use super::launch::missing;
+use super::launch::{hidden, missing};
 use crate::cli::{hooks, output};
 use crate::log::{self, About, Level};
 use crate::paths::{Paths, own_binary};
@@ -254,6 +254,7 @@ impl Outfit {
             line_bytes_max: LINE_BYTES_MAX,
             hash_output: false,
             secrets: self.secrets.clone(),
+            hidden: Vec::new(),
             refused: None,
             mark: self.mark(paths),
         }
@@ -281,6 +282,7 @@ impl Outfit {
             Which::Teardown => Hold::default(),
         };
         let launch = self.launch(&shared.paths, shared.setting.task_log_bytes, (which, line), root, &env);
+        let launch = Launch { hidden: hidden(shared), ..launch };
         let chore = Chore { launch, timeout, notes };
         let outcome = chore::perform(&own_binary(), &KEEPER, &chore, &hold).map_err(|error| {
             let message = format!("the {} cannot be run: {error}", which.word());

@@ -103,10 +103,15 @@ pub(super) fn build(shared: &Shared, state: &State, attempt: AttemptId) -> Resul
         line_bytes_max: LINE_BYTES_MAX,
         hash_output: is_gate,
         secrets: started.environment.secrets,
+        hidden: hidden(shared),
         refused,
         mark: shared.paths.mark(attempt),
     };
-    let mut watch = listen(&subject, &folder, &launch.env, &launch.secrets);
+    let clean = || Clean {
+        redactor: Redactor::of_process(&launch.env, &launch.secrets, &launch.hidden),
+        is_withheld: !missing(&launch.env, &launch.secrets).is_empty(),
+    };
+    let mut watch = listen(&subject, &folder, clean);
     watch.boxes = subject.agent().and_then(|_| Boxes::of(shared, state, attempt, Path::new(&launch.cwd)));
     Ok((launch, watch))
 }
@@ -116,7 +121,8 @@ pub(super) fn give(launch: &mut Launch, watch: &mut Watch, values: Values) {
     launch.env.extend(values);
     launch.env.sort();
     if let Some(reader) = &mut watch.reader {
-        reader.clean = Clean { redactor: redactor(&launch.env, &launch.secrets), is_withheld: false };
+        let redactor = Redactor::of_process(&launch.env, &launch.secrets, &launch.hidden);
+        reader.clean = Clean { redactor, is_withheld: false };
     }
 }
 
@@ -127,8 +133,12 @@ pub(super) fn missing(env: &[(String, String)], secrets: &[String]) -> Vec<Strin
     secrets.iter().filter(|name| !has(name)).cloned().collect()
 }
 
-fn redactor(env: &[(String, String)], secrets: &[String]) -> Redactor {
-    Redactor::of_process(env.iter().map(|(name, value)| (name.as_str(), value.as_str())), secrets)
+/// What no process of ours is to let out, whether or not it was given it: variables of ours that are secrets by their
+/// names, and all secrets that were fetched. An agent may have written one where a gate, or another agent, finds it.
+pub(super) fn hidden(shared: &Shared) -> Vec<(String, String)> {
+    let mut hidden = shared.secrets.ours.clone();
+    hidden.extend(shared.secrets.fetched());
+    hidden
 }
 
 /// How to listen to an attempt that may already run.
@@ -136,9 +146,8 @@ pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Optio
     let subject = Subject::of(state, attempt)?;
     // It is to be stopped, so nothing is fetched for it now; what was fetched before will do.
     let known = Known::of(shared, &subject);
-    let mut watch = listen(&subject, &shared.paths.attempt(attempt), &known.variables, &known.secrets);
-    if let Some(reader) = &mut watch.reader {
-        reader.clean.is_withheld = known.is_withheld;
+    let mut watch = listen(&subject, &shared.paths.attempt(attempt), || known.clean());
+    if watch.reader.is_some() {
         let (folder, _) = subject.folder(shared);
         watch.boxes = Boxes::of(shared, state, attempt, Path::new(&folder));
     }
@@ -149,6 +158,7 @@ pub(super) fn watch(shared: &Shared, state: &State, attempt: AttemptId) -> Optio
 pub(super) struct Known {
     variables: Vec<(String, String)>,
     secrets: Vec<String>,
+    hidden: Vec<(String, String)>,
     is_withheld: bool,
 }
 
@@ -161,12 +171,13 @@ impl Known {
         let known = shared.secrets.known(&missing(&variables, &secrets));
         let is_withheld = known.is_none();
         variables.extend(known.unwrap_or_default());
-        Self { variables, secrets, is_withheld }
+        Self { variables, secrets, hidden: hidden(shared), is_withheld }
     }
 
     /// Takes the secrets out of what the attempt has written.
     pub(super) fn clean(&self) -> Clean {
-        Clean { redactor: redactor(&self.variables, &self.secrets), is_withheld: self.is_withheld }
+        let redactor = Redactor::of_process(&self.variables, &self.secrets, &self.hidden);
+        Clean { redactor, is_withheld: self.is_withheld }
     }
 }
 
@@ -175,11 +186,11 @@ pub(super) fn known(shared: &Shared, state: &State, attempt: AttemptId) -> Optio
     Subject::of(state, attempt).map(|subject| Known::of(shared, &subject))
 }
 
-/// Until the values of its secrets are among `env`, its words cannot be shown.
-fn listen(subject: &Subject<'_>, folder: &Path, env: &[(String, String)], secrets: &[String]) -> Watch {
+/// Until the values of its secrets are known, its words cannot be shown.
+fn listen(subject: &Subject<'_>, folder: &Path, clean: impl Fn() -> Clean) -> Watch {
     let reader = subject.agent().map(|agent| Reader {
         parser: Parser::new(&agent.dialect),
-        clean: Clean { redactor: redactor(env, secrets), is_withheld: !missing(env, secrets).is_empty() },
+        clean: clean(),
         stream: folder.join("stream"),
         offset: 0,
         complaints: match &agent.dialect {
@@ -239,6 +250,8 @@ fn agent_start(
     };
     let messages = mailbox::messages(shared, subject.attempt.id);
     let text = brief::prompt(subject.state, subject.attempt, &inputs, &messages)?;
+    // What others left may hold what they were given.
+    let text = Redactor::knowing(hidden(shared)).redact_text(&text);
     let prompt_file = folder.join("instructions.md");
     let scenario_file = folder.join("scenario.yaml");
     let fault = |error: std::io::Error| {

@@ -20,7 +20,7 @@ use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Stdin};
 
 use super::Shared;
 use super::command::{KEEPER, judge};
-use super::launch::missing;
+use super::launch::{hidden, missing};
 use crate::cli::output;
 use crate::log::{self, About, Level};
 use crate::paths::{self, own_binary};
@@ -195,6 +195,7 @@ impl Notice {
             hash_output: false,
             // What is passed to it by name is for it alone.
             secrets: self.notify.pass_env.clone(),
+            hidden: hidden(shared),
             refused: None,
             mark: format!("{}-{}", shared.paths.hash, self.question),
         }

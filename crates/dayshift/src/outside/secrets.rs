@@ -2,6 +2,7 @@
 //! and known to whoever takes them out of texts.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dayshift_core::types::{Failure, FailureClass};
-use dayshift_guard::Redactor;
+use dayshift_guard::{Redactor, is_secret_name};
 use dayshift_intake::SecretSource;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -52,6 +53,8 @@ type Then = Box<dyn FnOnce(Result<Values, Failure>) + Send>;
 pub(super) struct Secrets {
     store: Arc<Store>,
     asks: Sender<(Vec<String>, Then)>,
+    /// What our own environment holds under the name of a secret.
+    pub(super) ours: Vec<(String, String)>,
 }
 
 /// What the asking thread and the others share.
@@ -75,7 +78,15 @@ impl std::fmt::Debug for Store {
 
 impl Secrets {
     /// Nothing is fetched before somebody asks.
-    pub(super) fn new(sources: BTreeMap<String, SecretSource>, home: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        sources: BTreeMap<String, SecretSource>,
+        home: Option<PathBuf>,
+        environment: &[(OsString, OsString)],
+    ) -> Self {
+        let text = |(name, value): &(OsString, OsString)| {
+            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+        };
+        let ours = environment.iter().filter_map(text).filter(|(name, _)| is_secret_name(name)).collect();
         let store = Arc::new(Store { sources, home, known: Mutex::default() });
         let (asks, receiver) = channel::<(Vec<String>, Then)>();
         let asked = store.clone();
@@ -87,7 +98,7 @@ impl Secrets {
                 }
             });
         }
-        Self { store, asks }
+        Self { store, asks, ours }
     }
 
     /// Which of `names` are secrets of the user's.
@@ -117,6 +128,12 @@ impl Secrets {
         self.ask(names, Box::new(move |values| answer.send(values).unwrap_or_default()));
         let gone = |_| Failure::new(FailureClass::Transient, "no thread fetches secrets");
         answers.recv().map_err(gone)?
+    }
+
+    /// All that was fetched so far, by the variables that it is passed in.
+    pub(super) fn fetched(&self) -> Vec<(String, String)> {
+        let known = self.store.known();
+        known.iter().filter_map(|(name, row)| Some((name.clone(), row.value.clone().ok()?))).collect()
     }
 
     /// The values as far as they were fetched before, however long ago; `None` when one is missing.
@@ -451,7 +468,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let line = format!("echo x >> {0}/asked; echo 0123456789", folder.display());
         let sources = [("A_TOKEN".to_owned(), SecretSource::Command(line))].into();
-        let secrets = Secrets::new(sources, None);
+        let secrets = Secrets::new(sources, None, &[]);
         let names = secrets.among(["HOME", "A_TOKEN", "A_TOKEN"].into_iter());
         assert_eq!(names, ["A_TOKEN"]);
         assert_eq!(secrets.known(&names), None);

@@ -165,3 +165,14 @@ impl Ran {
         }
     }
 }
+
+/// All files below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder { files_below(&entry.path()) } else { vec![entry.path()] }
+        })
+        .collect()
+}

@@ -12,7 +12,7 @@ use dayshift_journal::{Open, SqliteJournal};
 use dayshift_testkit::{processes_with_env, wait_until};
 use rustix::process::Signal;
 
-use crate::common::{LONG, Ran, Site, binary, signal};
+use crate::common::{LONG, Ran, Site, binary, files_below, signal};
 use crate::pipelines::state_of;
 
 const DAY: &str = "date: 2026-11-20
@@ -41,17 +41,6 @@ fn site(section: &str) -> (Site, PathBuf) {
 
 fn lines(heard: &Path) -> Vec<String> {
     fs::read_to_string(heard).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| {
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder { files(&entry.path()) } else { vec![entry.path()] }
-        })
-        .collect()
 }
 
 /// Notes in the journal that people were reminded of the first question, twice, the last time long ago.
@@ -155,8 +144,10 @@ RING_HOOK_file = "HOME/hook"
     let hook = b"a-long-and-secret-hook";
     let holds = |bytes: &[u8]| bytes.windows(hook.len()).any(|part| part == hook);
     assert!(!holds(ran.out.as_bytes()) && !holds(ran.err.as_bytes()), "{ran:?}");
-    let leaks: Vec<PathBuf> =
-        files(&site.state()).into_iter().filter(|file| holds(&fs::read(file).unwrap_or_default())).collect();
+    let leaks: Vec<PathBuf> = files_below(&site.state())
+        .into_iter()
+        .filter(|file| holds(&fs::read(file).unwrap_or_default()))
+        .collect();
     assert!(leaks.is_empty(), "{leaks:?}");
     site.wait_for_worker_to_leave();
 }

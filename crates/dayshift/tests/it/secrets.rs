@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dayshift_testkit::{processes_with_env, wait_until};
 
-use crate::common::{LONG, Ran, Site};
+use crate::common::{LONG, Ran, Site, files_below};
 
 const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 
@@ -266,4 +266,39 @@ fn why_an_agent_could_not_have_its_secret_is_not_withheld() {
         }
         site.wait_for_worker_to_leave();
     }
+}
+
+/// What an agent was given comes out nowhere, whoever finds where it has written it: a gate, the prompt of its own next
+/// try, and another agent of the same task.
+#[test]
+fn what_one_process_was_given_is_hidden_in_the_words_of_all_others() {
+    const VALUE: &str = "vaulted-VALUE-77-abcdef";
+    let site = Site::new();
+    let folder = site.home.path().join(".config/dayshift");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.toml"), format!("[secrets]\nVAULTED_cmd = \"printf %s {VALUE}\"\n"))
+        .unwrap();
+    let day = "date: 2026-11-20\nagents:\n  \
+               keeper: {kind: command, run: 'echo \"value $VAULTED\" >> app.txt; mkdir -p .dayshift-notes; \
+               cp app.txt .dayshift-notes/summary.md', pass_env: [VAULTED]}\n  \
+               other: {kind: command, run: 'cat app.txt; echo more >> more.txt'}\n\
+               gates:\n  shown: {run: 'cat app.txt; test \"$(wc -l < app.txt)\" -gt 1'}\n\
+               tasks:\n  - {id: a, name: A, description: Write app.txt, agent: keeper, gates: [shown], max_attempts: 2}\n  \
+               - {id: b, name: B, description: Read it, agent: other, needs: [a]}\n";
+    site.repo.write("day.yaml", day);
+    let ran = site.run(["run", "day.yaml"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let shown: Vec<Ran> = ["logs a", "logs b", "--json task a", "explain a", "report"]
+        .map(|line| site.run(line.split_whitespace()))
+        .into();
+    for ran in shown.iter().chain([&ran]) {
+        assert!(!ran.out.contains(VALUE) && !ran.err.contains(VALUE), "{ran:?}");
+    }
+    assert!(shown[1].out.contains("value [redacted VAULTED]"), "{shown:?}");
+    site.wait_for_worker_to_leave();
+    let holds = |path: &Path| {
+        fs::read(path).is_ok_and(|bytes| bytes.windows(VALUE.len()).any(|part| part == VALUE.as_bytes()))
+    };
+    let leaks: Vec<PathBuf> = files_below(&site.state()).into_iter().filter(|path| holds(path)).collect();
+    assert!(leaks.is_empty(), "{leaks:?}");
 }

@@ -144,6 +144,7 @@ fn until(site: &Site, flag: &Path) -> Launch {
         hash_output: false,
         mark: "of-another-build-A900".to_owned(),
         secrets: Vec::new(),
+        hidden: Vec::new(),
         refused: None,
     }
 }

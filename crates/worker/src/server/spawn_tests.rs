@@ -17,6 +17,7 @@ fn launch(program: Program) -> Launch {
         line_bytes_max: 0,
         hash_output: false,
         secrets: Vec::new(),
+        hidden: Vec::new(),
         refused: None,
         mark: "spawn-test".into(),
     }

@@ -149,6 +149,7 @@ impl Home {
             line_bytes_max: 64 * 1024,
             hash_output: false,
             secrets: Vec::new(),
+            hidden: Vec::new(),
             refused: None,
             mark: format!("{}:A{number}", self.folder.path().display()),
         }
