@@ -596,7 +596,9 @@ impl State {
 
     /// The questions of which people are still to be told by their own command, where an engine stays for that alone.
     pub fn stays_for_notices(&self) -> impl Iterator<Item = QuestionId> {
-        let is_so = !self.asked.is_waited_for() && self.has_nothing_to_do();
+        // Almost always there are none: then nothing else is looked at.
+        let has_any = self.unnotified().next().is_some();
+        let is_so = has_any && !self.asked.is_waited_for() && self.has_nothing_to_do();
         self.unnotified().filter(move |_| is_so)
     }
 

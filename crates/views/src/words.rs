@@ -365,35 +365,30 @@ pub(crate) fn go_on(state: &State, job: &Job, reason: &HoldReason) -> String {
 
 /// The commands that decide about a held job, the one that lets it go on first: none that would be refused now.
 pub(crate) fn ways(state: &State, job: &Job, reason: &HoldReason) -> Vec<String> {
-    let mut ways = vec![go_on(state, job, reason)];
-    match reason {
-        HoldReason::Review { .. } => {
-            let key = shell_word(&state.spec(state.task_of(job)).key);
-            ways.push(format!("dayshift task {key} --reject"));
-            if can_be_changed(state, job) {
-                ways.push(format!("dayshift task {key} --request-changes TEXT"));
-            }
-        }
-        HoldReason::Budget { .. }
-        | HoldReason::Workspace { .. }
-        | HoldReason::Gate { .. }
-        | HoldReason::Question { .. } => {}
-    }
-    ways
+    let key = shell_word(&state.spec(state.task_of(job)).key);
+    let others = other_decisions(state, job, reason).iter().map(|flag| format!("dayshift task {key} {flag}"));
+    std::iter::once(go_on(state, job, reason)).chain(others).collect()
 }
 
 /// The same on one line: `dayshift task login --approve, --reject or --request-changes TEXT`.
 pub(crate) fn decide(state: &State, job: &Job, reason: &HoldReason) -> String {
     let next = go_on(state, job, reason);
+    match other_decisions(state, job, reason) {
+        [] => next,
+        [only] => format!("{next} or {only}"),
+        [others @ .., last] => format!("{next}, {} or {last}", others.join(", ")),
+    }
+}
+
+/// What a person may decide about a held job besides letting it go on.
+fn other_decisions(state: &State, job: &Job, reason: &HoldReason) -> &'static [&'static str] {
     match reason {
-        HoldReason::Review { .. } if can_be_changed(state, job) => {
-            format!("{next}, --reject or --request-changes TEXT")
-        }
-        HoldReason::Review { .. } => format!("{next} or --reject"),
+        HoldReason::Review { .. } if can_be_changed(state, job) => &["--reject", "--request-changes TEXT"],
+        HoldReason::Review { .. } => &["--reject"],
         HoldReason::Budget { .. }
         | HoldReason::Workspace { .. }
         | HoldReason::Gate { .. }
-        | HoldReason::Question { .. } => next,
+        | HoldReason::Question { .. } => &[],
     }
 }
 

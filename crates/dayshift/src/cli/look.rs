@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use dayshift_core::state::{RunMode, State};
 use dayshift_engine::Lock;
+use dayshift_views::DamagedDays;
 use serde_json::Value;
 
 use super::standing::{Orphaned, Troubles};
@@ -120,26 +121,27 @@ fn print_view(
 
 /// Totals.
 pub(crate) fn summary(common: &Common) -> Result<Code> {
-    let paths = place::existing(common)?;
-    let (state, _) = place::read(&paths)?;
-    let damaged = proposal::damaged(&paths, &state);
-    if common.json {
-        output::json(&dayshift_views::summary_json(&state, &damaged))?;
-    } else {
-        output::print(&dayshift_views::summary(&state, &damaged))?;
-    }
-    Ok(Code::Done)
+    print_with_days(common, dayshift_views::summary, dayshift_views::summary_json)
 }
 
 /// What needs a person.
 pub(crate) fn review(common: &Common) -> Result<Code> {
+    print_with_days(common, dayshift_views::review, dayshift_views::review_json)
+}
+
+/// The same for what also depends on the files of days that were planned.
+fn print_with_days(
+    common: &Common,
+    text: fn(&State, &DamagedDays) -> String,
+    json: fn(&State, &DamagedDays) -> Value,
+) -> Result<Code> {
     let paths = place::existing(common)?;
     let (state, _) = place::read(&paths)?;
     let damaged = proposal::damaged(&paths, &state);
     if common.json {
-        output::json(&dayshift_views::review_json(&state, &damaged))?;
+        output::json(&json(&state, &damaged))?;
     } else {
-        output::print(&dayshift_views::review(&state, &damaged))?;
+        output::print(&text(&state, &damaged))?;
     }
     Ok(Code::Done)
 }

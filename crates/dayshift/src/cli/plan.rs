@@ -126,11 +126,11 @@ fn refuse_missing(spec: &RunSpec) -> Result<()> {
         Does::Agent { role, agent, .. } => Some((*role, agent.as_ref().or_else(|| spec.roles.get(role)))),
         Does::Check { .. } | Does::Human { .. } => None,
     });
+    let own = spec.tasks.iter().find_map(|task| match &task.work {
+        TaskWork::Agent { agent } => Some(agent),
+        TaskWork::Run { .. } => None,
+    });
     for (role, name) in roles {
-        let own = spec.tasks.iter().find_map(|task| match &task.work {
-            TaskWork::Agent { agent } => Some(agent),
-            TaskWork::Run { .. } => None,
-        });
         let agent = spec.agents.iter().find(|agent| Some(&agent.name) == name.or(own));
         let Some((agent, program)) = agent.and_then(|agent| Some((agent, load::missing_program(agent)?)))
         else {

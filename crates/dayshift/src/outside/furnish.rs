@@ -10,13 +10,12 @@ use dayshift_core::state::{Job, State, Task};
 use dayshift_core::types::{Failure, FailureClass, JobWork, TaskWork, WorkspaceKind};
 use dayshift_guard::{TOOL_CHAINS, environment};
 use dayshift_worker::chore::{self, Chore, Hold};
-use dayshift_worker::command_line;
 use dayshift_worker::protocol::{LINE_BYTES_MAX, LOG_BYTES_MAX, Launch, Stdin};
 use dayshift_workspaces::{Furnish, Furnished, Ran};
 
 use super::Shared;
 use super::command::{KEEPER, judge, named};
-use super::launch::{hidden, missing};
+use super::launch::{hidden, missing, program};
 use crate::cli::{hooks, output};
 use crate::log::{self, About, Level};
 use crate::paths::{Paths, own_binary};
@@ -238,11 +237,10 @@ impl Outfit {
         root: &Path,
         env: &[(String, String)],
     ) -> Launch {
-        let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value.as_str());
         let attempt = self.attempt.unwrap_or(AttemptId(0));
         Launch {
             attempt,
-            program: command_line::program(line, path),
+            program: program(line, env),
             cwd: root.display().to_string(),
             make_cwd: false,
             cwd_private: true,

@@ -229,7 +229,8 @@ fn command_start(shared: &Shared, subject: &Subject<'_>) -> Started {
     Started { program: program(line, &environment.variables), stdin: Stdin::Null, environment }
 }
 
-fn program(line: &str, env: &[(String, String)]) -> Program {
+/// What a command line is, found on the PATH of its own environment.
+pub(super) fn program(line: &str, env: &[(String, String)]) -> Program {
     let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value.as_str());
     command_line::program(line, path)
 }

@@ -15,12 +15,11 @@ use dayshift_engine::Clock as _;
 use dayshift_guard::environment;
 use dayshift_views::NoticeKind;
 use dayshift_worker::chore::{self, Chore, Hold};
-use dayshift_worker::command_line;
 use dayshift_worker::protocol::{LINE_BYTES_MAX, Launch, Stdin};
 
 use super::Shared;
 use super::command::{KEEPER, judge};
-use super::launch::{hidden, missing};
+use super::launch::{hidden, missing, program};
 use crate::cli::output;
 use crate::log::{self, About, Level};
 use crate::paths::{self, own_binary};
@@ -75,10 +74,10 @@ impl Notices {
 
     /// Has people told of the question as it stands now.
     pub(super) fn give(&self, shared: &Shared, state: &State, question: QuestionId) {
-        let Some(notice) = Notice::of(shared, state, question) else { return };
         if held(&self.wanted).contains_key(&question) {
             return;
         }
+        let Some(notice) = Notice::of(shared, state, question) else { return };
         held(&self.wanted).insert(question, Hold::default());
         if self.notices.send(notice).is_err() {
             held(&self.wanted).remove(&question);
@@ -177,11 +176,10 @@ impl Notice {
     }
 
     fn launch(&self, shared: &Shared, env: Vec<(String, String)>) -> Launch {
-        let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value.as_str());
         let folder = format!("notice-{}-{}", self.question, self.times);
         Launch {
             attempt: self.attempt,
-            program: command_line::program(&self.notify.command, path),
+            program: program(&self.notify.command, &env),
             // Not in the repository: what lies there is not the user's own, and many tools run what they find.
             cwd: paths::home().unwrap_or_else(|| PathBuf::from("/")).display().to_string(),
             make_cwd: false,

@@ -32,6 +32,10 @@ impl QuestionBook {
     pub(super) fn is_open(&self) -> bool {
         self.answer.is_none() && !self.is_dropped
     }
+
+    fn times_reminded(&self) -> u32 {
+        self.reminded.map_or(0, |(times, _)| times)
+    }
 }
 
 impl History {
@@ -128,7 +132,7 @@ impl History {
     pub(super) fn notified(&mut self, question: QuestionId, times: u32) -> Result<(), Broken> {
         let is_owed = self.is_to_be_told(question);
         let book = at_mut(&mut self.questions, question.0)?;
-        let reminded = book.reminded.map_or(0, |(times, _)| times);
+        let reminded = book.times_reminded();
         ensure(is_owed && book.notices <= times && times <= reminded, "notified", || {
             format!(
                 "people are told of {question}, time {times}: {reminded} reminders, {} told of",
@@ -142,25 +146,28 @@ impl History {
     /// Whether people are to be told of something about the question by their own command.
     pub(crate) fn is_to_be_told(&self, question: QuestionId) -> bool {
         let Ok(book) = at(&self.questions, question.0) else { return false };
+        self.is_with_command(book) && book.is_open() && book.notices <= book.times_reminded()
+    }
+
+    /// Whether people have a command that tells them of the question.
+    fn is_with_command(&self, book: &QuestionBook) -> bool {
         let task = self.job(book.job).and_then(|job| self.task(job.task));
         let run = task.and_then(|task| self.run(task.run));
-        let has_command = run.is_ok_and(|run| run.spec.notify.is_some());
-        has_command && book.is_open() && book.notices <= book.reminded.map_or(0, |(times, _)| times)
+        run.is_ok_and(|run| run.spec.notify.is_some())
     }
 
     /// Whether people were reminded of it as often as they are.
     pub(super) fn is_escalated(&self, question: QuestionId) -> bool {
-        let times = at(&self.questions, question.0).ok().and_then(|book| book.reminded);
-        times.is_some_and(|(times, _)| times as usize == REMINDERS.len())
+        at(&self.questions, question.0).is_ok_and(|book| book.times_reminded() as usize == REMINDERS.len())
     }
 
     /// Every question that is open at the end was told of as it stands then, where there is a command for it; `told` are
     /// the questions, with reminders, that people were told of or could not be.
     pub(crate) fn all_are_told(&self, told: &BTreeSet<(QuestionId, u32)>) -> Result<(), Broken> {
         for (number, book) in (1..).zip(&self.questions) {
-            let (question, times) = (QuestionId(number), book.reminded.map_or(0, |(times, _)| times));
-            let has_command = self.run(self.task(self.job(book.job)?.task)?.run)?.spec.notify.is_some();
-            let is_untold = has_command && book.is_open() && !told.contains(&(question, times));
+            let (question, times) = (QuestionId(number), book.times_reminded());
+            let is_untold =
+                self.is_with_command(book) && book.is_open() && !told.contains(&(question, times));
             ensure(!is_untold, "untold", || {
                 format!("at the end nobody was told of {question}, time {times}")
             })?;
